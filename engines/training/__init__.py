@@ -1,0 +1,1 @@
+"""Training of the embedded networks: data, augmentation, losses, the loop and the export."""

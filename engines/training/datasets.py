@@ -1,0 +1,207 @@
+"""Training data from a folder into memory: people with soft alpha, clips of them, backgrounds.
+
+Every file below the folder is taken by what it is, wherever it lies:
+
+    NAME.jpg + NAME.png           a picture and its alpha (gray)
+    NAME.png with transparency    a cut-out: no background of its own
+    NAME.mp4 + NAME.alpha.mp4     a clip and its alpha, same frames
+    NAME.jpg alone                a background; there must be no people in it
+"""
+
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+PICTURES = (".jpg", ".jpeg")
+CLIP_FRAMES = 64  # longer clips are cut off here: neighbours teach little and fill the memory
+LONGEST = 512  # px; larger pictures and clips are reduced to this long side
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One or more people in one picture (one frame) or clip (several).
+
+    pictures: (N, H, W, 3) uint8 RGB as photographed, or None for a cut-out. cutouts: (N, H, W, 4)
+    uint8 RGBA, straight alpha over estimated foreground colours. box: left, top, right, bottom px
+    of the first frame's matte. touches: whether the matte is cut off by the left, top, right,
+    bottom edge. complete: whether everybody in the picture is in the matte.
+    """
+
+    name: str
+    pictures: Bytes | None
+    cutouts: Bytes
+    box: tuple[int, int, int, int]
+    touches: tuple[bool, bool, bool, bool]
+    complete: bool = True
+
+    @property
+    def frames(self) -> int:
+        return len(self.cutouts)
+
+    @property
+    def weight(self) -> float:
+        """How often to draw it: portraits cut by the lower edge are what a webcam shows."""
+        left, top, right, bottom = self.box
+        portrait = self.touches[3] and bottom - top < 1.6 * (right - left)
+        return 2.0 if portrait or self.pictures is None else 1.0
+
+
+@dataclass(frozen=True)
+class Library:
+    """All training material in memory."""
+
+    stills: list[Subject] = field(default_factory=list)
+    clips: list[Subject] = field(default_factory=list)
+    backgrounds: list[Bytes] = field(default_factory=list)  # (H, W, 3) uint8 RGB
+
+    def split(self, every: int) -> tuple["Library", "Library"]:
+        """(training, held out): about one in `every` is held out, chosen by name, so for ever."""
+        clips = sorted(self.clips, key=lambda s: zlib.crc32(s.name.encode()))
+        spare = max(1, len(clips) // every) if len(clips) > 3 else 0
+        kept = clips[spare:]
+        # Backgrounds have no names here; every n-th of the sorted files is as fixed.
+        return (
+            Library(
+                [s for s in self.stills if zlib.crc32(s.name.encode()) % every],
+                kept,
+                [b for i, b in enumerate(self.backgrounds) if i % every],
+            ),
+            Library(
+                [s for s in self.stills if not zlib.crc32(s.name.encode()) % every],
+                clips[:spare],
+                self.backgrounds[::every],
+            ),
+        )
+
+
+def fuse(picture: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Foreground colours by blur fusion, twice (Forte 2021, arXiv 2006.14970).
+
+    picture: (H, W, 3) in [0, 1]; alpha: (H, W, 1). Returns (H, W, 3) in [0, 1], smooth where alpha
+    is zero.
+    """
+    foreground = background = picture
+    for radius in (91, 7):
+        size = (radius, radius)
+        mean = cv2.blur(alpha, size)[..., None]
+        f = cv2.blur(foreground * alpha, size) / (mean + 1e-5)
+        b = cv2.blur(background * (1 - alpha), size) / (1 - mean + 1e-5)
+        foreground = np.clip(f + alpha * (picture - alpha * f - (1 - alpha) * b), 0, 1)
+        background = b
+    return foreground
+
+
+def cut(picture: Bytes, alpha: Bytes) -> Bytes:
+    """(H, W, 3) uint8 RGB and (H, W) uint8 alpha to a (H, W, 4) uint8 RGBA cut-out."""
+    colours = fuse(np.float32(picture) / 255, np.float32(alpha)[..., None] / 255)
+    return np.dstack([np.uint8(colours * 255 + 0.5), alpha])
+
+
+def subject(name: str, pictures: list[Bytes] | None, cutouts: list[Bytes], **facts: bool) -> Subject:
+    """A Subject with the measures that framing needs."""
+    solid = cutouts[0][..., 3] > 127
+    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    box = (
+        (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+        if len(rows)
+        else (0, 0, solid.shape[1], solid.shape[0])
+    )
+    edges = (solid[:, :2].all(1), solid[:2].all(0), solid[:, -2:].all(1), solid[-2:].all(0))
+    left, top, right, bottom = (bool(edge.mean() > 0.03) for edge in edges)
+    stacked = None if pictures is None else np.stack(pictures)
+    return Subject(name, stacked, np.stack(cutouts), box, (left, top, right, bottom), **facts)
+
+
+def reduced(picture: Bytes) -> Bytes:
+    """The picture (H, W[, C]) with its long side at most LONGEST."""
+    height, width = picture.shape[:2]
+    scale = LONGEST / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (round(width * scale), round(height * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def read(path: Path) -> Bytes:
+    """The picture as stored: (H, W), (H, W, 3) RGB or (H, W, 4) RGBA uint8."""
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise ValueError(f"{path} is not a picture OpenCV can read")
+    if picture.dtype != np.uint8:
+        picture = np.uint8(picture / 257)
+    if picture.ndim == 3:
+        order = cv2.COLOR_BGR2RGB if picture.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        picture = cv2.cvtColor(picture, order)
+    return reduced(np.asarray(picture, np.uint8))
+
+
+def colour(path: Path) -> Bytes:
+    """The picture as (H, W, 3) uint8 RGB."""
+    picture = read(path)
+    return picture[..., :3] if picture.ndim == 3 else np.dstack([picture] * 3)
+
+
+def gray(path: Path, size: tuple[int, int]) -> Bytes:
+    """The alpha as (H, W) uint8 at `size` (height, width)."""
+    alpha = read(path)
+    alpha = alpha if alpha.ndim == 2 else alpha[..., -1 if alpha.shape[2] == 4 else 0]
+    if alpha.shape == size:
+        return alpha
+    return np.asarray(cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def clip_frames(path: Path, form: str) -> Iterator[Bytes]:
+    """The first CLIP_FRAMES frames as `form` ("rgb24" or "gray") arrays."""
+    with av.open(str(path)) as container:
+        for index, frame in enumerate(container.decode(video=0)):
+            if index == CLIP_FRAMES:
+                return
+            yield reduced(np.asarray(frame.to_ndarray(format=form), np.uint8))
+
+
+def read_pair(path: Path, partial: tuple[str, ...]) -> Subject:
+    picture = colour(path)
+    alpha = gray(path.with_suffix(".png"), picture.shape[:2])
+    complete = not path.name.startswith(partial) if partial else True
+    return subject(path.stem, [picture], [cut(picture, alpha)], complete=complete)
+
+
+def read_clip(path: Path) -> Subject:
+    pictures = list(clip_frames(path, "rgb24"))
+    alphas = list(clip_frames(path.with_suffix(".alpha.mp4"), "gray"))
+    if len(pictures) != len(alphas):
+        raise ValueError(f"{path}: {len(pictures)} frames but {len(alphas)} of alpha")
+    cutouts = [cut(picture, alpha) for picture, alpha in zip(pictures, alphas, strict=True)]
+    return subject(path.stem, pictures, cutouts)
+
+
+def load(folder: Path, partial: tuple[str, ...] = ()) -> Library:
+    """Reads everything below `folder`; see the top of this file for what is what.
+
+    partial: beginnings of the file names of pairs in which bystanders are not in the alpha.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    present = set(files)
+    photos = [path for path in files if path.suffix.lower() in PICTURES]
+    pairs = [path for path in photos if path.with_suffix(".png") in present]
+    paired = {path.with_suffix(".png") for path in pairs}
+    lonely = [path for path in files if path.suffix == ".png" and path not in paired]
+    clips = [path for path in files if path.with_suffix(".alpha.mp4") in present]
+    with ThreadPoolExecutor() as pool:  # OpenCV and PyAV release the interpreter lock
+        stills = list(pool.map(lambda path: read_pair(path, partial), pairs))
+        cutouts = [(path.stem, read(path)) for path in lonely]
+        stills += [subject(name, None, [c]) for name, c in cutouts if c.ndim == 3 and c.shape[2] == 4]
+        moving = list(pool.map(read_clip, [p for p in clips if p.suffix == ".mp4"]))
+        empty = list(pool.map(colour, [path for path in photos if path not in set(pairs)]))
+    if not stills and not moving:
+        raise ValueError(f"no people below {folder}: expected NAME.jpg + NAME.png pairs, "
+                         "transparent NAME.png, or NAME.mp4 + NAME.alpha.mp4")
+    return Library(stills, moving, empty)

@@ -1,0 +1,328 @@
+"""The training loop. It reads top to bottom: `fit(settings)` loads, resumes, trains, saves.
+
+A batch is a function of (seed, step) alone, and a checkpoint holds everything else, so a run that
+was stopped at any moment and started again ends where an unbroken one would have.
+"""
+
+import logging
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from mattecast.engines.networks.heron import Heron, Prediction
+from mattecast.engines.training import losses, scenes
+from mattecast.engines.training.datasets import Library, load
+from mattecast.engines.training.losses import Target, Weights, scaled
+
+log = logging.getLogger(__name__)
+Size = tuple[int, int]
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`steps` batches of `batch` clips of `frames` frames; sizes: (height, width), one a batch."""
+
+    name: str
+    steps: int
+    batch: int
+    frames: int
+    sizes: tuple[Size, ...]
+    rate: float = 1.0  # times the learning rate
+    freeze: bool = False  # keep the norms' statistics: batches are few pictures here
+
+
+# From small and many to large and few: what a person is, then steadiness, then scale and detail.
+STAGES = (
+    Stage("a", 9000, 32, 1, ((128, 128), (160, 160), (128, 192), (160, 96))),
+    Stage("b", 3500, 8, 4, ((192, 192), (160, 256), (256, 160), (192, 320))),
+    Stage("c", 1500, 4, 4, ((288, 512), (320, 320), (384, 288), (256, 448), (512, 288)), 0.5, True),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a run depends on."""
+
+    data: Path
+    out: Path
+    start: Path | None = None  # weights to begin from: a checkpoint or an exported .onnx
+    stages: tuple[Stage, ...] = STAGES
+    partial: tuple[str, ...] = ()  # see datasets.load
+    recipe: scenes.Recipe = field(default_factory=scenes.Recipe)
+    weights: Weights = field(default_factory=Weights)
+    seed: int = 1
+    rate: float = 1.5e-3
+    warmup: int = 300
+    decay: float = 0.02
+    average: float = 0.998  # of the exported weights, per step
+    held_out: int = 25  # one in so many is for the check only
+    workers: int = 1
+    threads: int = 0  # torch's own choice
+    device: str = "auto"
+    log_every: int = 50
+    check_every: int = 500
+    save_every: float = 120.0  # seconds
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def stage(self, step: int) -> Stage:
+        """The stage that `step` belongs to; the last one beyond the end."""
+        for stage in self.stages:
+            step -= stage.steps
+            if step < 0:
+                return stage
+        return self.stages[-1]
+
+    def rate_at(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to 2 %."""
+        turn = 0.5 + 0.5 * math.cos(math.pi * min(1.0, step / max(1, self.steps)))
+        slope = min(1.0, (step + 1) / max(1, self.warmup))
+        return self.rate * self.stage(step).rate * slope * (0.02 + 0.98 * turn)
+
+
+def batch(
+    library: Library, recipe: scenes.Recipe, *, seed: list[int], stage: Stage, size: Size
+) -> Tensors:
+    """One batch: picture, foreground (B, T, H, W, 3), alpha, valid (B, T, H, W), known (B,): uint8."""
+    samples = [
+        scenes.draw(
+            np.random.default_rng([*seed, i]), recipe, library, size=size, frames=stage.frames
+        )
+        for i in range(stage.batch)
+    ]
+    names = ("picture", "foreground", "alpha", "valid")
+    tensors = {n: torch.from_numpy(np.stack([getattr(s, n) for s in samples])) for n in names}
+    tensors["known"] = torch.tensor([s.known for s in samples], dtype=torch.uint8)
+    return tensors
+
+
+class Batches(Dataset[Tensors]):
+    """Batch number `step` of a run, made in a worker process."""
+
+    def __init__(self, settings: Settings, library: Library) -> None:
+        self.settings, self.library = settings, library
+
+    def __getitem__(self, step: int) -> Tensors:
+        cv2.setNumThreads(0)  # one core a worker
+        stage = self.settings.stage(step)
+        size = stage.sizes[int(np.random.default_rng([self.settings.seed, step]).integers(len(stage.sizes)))]
+        seed = [self.settings.seed, step]
+        return batch(self.library, self.settings.recipe, seed=seed, stage=stage, size=size)
+
+
+def target(tensors: Tensors) -> Target:
+    """The batch as float32, (B * T, C, H, W)."""
+    frames = tensors["alpha"].shape[1]
+    alpha, valid = (tensors[n].flatten(0, 1)[:, None] for n in ("alpha", "valid"))
+    colours, picture = (
+        tensors[n].flatten(0, 1).permute(0, 3, 1, 2) for n in ("foreground", "picture")
+    )
+    known = tensors["known"].float().repeat_interleave(frames)[:, None, None, None]
+    return Target(scaled(alpha), scaled(colours), scaled(picture), valid.float(), known)
+
+
+def smooth(average: Tensors, network: nn.Module, decay: float) -> None:
+    """Moves the running average of weights (and of norm statistics) towards the network's."""
+    floating = [(average[n], v) for n, v in network.state_dict().items() if v.is_floating_point()]
+    torch._foreach_lerp_([a for a, _ in floating], [v for _, v in floating], 1 - decay)
+
+
+def freeze(network: nn.Module, frozen: bool) -> None:
+    """Training mode, with or without the norms' own statistics."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and frozen:
+            module.eval()
+
+
+@contextmanager
+def stopping() -> Iterator[list[int]]:
+    """A list that gets the signal's number at SIGTERM or SIGINT, so that the loop can save."""
+    caught: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(n, lambda number, _: caught.append(number)) for n in numbers]
+    try:
+        yield caught
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+@dataclass
+class Run:
+    """What changes while training: network, optimiser, average, step."""
+
+    network: Heron
+    optimiser: torch.optim.Optimizer
+    average: Tensors
+    step: int = 0
+
+    def save(self, path: Path, settings: Settings) -> None:
+        """Writes the checkpoint whole or not at all."""
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average,
+            "step": self.step,
+            "widths": asdict(self.network.widths),
+            "settings": repr(settings),
+        }
+        torch.save(state, path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+
+    def resume(self, path: Path, device: torch.device) -> None:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average, self.step = state["average"], state["step"]
+
+
+def begin(settings: Settings, device: torch.device) -> Run:
+    """A fresh run, one from given weights, or the one that was stopped in `settings.out`."""
+    torch.manual_seed(settings.seed)
+    network = Heron().to(device, memory_format=torch.channels_last)
+    if settings.start is not None:
+        from mattecast.engines.training.export import read_weights
+
+        network.load_state_dict(read_weights(settings.start), strict=False)
+    optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.decay)
+    run = Run(network, optimiser, {n: v.clone() for n, v in network.state_dict().items()})
+    if (settings.out / "last.pt").exists():
+        run.resume(settings.out / "last.pt", device)
+        log.info("resumed at step %d", run.step)
+    return run
+
+
+def predict(network: Heron, tensors: Tensors) -> Prediction:
+    """The network on a batch, in bfloat16 where that is safe."""
+    pictures = tensors["picture"]
+    with torch.autocast(pictures.device.type, torch.bfloat16):
+        out: Prediction = network(pictures)
+    return out
+
+
+def train_step(run: Run, settings: Settings, tensors: Tensors) -> float:
+    """One update; returns the loss."""
+    stage = settings.stage(run.step)
+    for group in run.optimiser.param_groups:
+        group["lr"] = settings.rate_at(run.step)
+    freeze(run.network, stage.freeze)
+    out = predict(run.network, tensors)
+    value = losses.loss(out, target(tensors), stage.frames, settings.weights)
+    run.optimiser.zero_grad(set_to_none=True)
+    value.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
+    run.optimiser.step()
+    run.step += 1
+    smooth(run.average, run.network, min(settings.average, run.step / (run.step + 10)))
+    return float(value.detach())
+
+
+def averaged(run: Run) -> Heron:
+    """A copy of the network with the averaged weights, for use."""
+    network = Heron(run.network.widths).to(next(run.network.parameters()).device)
+    network.load_state_dict(run.average)
+    return network.eval()
+
+
+@torch.no_grad()
+def check(run: Run, held: list[Tensors], picture: Path) -> float:
+    """MAD * 1e3 of the averaged weights on the held-out batches, and a montage of the first."""
+    network = averaged(run)
+    outs = [predict(network, tensors).alpha for tensors in held]
+    montage(held, outs, picture)
+    goals = [target(tensors) for tensors in held]
+    scores = [losses.mad(o, g.alpha, g.valid) for o, g in zip(outs, goals, strict=True)]
+    return sum(scores) / max(1, len(scores))
+
+
+def montage(held: list[Tensors], outs: list[Tensor], path: Path) -> None:
+    """Rows of: pictures, predicted mattes, true mattes; the last frame of each sample."""
+    rows = []
+    for tensors, out in list(zip(held, outs, strict=True))[:4]:
+        size = tensors["alpha"].shape
+        alpha = (out.reshape(size)[:, -1] * 255).byte().cpu().numpy()
+        mattes = [np.hstack([np.dstack([a] * 3) for a in group]) for group in
+                  (alpha, tensors["alpha"][:, -1].cpu().numpy())]
+        pictures = np.hstack(list(tensors["picture"][:, -1].cpu().numpy()))[..., ::-1]
+        rows.append(np.vstack([pictures, *mattes]))
+    if rows:
+        cv2.imwrite(str(path), np.vstack(rows))
+
+
+def held_batches(settings: Settings, library: Library) -> list[Tensors]:
+    """The same small held-out set in every run."""
+    if not library.stills and not library.clips:
+        return []
+    stage = Stage("check", 0, 8, 2, ())
+    sizes = ((192, 256), (256, 192), (288, 512), (256, 256))
+    return [
+        batch(library, settings.recipe, seed=[999, i], stage=stage, size=sizes[i % len(sizes)])
+        for i in range(12)
+    ]
+
+
+def fit(settings: Settings) -> Path:
+    """Trains to the end of the settings' stages, or until stopped; returns the checkpoint."""
+    settings.out.mkdir(parents=True, exist_ok=True)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    cuda = settings.device == "auto" and torch.cuda.is_available()
+    device = torch.device("cuda" if cuda else settings.device.replace("auto", "cpu"))
+    library, kept = load(settings.data, settings.partial).split(settings.held_out)
+    log.info("%d stills, %d clips, %d backgrounds; held out %d stills, %d clips",
+             len(library.stills), len(library.clips), len(library.backgrounds),
+             len(kept.stills), len(kept.clips))
+    held = [{n: v.to(device) for n, v in b.items()} for b in held_batches(settings, kept)]
+    run, checkpoint = begin(settings, device), settings.out / "last.pt"
+    loader = DataLoader(
+        Batches(settings, library), batch_size=None, sampler=range(run.step, settings.steps),
+        num_workers=settings.workers, prefetch_factor=6 if settings.workers else None,
+    )
+    saved = marked = time.monotonic()
+    seen, sum_loss, waited = 0, 0.0, 0.0
+    with stopping() as caught:
+        asked = time.monotonic()
+        for tensors in loader:
+            waited += time.monotonic() - asked
+            stage = settings.stage(run.step)
+            tensors = {n: v.to(device, non_blocking=True) for n, v in tensors.items()}
+            sum_loss += train_step(run, settings, tensors)
+            seen += stage.batch * stage.frames
+            now = time.monotonic()
+            if run.step % settings.log_every == 0:
+                pace = settings.log_every / (now - marked)
+                log.info(
+                    "step %6d stage %s loss %.4f rate %.2e frames/s %5.1f wait %2.0f%% eta %5.1f min",
+                    run.step, stage.name, sum_loss / settings.log_every, settings.rate_at(run.step),
+                    seen / (now - marked), 100 * waited / (now - marked),
+                    (settings.steps - run.step) / pace / 60,
+                )
+                marked, seen, sum_loss, waited = now, 0, 0.0, 0.0
+            if held and run.step % settings.check_every == 0:
+                score = check(run, held, settings.out / "held-out.png")
+                log.info("step %6d held-out MAD %.2f", run.step, score)
+            if caught or now - saved > settings.save_every:
+                run.save(checkpoint, settings)
+                saved = now
+            if caught:
+                log.info("stopped at step %d by signal %d", run.step, caught[0])
+                return checkpoint
+            asked = time.monotonic()
+    run.save(checkpoint, settings)
+    return checkpoint

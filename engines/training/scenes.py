@@ -1,0 +1,294 @@
+"""Draws training samples: who is where in the frame, before what, and how all of it moves.
+
+A sample is either a photograph with its own background or one or two cut-outs before another
+background; now and then a room with nobody in it. Framing runs from a face to a whole body, most
+of all head and shoulders above the lower edge, as webcams show people.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from mattecast.engines.training import augment
+from mattecast.engines.training.augment import Field, Matrix, about, scaling, shifting, turning
+from mattecast.engines.training.datasets import Bytes, Library, Subject
+
+LARGEST = 2.5  # times: enlarging a person further only teaches blur
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Shares of what is drawn, each in [0, 1]."""
+
+    empty: float = 0.05
+    composite: float = 0.55  # of the others; the rest keep their own background
+    clip: float = 0.12  # of the subjects
+    second: float = 0.25  # composites with two cut-outs
+    partial: float = 0.25  # of the photographs with unlabelled bystanders, that keep them
+    still: float = 0.2  # of the multi-frame samples, without any motion
+
+
+@dataclass(frozen=True)
+class Sample:
+    """T frames: picture and foreground (T, H, W, 3) uint8 RGB, alpha (T, H, W) uint8, valid
+    (T, H, W) uint8 (1 where alpha may be trusted), known: whether foreground is the truth."""
+
+    picture: Bytes
+    alpha: Bytes
+    foreground: Bytes
+    valid: Bytes
+    known: bool
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A cut-out in every frame of the sample: straight colours (T, H, W, 3), alpha (T, H, W)."""
+
+    colours: Bytes
+    alpha: Bytes
+
+
+def pick(rng: Generator, library: Library, share: float) -> Subject:
+    """A clip with probability `share`, else a still by weight."""
+    group = library.clips if rng.random() < share else library.stills
+    group = group or library.stills or library.clips
+    weights = np.array([subject.weight for subject in group])
+    return group[int(rng.choice(len(group), p=weights / weights.sum()))]
+
+
+def moments(rng: Generator, subject: Subject, frames: int) -> list[int]:
+    """Which of the subject's frames to show: forth at a random pace, and back at the end."""
+    count = subject.frames
+    if count == 1:
+        return [0] * frames
+    pace = int(rng.choice([1, 1, 2, 3]))
+    places = (int(rng.integers(count)) + pace * np.arange(frames)) % (2 * count - 2)
+    return [int(min(place, 2 * count - 2 - place)) for place in places]
+
+
+def portion(rng: Generator, subject: Subject) -> tuple[float, float]:
+    """(part of the person from the head down that is shown, its height as part of the frame's)."""
+    left, top, right, bottom = subject.box
+    tall = (bottom - top) / max(1, right - left)
+    kind = rng.random()
+    if kind < 0.12:  # a face
+        return (rng.uniform(0.14, 0.3) if tall > 1.7 else rng.uniform(0.4, 0.75)), rng.uniform(0.7, 1.2)
+    if kind < 0.6:  # head and shoulders
+        return (rng.uniform(0.25, 0.6) if tall > 1.7 else rng.uniform(0.7, 1.0)), rng.uniform(0.5, 1.0)
+    return 1.0, rng.uniform(0.4, 1.05)  # all there is
+
+
+def place(rng: Generator, subject: Subject, size: tuple[int, int]) -> Matrix:
+    """Where the cut-out stands in a frame of `size`; edges that cut it stay at the frame's edges."""
+    height, width = size
+    source_height, source_width = subject.cutouts.shape[1:3]
+    left, top, right, bottom = subject.box
+    cut_left, cut_top, cut_right, cut_bottom = subject.touches
+    part, shown = portion(rng, subject)
+    scale = min(shown * height / (part * max(1, bottom - top)), LARGEST)
+    if cut_left and cut_right:
+        scale = max(scale, 1.05 * width / source_width)
+    stretch = float(np.exp(rng.normal(0, 0.05)))
+    x_scale = scale * stretch
+    # The head's height first; a person cut below stands on the lower edge.
+    visible = part * (bottom - top) * scale
+    y = height - visible - top * scale
+    if part == 1.0 and not cut_bottom:
+        y = rng.uniform(0.2, 1.05) * (height - visible) - top * scale
+    if cut_bottom:
+        y = max(y, height + 1 - source_height * scale)
+    if cut_top:
+        y = min(y, -1.0)
+    x = rng.normal(0.5, 0.18) * width - (left + right) / 2 * x_scale
+    if cut_left:
+        x = min(x, -1.0)
+    if cut_right:
+        x = max(x, width + 1 - source_width * x_scale)
+    if cut_left and cut_right:
+        x = min(x, -1.0)
+    matrix = shifting(x, y) @ scaling(x_scale, scale)
+    if rng.random() < 0.5:
+        matrix = scaling(-1, 1) @ matrix
+        matrix = shifting(width - 1, 0) @ matrix
+    angle = 0.0 if cut_top else rng.normal(0, 4)
+    return about(width / 2, height * 1.0, turning(angle)) @ matrix
+
+
+def cover(rng: Generator, shape: tuple[int, ...], size: tuple[int, int], focus: float) -> Matrix:
+    """A random view into a picture that it (nearly) fills; focus: relative height of interest."""
+    height, width = size
+    fill = max(height / shape[0], width / shape[1])
+    fit = min(height / shape[0], width / shape[1])
+    scale = fill * np.exp(rng.uniform(0, 0.5))
+    if rng.random() < 0.35:
+        scale = max(rng.uniform(fit, fill), 0.7 * fill)
+    x_scale = scale * float(np.exp(rng.normal(0, 0.08)))
+    free_x, free_y = width - shape[1] * x_scale, height - shape[0] * scale
+    aim = np.clip(rng.normal(focus, 0.2), 0, 1)
+    matrix = shifting(rng.random() * free_x, aim * free_y) @ scaling(x_scale, scale)
+    if rng.random() < 0.5:
+        matrix = shifting(width - 1, 0) @ scaling(-1, 1) @ matrix
+    return about(width / 2, height / 2, turning(rng.normal(0, 3))) @ matrix
+
+
+def follow(
+    source: Bytes, moment: list[int], matrix: Matrix, path: list[Matrix], size: tuple[int, int],
+    *, border: int, fields: list[Field] | None = None,
+) -> Bytes:
+    """The frames `moment` of `source` (N, H, W, C) along a path: (T, H, W, C)."""
+    small = {m: augment.shrunk(source[m], matrix) for m in set(moment)}
+    frames = []
+    for t, (m, step) in enumerate(zip(moment, path, strict=True)):
+        picture, base = small[m]
+        bent = None if fields is None else fields[t]
+        if t and fields is None and m == moment[t - 1] and np.array_equal(step, path[t - 1]):
+            frames.append(frames[-1])
+            continue
+        frames.append(augment.warp(picture, step @ base, size, border=border, field=bent))
+    return np.stack(frames)
+
+
+def paths(
+    rng: Generator, recipe: Recipe, frames: int, size: tuple[int, int]
+) -> tuple[list[Matrix], list[Matrix]]:
+    """How the person and the background move: each for itself, or both with the camera."""
+    rest = [np.eye(3)] * frames
+    if frames == 1 or rng.random() < recipe.still:
+        return rest, rest
+    camera = augment.motion(rng, frames, size, rng.choice([0.3, 1.0])) if rng.random() < 0.6 else rest
+    own = augment.motion(rng, frames, size, rng.choice([0.3, 1.0, 2.0]))
+    return [c @ o for c, o in zip(camera, own, strict=True)], camera
+
+
+def layer(
+    rng: Generator, recipe: Recipe, subject: Subject, size: tuple[int, int], path: list[Matrix]
+) -> Layer:
+    """The subject cut out, placed, moving and lit."""
+    frames = len(path)
+    moment = moments(rng, subject, frames)
+    fields = augment.wobble(rng, frames, size) if frames > 1 and rng.random() < 0.4 else None
+    matrix = place(rng, subject, size)
+    moved = follow(subject.cutouts, moment, matrix, path, size, border=cv2.BORDER_CONSTANT, fields=fields)
+    light = augment.look(rng, 0.7)
+    colours = np.stack([light.on(np.ascontiguousarray(frame[..., :3])) for frame in moved])
+    return Layer(colours, moved[..., 3])
+
+
+def backdrop(
+    rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], path: list[Matrix]
+) -> Bytes:
+    """A background (T, H, W, 3), moving and lit, sometimes out of focus."""
+    height, width = size
+    if rng.random() < 0.05 or not library.backgrounds:
+        base = rng.integers(0, 256, 3)
+        flat = np.clip(base + rng.normal(0, 12, (4, 4, 3)), 0, 255).astype(np.uint8)
+        picture = np.asarray(cv2.resize(flat, (352, 352), interpolation=cv2.INTER_CUBIC), np.uint8)
+    else:
+        picture = library.backgrounds[int(rng.integers(len(library.backgrounds)))]
+    matrix = cover(rng, picture.shape, size, 0.5)
+    moved = follow(picture[None], [0] * len(path), matrix, path, size, border=cv2.BORDER_REFLECT_101)
+    light = augment.look(rng, 0.7)
+    sigma = rng.uniform(0.6, 0.012 * max(size) + 0.7) if rng.random() < 0.3 else 0.0
+    frames = [light.on(frame) for frame in moved]
+    return np.stack([augment.blurred(f, sigma) if sigma else f for f in frames])
+
+
+def blend(over: Bytes, alpha: Bytes, under: Bytes) -> Bytes:
+    """over * alpha + under * (1 - alpha), (T, H, W, 3) uint8."""
+    a = alpha[..., None].astype(np.uint16)
+    mixed = over * a + under * (255 - a)
+    return ((mixed + 128 + (mixed >> 8)) >> 8).astype(np.uint8)
+
+
+def stacked(front: Layer, behind: Layer) -> Layer:
+    """Two cut-outs as one: alpha of the union, colours of what is seen."""
+    a, b = np.float32(front.alpha) / 255, np.float32(behind.alpha) / 255
+    union = a + b * (1 - a)
+    share = (a / np.maximum(union, 1e-3))[..., None]
+    colours = front.colours * share + behind.colours * (1 - share)
+    return Layer(np.uint8(colours + 0.5), np.uint8(union * 255 + 0.5))
+
+
+def composite(
+    rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], frames: int
+) -> Sample:
+    """One or two people before another background."""
+    own, camera = paths(rng, recipe, frames, size)
+    person = layer(rng, recipe, pick(rng, library, recipe.clip), size, own)
+    if rng.random() < recipe.second:
+        other, _ = paths(rng, recipe, frames, size)
+        person = stacked(person, layer(rng, recipe, pick(rng, library, recipe.clip), size, other))
+    behind = backdrop(rng, recipe, library, size, camera)
+    picture = blend(person.colours, person.alpha, behind)
+    return Sample(picture, person.alpha, person.colours, np.ones_like(person.alpha), True)
+
+
+def empty(
+    rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], frames: int
+) -> Sample:
+    """A place with nobody in it."""
+    picture = backdrop(rng, recipe, library, size, paths(rng, recipe, frames, size)[1])
+    alpha = np.zeros(picture.shape[:3], np.uint8)
+    return Sample(picture, alpha, picture, np.ones_like(alpha), False)
+
+
+def photograph(rng: Generator, recipe: Recipe, subject: Subject, size: tuple[int, int],
+               frames: int) -> Sample:
+    """A subject before its own background, seen by a moving camera."""
+    assert subject.pictures is not None
+    _, camera = paths(rng, recipe, frames, size)
+    moment = moments(rng, subject, frames)
+    height = subject.cutouts.shape[1]
+    matrix = cover(rng, subject.cutouts.shape[1:], size, min(0.5, subject.box[1] / height + 0.2))
+    border = cv2.BORDER_REFLECT_101
+    picture = follow(subject.pictures, moment, matrix, camera, size, border=border)
+    cutout = follow(subject.cutouts, moment, matrix, camera, size, border=border)
+    alpha = np.ascontiguousarray(cutout[..., 3])
+    valid = np.ones_like(alpha)
+    if not subject.complete:  # bystanders keep some distance: trust what is near the person only
+        reach = np.ones((max(3, max(size) // 14 | 1),) * 2, np.uint8)
+        valid = np.stack([np.uint8(cv2.dilate(a, reach) > 25) for a in alpha])
+    return Sample(picture, alpha, np.ascontiguousarray(cutout[..., :3]), valid, False)
+
+
+def filmed(rng: Generator, sample: Sample) -> Sample:
+    """The sample through one camera: light, focus, noise, compression."""
+    light = augment.look(rng, 0.7)
+    picture = [light.on(frame) for frame in sample.picture]
+    colours = [light.on(frame) for frame in sample.foreground]
+    alpha = list(sample.alpha)
+    if rng.random() < 0.15:
+        sigma = rng.uniform(0.4, 1.3)
+        picture, colours, alpha = (
+            [augment.blurred(f, sigma) for f in group] for group in (picture, colours, alpha)
+        )
+    elif rng.random() < 0.08:
+        length, angle = int(rng.integers(3, 10)), rng.uniform(0, 180)
+        picture, colours, alpha = (
+            [augment.streaked(f, length, angle) for f in group] for group in (picture, colours, alpha)
+        )
+    if rng.random() < 0.5:
+        sigma = rng.exponential(4.0)
+        picture = [augment.noisy(rng, frame, min(sigma, 20)) for frame in picture]
+    if rng.random() < 0.3:
+        quality = int(rng.integers(18, 85))
+        picture = [augment.compressed(frame, quality) for frame in picture]
+    return replace(
+        sample, picture=np.stack(picture), foreground=np.stack(colours), alpha=np.stack(alpha)
+    )
+
+
+def draw(
+    rng: Generator, recipe: Recipe, library: Library, *, size: tuple[int, int], frames: int
+) -> Sample:
+    """One random sample of `frames` frames of `size` (height, width)."""
+    if library.backgrounds and rng.random() < recipe.empty:
+        return filmed(rng, empty(rng, recipe, library, size, frames))
+    if rng.random() < recipe.composite:
+        return filmed(rng, composite(rng, recipe, library, size, frames))
+    subject = pick(rng, library, recipe.clip)
+    if subject.pictures is None or not (subject.complete or rng.random() < recipe.partial):
+        return filmed(rng, composite(rng, recipe, library, size, frames))
+    return filmed(rng, photograph(rng, recipe, subject, size, frames))

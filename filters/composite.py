@@ -1,0 +1,81 @@
+"""The matting equation, on planes of any depth: C = B + alpha (F - B)."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mattecast.filters.refine import FLOOR, RADIUS
+
+Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+_DEPTH = {np.dtype(np.uint8): cv2.CV_8U, np.dtype(np.uint16): cv2.CV_16U}
+
+
+def over(foreground: Plane, background: Plane | int, alpha16: NDArray[np.uint16]) -> Plane:
+    """Blend one plane over another, or over one code, exactly to the nearest code.
+
+    foreground: (h, w) uint8 or uint16, straight. background: the same, or a scalar code.
+    alpha16: (h, w) uint16, 0..65535. Holds for luma, chroma and R'G'B' alike: the equation is
+    linear, so any affine code (offset black, signed chroma) blends as its colours do.
+    """
+    base: Any = float(background) if isinstance(background, int) else background
+    difference = cv2.subtract(foreground, base, dtype=cv2.CV_32F)
+    cv2.multiply(difference, alpha16, dst=difference, scale=1 / 65535, dtype=cv2.CV_32F)
+    blended = cv2.add(difference, base, dtype=_DEPTH[foreground.dtype])
+    typed: Plane = np.asarray(blended, foreground.dtype)  # type: ignore[assignment]
+    return typed
+
+
+def to_bits(alpha16: NDArray[np.uint16], bits: int) -> Plane:
+    """(h, w) uint16 alpha as codes 0 .. 2**bits - 1, uint8 up to 8 bits."""
+    if bits <= 8:
+        return np.asarray(cv2.convertScaleAbs(alpha16, alpha=((1 << bits) - 1) / 65535), np.uint8)
+    # Dropping low bits is within one code of rounding, keeps both ends, and costs a tenth.
+    return np.right_shift(alpha16, 16 - bits, dtype=np.uint16)
+
+
+def to_luma(alpha16: NDArray[np.uint16], scale: float, offset: float) -> NDArray[np.uint16]:
+    """(h, w) uint16 alpha as luma codes alpha x scale + offset."""
+    luma = cv2.addWeighted(alpha16, scale / 65535, alpha16, 0.0, offset, dtype=cv2.CV_16U)
+    return np.asarray(luma, np.uint16)
+
+
+def at_chroma_size(alpha16: NDArray[np.uint16], shape: tuple[int, int]) -> NDArray[np.uint16]:
+    """Alpha averaged onto a chroma plane of (height, width) shape; unchanged at the same shape."""
+    if alpha16.shape == shape:
+        return alpha16
+    smaller = cv2.resize(alpha16, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.uint16)
+
+
+def keep_near(
+    planes: list[Plane], codes: tuple[int, ...], alpha: NDArray[np.float32], margin: int
+) -> None:
+    """Fill planes, in place, with flat codes wherever alpha is 0 and stays so for `margin` pixels.
+
+    planes: full-size (H, W) components. alpha: the small (h, w) float32 matte. Work goes by
+    16-line bands and whole 16-pixel blocks: coding blocks then are either picture or flat.
+    """
+    height, width = planes[0].shape
+    rows, columns = -(-height // 16), -(-width // 16)
+    for row, blocks in enumerate(_occupied(alpha, rows, columns, (height, width), margin)):
+        edges = np.flatnonzero(np.diff(blocks, prepend=True, append=True))
+        for first, last in zip(edges[::2], edges[1::2], strict=True):
+            area = np.s_[16 * row : 16 * row + 16, 16 * first : 16 * last]
+            for plane, code in zip(planes, codes, strict=True):
+                plane[area] = code
+
+
+def _occupied(
+    alpha: NDArray[np.float32], rows: int, columns: int, shape: tuple[int, int], margin: int
+) -> NDArray[np.bool_]:
+    """(rows, columns) bool: which 16 x 16 blocks hold any alpha or come within the margin of it."""
+    # Refinement carries alpha over two windows of its filter; nothing of that may be filled.
+    reach = [2 * RADIUS + 1 + round(margin * small / full)
+             for small, full in zip(alpha.shape, shape, strict=True)]  # fmt: skip
+    seen = np.where(alpha > FLOOR / 2, np.uint8(255), np.uint8(0))
+    seen = cv2.dilate(seen, np.ones((2 * reach[0] + 1, 2 * reach[1] + 1), np.uint8))
+    return np.asarray(cv2.resize(seen, (columns, rows), interpolation=cv2.INTER_AREA) > 0)

@@ -1,0 +1,29 @@
+"""mattecast: people cut out of video, without a green screen.
+
+import mattecast
+mattecast.matte("talk.mp4", "talk.mov")
+for matted in mattecast.mattes("talk.mp4"):
+    matted.alpha, matted.foreground, matted.pts
+"""
+
+from mattecast.errors import EngineError, MattecastError, MediaError, OutputError, UsageError
+from mattecast.files import Progress, Summary, matte, mattes
+from mattecast.frame import Frame, Matted
+from mattecast.settings import Settings
+from mattecast.version import __version__
+
+__all__ = [
+    "EngineError",
+    "Frame",
+    "MattecastError",
+    "Matted",
+    "MediaError",
+    "OutputError",
+    "Progress",
+    "Settings",
+    "Summary",
+    "UsageError",
+    "__version__",
+    "matte",
+    "mattes",
+]

@@ -1,0 +1,5 @@
+"""`python -m mattecast`."""
+
+from mattecast.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,189 @@
+"""What a composite shows behind the person: a colour, a picture, a looping video, or a blur."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import Interpolation
+
+from mattecast.clip import Clip
+from mattecast.colour import Colour
+from mattecast.errors import UsageError
+from mattecast.filters.composite import Plane
+from mattecast.frame import components, rotated
+from mattecast.pictures import SUFFIXES
+from mattecast.plan import Plan
+
+_NAMED = {"green": "#00b140", "blue": "#0047bb", "black": "#000000", "white": "#ffffff",
+          "gray": "#808080", "red": "#ff0000"}  # fmt: skip
+
+
+class Background(Protocol):
+    """Gives the component planes behind a frame; scalars where a component is one flat code."""
+
+    def planes(self, picture: av.VideoFrame, time: Fraction) -> list[Plane] | list[int]:
+        """picture: the frame to be shown over it. time: seconds since the run's first frame."""
+        ...
+
+    def close(self) -> None:
+        """Release files."""
+        ...
+
+
+def background(wish: str, plan: Plan) -> Background:
+    """Make what `--background` names. Raises UsageError when it is nothing known."""
+    if wish in _NAMED or wish.startswith("#"):
+        return Flat(wish, plan)
+    if wish == "blur" or wish.startswith("blur:"):
+        return Blur(wish)
+    path = Path(wish)
+    if not path.exists():
+        raise UsageError(
+            f"background '{wish}': no such file; colours are {', '.join(_NAMED)} or #rrggbb, "
+            "and 'blur' or 'blur:STRENGTH' blurs the picture itself"
+        )
+    return Still(path, plan) if path.suffix.lower() in SUFFIXES else Video(path, plan)
+
+
+class Flat:
+    """One colour, given as sRGB, in the output's own matrix and range."""
+
+    def __init__(self, wish: str, plan: Plan) -> None:
+        code = _NAMED.get(wish, wish).removeprefix("#")
+        try:
+            rgb = bytes.fromhex(code if len(code) != 3 else "".join(c + c for c in code))
+        except ValueError:
+            rgb = b""
+        if len(rgb) != 3:
+            raise UsageError(f"background '{wish}': expected #rrggbb")
+        patch = av.VideoFrame.from_ndarray(np.full((16, 16, 3), list(rgb), np.uint8), "rgb24")
+        self._codes = [int(plane[0, 0]) for plane in components(_converted(patch, plan, (16, 16)))]
+
+    def planes(self, picture: av.VideoFrame, time: Fraction) -> list[int]:
+        """See Background."""
+        return self._codes
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class Still:
+    """A picture, enlarged to cover the frame and cut at its middle."""
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        with Clip(path) as clip:
+            frame = next(clip.frames())
+            self._planes = components(_fitted(frame, plan, clip.facts.rotation))
+
+    def planes(self, picture: av.VideoFrame, time: Fraction) -> list[Plane]:
+        """See Background."""
+        return self._planes
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class Video:
+    """A clip at its own rate, from its start again whenever it ends."""
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        self._path, self._plan = path, plan
+        self._frames = self._loop()
+        self._time, self._planes = next(self._frames)
+        self._next = next(self._frames)
+
+    def planes(self, picture: av.VideoFrame, time: Fraction) -> list[Plane]:
+        """See Background."""
+        while self._next[0] <= time:
+            self._time, self._planes = self._next
+            self._next = next(self._frames)
+        return self._planes
+
+    def _loop(self) -> Generator[tuple[Fraction, list[Plane]], None, None]:
+        lap_start = Fraction(0)
+        while True:
+            with Clip(self._path) as clip:
+                facts, end = clip.facts, lap_start
+                for frame in clip.frames():
+                    assert frame.pts is not None
+                    time = lap_start + frame.pts * facts.time_base - facts.start
+                    yield time, components(_fitted(frame, self._plan, facts.rotation))
+                    end = time + 1 / facts.rate
+            lap_start = end
+
+    def close(self) -> None:
+        """Close the file."""
+        self._frames.close()
+
+
+class Blur:
+    """The picture itself out of focus: strength is the blur's sigma in percent of the height."""
+
+    def __init__(self, wish: str) -> None:
+        try:
+            self._strength = float(wish.partition(":")[2] or 2.0)
+        except ValueError:
+            self._strength = -1.0
+        if not 0 < self._strength <= 20:
+            raise UsageError(f"background '{wish}': blur strength goes from 0.1 to 20 (percent)")
+
+    def planes(self, picture: av.VideoFrame, time: Fraction) -> list[Plane]:
+        """See Background."""
+        sigma = self._strength / 100 * picture.height
+        return [self._soft(plane, sigma * plane.shape[0] / picture.height)
+                for plane in components(picture)]  # fmt: skip
+
+    def _soft(self, plane: Plane, sigma: float) -> Plane:
+        # Blurred at a size where sigma is about 4 pixels, a large blur costs no more than a small.
+        scale = max(1.0, sigma / 4)
+        size = (max(2, round(plane.shape[1] / scale)), max(2, round(plane.shape[0] / scale)))
+        small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+        blurred = cv2.GaussianBlur(small, (0, 0), sigma / scale)
+        whole = (plane.shape[1], plane.shape[0])
+        soft = cv2.resize(blurred, whole, interpolation=cv2.INTER_LINEAR)
+        typed: Plane = np.asarray(soft, plane.dtype)  # type: ignore[assignment]
+        return typed
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _converted(frame: av.VideoFrame, plan: Plan, size: tuple[int, int]) -> av.VideoFrame:
+    source = Colour.of(frame)
+    return frame.reformat(
+        *size, format=plan.pixels, interpolation=Interpolation.BICUBIC,
+        src_colorspace=source.swscale_matrix, src_color_range=source.range,
+        dst_colorspace=plan.colour.swscale_matrix, dst_color_range=plan.colour.range,
+    )  # fmt: skip
+
+
+def _fitted(frame: av.VideoFrame, plan: Plan, rotation: int) -> av.VideoFrame:
+    """Scaled to cover the output and cut to it; pixels are taken as square."""
+    upright = rotated(frame.reformat(format="yuv444p"), rotation) if rotation else frame
+    width, height = plan.size
+    scale = max(width / upright.width, height / upright.height)
+    # Even offsets keep subsampled planes aligned with the luma they belong to.
+    size = (max(width, round(upright.width * scale)), max(height, round(upright.height * scale)))
+    whole = _converted(upright, plan, size)
+    cut = av.VideoFrame(width, height, plan.pixels)
+    left, top = (size[0] - width) // 4 * 2, (size[1] - height) // 4 * 2
+    for source, target in zip(components(whole), components(cut), strict=True):
+        part = _cut(source.shape, target.shape, (top, left), size)
+        target[:] = source[part]
+    return cut
+
+
+def _cut(
+    source: tuple[int, ...], target: tuple[int, ...], offset: tuple[int, int],
+    size: tuple[int, int],
+) -> tuple[slice, slice]:  # fmt: skip
+    """The rows and columns of a component plane of `source` shape that land on `target`."""
+    top = min(offset[0] * source[0] // size[1], source[0] - target[0])
+    left = min(offset[1] * source[1] // size[0], source[1] - target[1])
+    return slice(top, top + target[0]), slice(left, left + target[1])

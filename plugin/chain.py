@@ -1,0 +1,140 @@
+"""The stages of a run, each a generator: decoded frames in, mattes out, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from mattecast.clip import Facts
+from mattecast.engines import Engine
+from mattecast.filters.composite import Plane
+from mattecast.filters.refine import guided_upsample, plain_resize
+from mattecast.flow import StageTimes
+from mattecast.frame import Frame, Matted, components, rotated
+from mattecast.plan import Plan
+
+# Bicubic with these flags carries codes from one depth to another without changing one of them;
+# more than one thread does not (seen with FFmpeg 8.1), so conversion stays on one.
+_EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# A decoded frame, its pts in the output's time base, and how many output frames it fills.
+Timed: TypeAlias = tuple[av.VideoFrame, int, int]
+
+
+def own_times(frames: Iterable[av.VideoFrame], facts: Facts, plan: Plan) -> Iterator[Timed]:
+    """Each frame once, at its own time, counted from the start of the range."""
+    shift = round(plan.origin / facts.time_base)
+    for frame in frames:
+        assert frame.pts is not None
+        yield frame, frame.pts - shift, 1
+
+
+def constant_rate(frames: Iterable[av.VideoFrame], facts: Facts, plan: Plan) -> Iterator[Timed]:
+    """Frames for a constant rate: each fills the slots from the one nearest its own time until
+    the next frame's; a frame that fills none is dropped."""
+    held: tuple[av.VideoFrame, int] | None = None
+    for frame in frames:
+        assert frame.pts is not None
+        slot = round((frame.pts * facts.time_base - plan.origin) * plan.rate)
+        if held and slot > held[1]:
+            yield held[0], held[1], slot - held[1]
+        held = frame, slot
+    if held:
+        yield held[0], held[1], max(1, round(plan.rate / facts.rate))
+
+
+class Preparer:
+    """Turns decoded frames into what the network and the output work on, upright.
+
+    network: (width, height) the network sees.
+    """
+
+    def __init__(self, facts: Facts, plan: Plan, network: tuple[int, int]) -> None:
+        self._facts, self._plan = facts, plan
+        sideways = facts.rotation % 180 == 90
+        self._size = plan.size[::-1] if sideways else plan.size
+        self._network = network[::-1] if sideways else network
+        # One each: a reformatter keeps its tables as long as sizes and formats stay.
+        self._to_output, self._to_network, self._to_gray = (VideoReformatter() for _ in range(3))
+
+    def frames(self, items: Iterable[Timed], times: StageTimes) -> Iterator[Frame]:
+        """The stage: one Frame for each decoded frame."""
+        for decoded, pts, repeats in items:
+            with times.measure("convert"):
+                frame = self._frame(decoded, pts, repeats)
+            yield frame
+
+    def _frame(self, decoded: av.VideoFrame, pts: int, repeats: int) -> Frame:
+        duration = decoded.duration or round(1 / (self._facts.rate * self._facts.time_base))
+        if self._plan.time_base != self._facts.time_base:
+            duration = 1
+        picture = self._picture(decoded)
+        return Frame(
+            picture=picture, guide=self._guide(decoded, picture), small=self._small(decoded),
+            pts=pts, duration=max(1, duration), repeats=repeats,
+        )  # fmt: skip
+
+    def _picture(self, decoded: av.VideoFrame) -> av.VideoFrame:
+        """The frame in the output's pixel format, matrix and range; free to be written into."""
+        source, target = self._facts.colour, self._plan.colour
+        picture = self._to_output.reformat(
+            decoded, *self._size, self._plan.pixels_in, interpolation=_EXACT,
+            src_colorspace=source.swscale_matrix, src_color_range=source.range,
+            dst_colorspace=target.swscale_matrix, dst_color_range=target.range,
+        )  # fmt: skip
+        if picture is decoded:
+            # The decoder may still predict from this buffer.
+            picture.make_writable()
+        return rotated(picture, self._facts.rotation)
+
+    def _small(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
+        colour = self._facts.colour
+        small = self._to_network.reformat(
+            decoded, *self._network, "rgb24", interpolation=Interpolation.AREA,
+            src_colorspace=colour.swscale_matrix, src_color_range=colour.range,
+        )  # fmt: skip
+        picture = small.to_ndarray().astype(np.uint8, copy=False)
+        return np.ascontiguousarray(np.rot90(picture, self._facts.rotation // 90))
+
+    def _guide(self, decoded: av.VideoFrame, picture: av.VideoFrame) -> Plane:
+        """Luma at the output's size: the picture's own plane where it has one."""
+        if picture.format.name.startswith("yuv"):
+            return components(picture)[0]
+        gray = self._to_gray.reformat(decoded, *self._size, "gray", interpolation=_EXACT)
+        return components(rotated(gray, self._facts.rotation))[0]
+
+
+def estimate(
+    frames: Iterable[Frame], engine: Engine, plan: Plan, times: StageTimes
+) -> Iterator[Matted]:
+    """Run the network on each frame and bring its matte to full size along the picture's edges."""
+    for frame in frames:
+        with times.measure("engine"):
+            alpha = engine.step(frame.small).alpha
+        with times.measure("filters"):
+            alpha16 = _full_size(alpha, frame, plan)
+        yield Matted(frame, alpha16, alpha)
+
+
+def _full_size(alpha: NDArray[np.float32], frame: Frame, plan: Plan) -> NDArray[np.uint16]:
+    height, width = frame.guide.shape
+    if alpha.shape[0] >= height and alpha.shape[1] >= width:
+        return plain_resize(alpha, (width, height))
+    bits = _guide_bits(frame, plan)
+    colour = plan.colour if plan.yuv else plan.colour.as_rgb()
+    scale, offset = colour.luma_units(bits)
+    weights = np.asarray(colour.luma_weights(), np.float32) * np.float32(scale / 255)
+    return guided_upsample(
+        alpha,
+        frame.small.astype(np.float32) @ weights + np.float32(offset),
+        frame.guide,
+        guide_max=float((1 << bits) - 1),
+    )
+
+
+def _guide_bits(frame: Frame, plan: Plan) -> int:
+    return max(part.bits for part in frame.picture.format.components) if plan.yuv else 8

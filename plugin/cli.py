@@ -1,0 +1,207 @@
+"""The mattecast command. Flags mirror Settings; every error is one line and a non-zero exit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from mattecast.errors import MattecastError, UsageError
+from mattecast.version import __version__
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_EXITS = """exit codes:
+  0  every input was done          2  the request itself is wrong
+  1  at least one input failed   130  interrupted (143 by SIGTERM)"""
+
+_MATTE_EXAMPLES = f"""examples:
+  mattecast matte talk.mp4 -o talk.mov               ProRes 4444 with true alpha
+  mattecast matte *.mp4 shots/ --out-dir mattes      many clips; one that fails stops no other
+  mattecast matte talk.mp4 -o look.mp4 --background blur
+  mattecast matte talk.mov -o frames --format png --range 00:00:10..00:00:20
+  mattecast matte shot_%04d.png -o shot.mov --rate 24000/1001
+
+{_EXITS}"""
+
+
+class Terminated(BaseException):
+    """SIGTERM, raised so that every `finally` runs."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except MattecastError as error:
+        return _say(error, debug=options.debug)
+    except KeyboardInterrupt:
+        _line("mattecast: interrupted; nothing half-written was left")
+        return INTERRUPTED
+    except Terminated:
+        _line("mattecast: terminated; nothing half-written was left")
+        return 128 + signal.SIGTERM
+    except BrokenPipeError:
+        # The reader of our output went away; Python would complain once more while closing it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def _say(error: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    _line(f"mattecast: {error}")
+    return USAGE if isinstance(error, UsageError) else FAILED
+
+
+def _line(text: str) -> None:
+    print(" ".join(text.split()), file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mattecast",
+        description="Cut people out of video, without a green screen.",
+        epilog=_EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mattecast {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_matte(commands)
+    _add_small(commands)
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str,
+             examples: str = "") -> argparse.ArgumentParser:  # fmt: skip
+    parser = commands.add_parser(
+        name, help=about, description=about, epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _add_matte(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from mattecast.formats import FILL_KEY, FORMATS, PRORES_QUALITY
+
+    parser = _command(commands, "matte", "Matte clips: people stay, the rest becomes transparent.",
+                      _MATTE_EXAMPLES)  # fmt: skip
+    parser.set_defaults(run=_matte)
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT",
+        help="video file, folder of videos or of pictures, or a pattern such as shot_%%04d.png")
+    add("-o", "--output", metavar="OUT", type=Path, help="output file or folder; one input only")
+    add("--out-dir", metavar="DIR", type=Path, help="folder for outputs named after their inputs")
+    kinds = "; ".join(f"{row.name}: {row.about}" for row in FORMATS.values())
+    add("--format", choices=(*FORMATS, FILL_KEY), metavar="NAME",
+        help=f"guessed from OUT, else prores. {kinds}; {FILL_KEY}: two clips, picture and matte")
+    add("--background", metavar="WHAT",
+        help="composite over: a colour name, #rrggbb, a picture, a video, blur[:strength]; "
+        "none keeps alpha (default; h264 and hevc take green)")
+    add("--quality", choices=PRORES_QUALITY, default="high",
+        help="ProRes quantiser (default: high)")
+    add("--premultiplied", action=argparse.BooleanOptionalAction, default=None,
+        help="multiply colours by alpha (default: straight; EXR premultiplied)")
+    add("--depth", type=int, choices=(8, 16, 32), help="bits of PNG or EXR (default: the source's)")
+    add("--range", metavar="START..END",
+        help="part to matte: seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF; open ends allowed")
+    add("--size", metavar="WxH", help="output size, or a height such as 720p")
+    add("--cfr", metavar="RATE", type=_rate, help="constant output rate, such as 25 or 29.97")
+    add("--rate", metavar="RATE", type=_rate, help="rate of picture sequences read (default: 25)")
+    add("--audio", action=argparse.BooleanOptionalAction, default=True, help="keep the sound")
+    add("--whole-picture", action="store_true",
+        help="keep colours far outside the person too, under alpha 0")
+    add("--model", default="default", metavar="NAME", help="network (default: the embedded one)")
+    add("--backend", default="auto", choices=("auto", "openvino", "torch"))
+    add("--precision", default="auto", choices=("auto", "f32", "bf16", "f16"))
+    add("--threads", type=int, metavar="N", help="threads of the network (default: all cores)")
+    add("--network-size", type=int, metavar="PIXELS", help="long side the network sees")
+    add("--overwrite", action="store_true", help="replace existing outputs")
+    add("--json", action="store_true", help="print a summary of the run as JSON at the end")
+    add("--quiet", action="store_true", help="no progress line")
+
+
+def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    probe = _command(commands, "probe", "Show what a file holds, and what will be kept or lost.")
+    probe.set_defaults(run=_probe)
+    probe.add_argument("file")
+    probe.add_argument("--format", default="prores", help="output asked about (default: prores)")
+    check = _command(commands, "check", "Check that a clip with alpha is one editors will accept.")
+    check.set_defaults(run=_check)
+    check.add_argument("file", type=Path)
+    doctor = _command(commands, "doctor", "Check codecs, engines, models and disk.")
+    doctor.set_defaults(run=_doctor)
+
+
+def _rate(text: str) -> Fraction:
+    from mattecast.settings import parse_rate
+
+    try:
+        return parse_rate(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _matte(options: argparse.Namespace) -> int:
+    from mattecast.batch import run
+
+    code, summaries = run(options, say=lambda error: _say(error, debug=options.debug))
+    if options.json:
+        json.dump([_plain(asdict(summary)) for summary in summaries], sys.stdout, indent=1)
+        print()
+    return code
+
+
+def _plain(value: object) -> object:
+    """A summary in JSON's own types; rates stay exact as 'N/D'."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return round(value, 3)
+    return value if isinstance(value, (int, str, type(None))) else str(value)
+
+
+def _probe(options: argparse.Namespace) -> int:
+    from mattecast.probe import probe
+
+    print("\n".join(probe(options.file, options.format)))
+    return OK
+
+
+def _check(options: argparse.Namespace) -> int:
+    from mattecast.check import check
+
+    report = check(options.file)
+    print("\n".join(report.lines()))
+    return OK if report.ok else FAILED
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from mattecast.doctor import examine
+
+    healthy, lines = examine()
+    print("\n".join(lines))
+    return OK if healthy else FAILED
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

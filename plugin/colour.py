@@ -1,0 +1,144 @@
+"""How a clip's numbers mean colours: range, matrix, primaries and transfer (ITU-T H.273 codes)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange
+from numpy.typing import NDArray
+
+LIMITED, FULL = int(ColorRange.MPEG), int(ColorRange.JPEG)
+UNSPECIFIED = 2  # the H.273 code of matrix, primaries and transfer alike
+_RGB_MATRIX = 0
+BT709, BT601, BT2020 = 1, 6, 9
+SRGB_TRANSFER, PQ, HLG = 13, 16, 18
+
+_PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020", 11: "dci-p3", 12: "display-p3"}
+_TRANSFERS = {
+    1: "bt709", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 8: "linear", 13: "srgb",
+    14: "bt2020-10", 15: "bt2020-12", 16: "pq", 18: "hlg",
+}  # fmt: skip
+_MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m",
+             9: "bt2020nc", 10: "bt2020c"}  # fmt: skip
+# Luma weights (red, blue) of each matrix; green is the rest.
+_LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
+         7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """The four tags of a picture, as H.273 numbers (range: 1 limited, 2 full)."""
+
+    range: int
+    matrix: int
+    primaries: int
+    transfer: int
+    assumed: bool = False
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> Colour:
+        """The tags of a decoded frame; what it leaves open is filled by what players assume.
+
+        Untagged YUV is BT.709 from 720 lines up and BT.601 below; untagged range is limited.
+        """
+        rgb = frame.format.is_rgb or frame.format.name.startswith("pal")
+        # Gray pictures are full range by convention, as libswscale reads them.
+        full = frame.color_range == FULL or rgb or frame.format.name.startswith(("yuvj", "gray"))
+        matrix = int(frame.colorspace)
+        guess = BT709 if rgb or frame.height >= 720 or frame.width > 1024 else BT601
+        assumed = not rgb and matrix in (UNSPECIFIED, _RGB_MATRIX)
+        if rgb:
+            matrix = _RGB_MATRIX
+        elif assumed:
+            matrix = guess
+        primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
+        unknown = (UNSPECIFIED, 0)
+        default = BT2020 if matrix == BT2020 else (guess if matrix == _RGB_MATRIX else matrix)
+        return cls(
+            range=FULL if full else LIMITED,
+            matrix=matrix,
+            primaries=default if primaries in unknown else primaries,
+            transfer=_default_transfer(rgb, default) if transfer in unknown else transfer,
+            assumed=assumed,
+        )
+
+    def as_yuv(self, *, limited: bool) -> Colour:
+        """The tags after conversion to YUV: RGB becomes BT.709; `limited` forces that range."""
+        matrix = BT709 if self.matrix == _RGB_MATRIX else self.matrix
+        return replace(self, matrix=matrix, range=LIMITED if limited else self.range)
+
+    def as_rgb(self) -> Colour:
+        """The tags after conversion to full-range RGB."""
+        return replace(self, matrix=_RGB_MATRIX, range=FULL)
+
+    @property
+    def swscale_matrix(self) -> int:
+        """The number libswscale calls this matrix by (its tables know BT.709, 601, 240M, 2020)."""
+        return {1: 1, 4: 4, 7: 7, 9: 9, 10: 9}.get(self.matrix, 5)
+
+    def luma_weights(self) -> tuple[float, float, float]:
+        """Weights of R', G', B' in this matrix's luma; BT.709's for RGB."""
+        red, blue = _LUMA.get(self.matrix, _LUMA[1])
+        return red, 1.0 - red - blue, blue
+
+    def luma_units(self, bits: int) -> tuple[float, float]:
+        """(scale, offset): luma in [0, 1] x scale + offset is its code at `bits` bits."""
+        step = 1 << (bits - 8)
+        return (219.0 * step, 16.0 * step) if self.range == LIMITED else ((1 << bits) - 1.0, 0.0)
+
+    def black(self, bits: int) -> tuple[int, int, int]:
+        """The codes of black in this range: Y, Cb, Cr at `bits` bits; (0, 0, 0) for RGB."""
+        if self.matrix == _RGB_MATRIX:
+            return 0, 0, 0
+        return (16 << (bits - 8) if self.range == LIMITED else 0, 1 << (bits - 1), 1 << (bits - 1))
+
+    def __str__(self) -> str:
+        parts = [
+            _MATRICES.get(self.matrix, f"matrix {self.matrix}"),
+            _PRIMARIES.get(self.primaries, f"primaries {self.primaries}"),
+            _TRANSFERS.get(self.transfer, f"transfer {self.transfer}"),
+            "full" if self.range == FULL else "limited",
+        ]
+        return "/".join(parts) + (" (matrix assumed: untagged)" if self.assumed else "")
+
+    def tag(self, target: av.VideoFrame | av.VideoCodecContext) -> None:
+        """Write the tags on a frame (ProRes puts these in its header) or on a codec context."""
+        target.color_range = self.range
+        target.colorspace = self.matrix
+        target.color_primaries = self.primaries
+        target.color_trc = self.transfer
+
+
+def _default_transfer(rgb: bool, primaries: int) -> int:
+    if rgb:
+        return SRGB_TRANSFER
+    return {BT601: 6, 5: 6, BT2020: 14}.get(primaries, 1)
+
+
+def linear_light(transfer: int, size: int = 65536) -> NDArray[np.float32]:
+    """A table from code (0..size-1) to linear light, for the transfer functions EXR users meet.
+
+    (size,) float32. SDR curves map 1.0 to 1.0; PQ (SMPTE ST 2084) maps 203 cd/m2, diffuse white
+    of BT.2408, to 1.0; HLG (BT.2100) yields scene light with its peak at 12. Other transfers are
+    read as sRGB.
+    """
+    code = np.linspace(0.0, 1.0, size)
+    if transfer == PQ:
+        m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+        root = code ** (1 / m2)
+        light = (np.maximum(root - c1, 0) / (c2 - c3 * root)) ** (1 / m1) * 10000 / 203
+    elif transfer == HLG:
+        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        light = np.where(code <= 0.5, code * code / 3, (np.exp((code - c) / a) + b) / 12) * 12
+    elif transfer in (1, 6, 14, 15):
+        # BT.709, BT.601 and BT.2020 share one curve.
+        light = np.where(code < 0.081, code / 4.5, ((code + 0.099) / 1.099) ** (1 / 0.45))
+    elif transfer in (4, 5):
+        light = code ** (2.2 if transfer == 4 else 2.8)
+    elif transfer == 8:
+        light = code
+    else:
+        light = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+    return light.astype(np.float32)

@@ -1,0 +1,118 @@
+"""A matted frame becomes the picture that is encoded: with alpha, or over a background."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from mattecast.backgrounds import Background, background
+from mattecast.colour import linear_light
+from mattecast.filters.composite import (
+    at_chroma_size,
+    keep_near,
+    over,
+    to_bits,
+    to_luma,
+)
+from mattecast.frame import Matted, components
+from mattecast.plan import Plan
+
+# How far from any alpha the source's colours are kept, in pixels of a 1080-line picture: enough
+# for an editor to spread or feather the matte.
+KEPT_MARGIN = 24
+
+
+class Composer:
+    """Makes the pictures of one run. Close it when done."""
+
+    def __init__(self, plan: Plan, *, whole_picture: bool = False) -> None:
+        self._plan = plan
+        self._whole = whole_picture or plan.format.archive
+        self._background: Background | None = None
+        if plan.background is not None:
+            self._background = background(plan.background, plan)
+        self._linear = linear_light(plan.colour.transfer) if plan.format.linear else None
+
+    def close(self) -> None:
+        """Release the background's files."""
+        if self._background is not None:
+            self._background.close()
+
+    def __call__(self, matted: Matted) -> av.VideoFrame:
+        """The picture to encode, tagged with its colours; reuses the frame's own buffers."""
+        picture = matted.frame.picture
+        if self._plan.format.matte_only:
+            picture = self._matte(matted)
+        elif self._background is not None:
+            self._over_background(matted, self._background)
+        elif self._linear is None and self._plan.format.alpha_pixels is not None:
+            self._with_alpha(matted)
+        if self._linear is not None:
+            picture = self._linear_light(matted, self._linear)
+        picture = self._padded(picture)
+        self._plan.colour.tag(picture)
+        return picture
+
+    def _with_alpha(self, matted: Matted) -> None:
+        *colours, alpha = components(matted.frame.picture)
+        bits = matted.frame.picture.format.components[-1].bits
+        alpha[:] = to_bits(matted.alpha16, bits)
+        black = self._plan.colour.black(matted.frame.picture.format.components[0].bits)
+        if self._plan.premultiplied:
+            for plane, code in zip(colours, black, strict=True):
+                plane[:] = over(plane, code, at_chroma_size(matted.alpha16, plane.shape))
+        elif not self._whole:
+            margin = round(KEPT_MARGIN * max(1.0, matted.alpha16.shape[0] / 1080))
+            keep_near(colours, black, matted.alpha_small, margin)
+
+    def _over_background(self, matted: Matted, background: Background) -> None:
+        planes = components(matted.frame.picture)
+        time = matted.pts * self._plan.time_base
+        behind = background.planes(matted.frame.picture, max(Fraction(0), time))
+        for plane, base in zip(planes, behind, strict=True):
+            plane[:] = over(plane, base, at_chroma_size(matted.alpha16, plane.shape))
+
+    def _matte(self, matted: Matted) -> av.VideoFrame:
+        height, width = matted.alpha16.shape
+        picture = av.VideoFrame(width, height, self._plan.pixels)
+        bits = picture.format.components[0].bits
+        luma, *chroma = components(picture)
+        luma[:] = to_luma(matted.alpha16, *self._plan.colour.luma_units(bits))
+        for plane in chroma:
+            plane[:] = 1 << (bits - 1)
+        return picture
+
+    def _linear_light(self, matted: Matted, table: NDArray[np.float32]) -> av.VideoFrame:
+        """Float planes in linear light; premultiplied unless asked otherwise, as EXR's users do."""
+        source = components(matted.frame.picture)[:3]
+        height, width = matted.alpha16.shape
+        picture = av.VideoFrame(width, height, self._plan.pixels)
+        alpha = matted.alpha
+        weight = alpha if self._plan.premultiplied else np.float32(1)
+        for plane, part in zip(source, picture.format.components, strict=False):
+            _floats(picture, part.plane)[:] = table[plane] * weight
+        if self._background is None:
+            _floats(picture, 3)[:] = alpha
+        return picture
+
+    def _padded(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """Repeat the last column and row where the encoder takes even sizes only."""
+        right, bottom = self._plan.padding
+        if not right and not bottom:
+            return picture
+        size = (picture.width + right, picture.height + bottom)
+        padded = av.VideoFrame(*size, picture.format.name)
+        for source, target in zip(components(picture), components(padded), strict=True):
+            grown = [(0, large - small)
+                     for large, small in zip(target.shape, source.shape, strict=True)]  # fmt: skip
+            target[:] = np.pad(source, grown, mode="edge")
+        return padded
+
+
+def _floats(picture: av.VideoFrame, index: int) -> NDArray[np.float32]:
+    plane = picture.planes[index]
+    rows = np.frombuffer(memoryview(plane), np.float32).reshape(plane.height, -1)
+    return rows[:, : picture.width]

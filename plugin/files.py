@@ -1,0 +1,227 @@
+"""The main job: a recorded clip in, a clip with alpha out; and the same as a plain iterator."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from mattecast import engines
+from mattecast.chain import Preparer, constant_rate, estimate, own_times
+from mattecast.clip import Clip, Facts
+from mattecast.compose import Composer
+from mattecast.engines import Engine
+from mattecast.errors import MediaError
+from mattecast.flow import StageTimes, ahead
+from mattecast.formats import FILL_KEY, FORMATS
+from mattecast.frame import Frame, Matted
+from mattecast.pictures import Pictures, open_source
+from mattecast.plan import Plan, fill_and_key, plan
+from mattecast.settings import Settings
+from mattecast.writer import Writer, open_writer
+
+# Frames waiting between two stages: enough to smooth uneven decoding, little enough that 4K fits.
+_QUEUE = 2
+# A clip whose last picture comes this much before its stated end (seconds) was cut off.
+_CUT_OFF = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands. total: frames expected, None when the file does not say."""
+
+    done: int
+    total: int | None
+    seconds: float
+    limiting: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did, for people and for --json.
+
+    stages: name to seconds at work (wall). losses, damage, audio: a line each.
+    """
+
+    source: Path
+    outputs: tuple[Path, ...]
+    format: str
+    frames: int
+    seconds: float
+    stages: dict[str, float]
+    engine: str
+    size: tuple[int, int]
+    rate: Fraction
+    pixels: str
+    colour: str
+    timecode: str | None
+    audio: tuple[str, ...]
+    losses: tuple[str, ...]
+    damage: tuple[str, ...]
+    bytes: int
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the whole run, start to finished file."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+def matte(
+    source: str | Path,
+    output: str | Path,
+    settings: Settings | None = None,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+) -> Summary:
+    """Matte one clip into one output (two for fill-key). Nothing is left behind on failure.
+
+    progress: called after each frame. Raises a MattecastError with the one line to show.
+    """
+    settings, output = settings or Settings(), Path(output)
+    name = settings.resolved_format(output)
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        clip = _opened(source, settings, stack)
+        formats = fill_and_key() if name == FILL_KEY else (FORMATS[name],)
+        plans = [plan(clip.facts, settings, format) for format in formats]
+        engine = _engine(clip.facts, settings)
+        stack.callback(engine.close)
+        lanes = [_lane(clip, path, one, settings, stack)
+                 for path, one in zip(_paths(output, name), plans, strict=True)]  # fmt: skip
+        times = StageTimes()
+        counter = _Counter(clip.facts, plans[0], times, progress)
+        mattes = _mattes(clip, plans[0], engine, settings, times)
+        stack.callback(mattes.close)
+        for matted in mattes:
+            for composer, writer in lanes:
+                _write(matted, composer, writer, times)
+            counter.add(matted)
+        counter.check_complete(clip)
+        for _, writer in lanes:
+            with times.measure("encode"):
+                writer.finish()
+    return Summary(
+        source=Path(source), outputs=tuple(writer.output for _, writer in lanes), format=name,
+        frames=counter.frames, seconds=time.perf_counter() - started, stages=dict(times.wall),
+        engine=str(engine.info), size=plans[0].size, rate=plans[0].rate, pixels=plans[0].pixels,
+        colour=str(plans[0].colour),
+        timecode=str(plans[0].timecode) if plans[0].timecode else None,
+        audio=tuple(lanes[0][1].kept_audio), losses=plans[0].losses,
+        damage=tuple(clip.damage.lines()), bytes=sum(_bytes(lane[1].output) for lane in lanes),
+    )  # fmt: skip
+
+
+def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Matted]:
+    """Matte a clip and yield its frames: `.alpha`, `.foreground`, `.pts`, each as Matted says.
+
+    The pictures are worked on as for ProRes 4444. Frames may be kept; each owns its arrays.
+    """
+    settings = settings or Settings()
+    with ExitStack() as stack:
+        clip = _opened(source, settings, stack)
+        ours = plan(clip.facts, settings, FORMATS["prores"])
+        engine = _engine(clip.facts, settings)
+        stack.callback(engine.close)
+        stage = _mattes(clip, ours, engine, settings, StageTimes())
+        stack.callback(stage.close)
+        yield from stage
+
+
+def _opened(source: str | Path, settings: Settings, stack: ExitStack) -> Clip | Pictures:
+    clip = open_source(source, rate=settings.rate)
+    stack.callback(clip.close)
+    return clip
+
+
+def _engine(facts: Facts, settings: Settings) -> Engine:
+    spec = engines.find(settings.model)
+    # The network sees pictures as they are shown: square pixels.
+    size = engines.network_size(
+        spec, float(facts.width * facts.sar), facts.height, settings.network_size
+    )
+    return engines.load(spec, size, backend=settings.backend, precision=settings.precision,
+                        threads=settings.threads)  # fmt: skip
+
+
+def _mattes(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settings,
+            times: StageTimes) -> Generator[Matted, None, None]:  # fmt: skip
+    """Decode and conversion on one thread, network and filters on another."""
+    decoded = clip.frames(plan.start, plan.end)
+    timed = (constant_rate if settings.cfr else own_times)(decoded, clip.facts, plan)
+    preparer = Preparer(clip.facts, plan, engine.info.size)
+    frames: Iterator[Frame] = ahead(preparer.frames(times.pulls("decode", timed), times), _QUEUE)
+    return ahead(estimate(frames, engine, plan, times), _QUEUE)
+
+
+def _lane(clip: Clip | Pictures, output: Path, plan: Plan, settings: Settings,
+          stack: ExitStack) -> tuple[Composer, Writer]:  # fmt: skip
+    composer = Composer(plan, whole_picture=settings.whole_picture)
+    stack.callback(composer.close)
+    writer = open_writer(clip, output, plan, quality=settings.quality, audio=settings.audio,
+                         overwrite=settings.overwrite, threads=os.cpu_count() or 1)  # fmt: skip
+    stack.callback(writer.abort)
+    return composer, writer
+
+
+def _write(matted: Matted, composer: Composer, writer: Writer, times: StageTimes) -> None:
+    with times.measure("compose"):
+        picture = composer(matted)
+    with times.measure("encode"):
+        for repeat in range(matted.frame.repeats):
+            writer.write(picture, matted.pts + repeat, matted.frame.duration)
+
+
+def _paths(output: Path, name: str) -> tuple[Path, ...]:
+    if name != FILL_KEY:
+        return (output,)
+    suffix = output.suffix or ".mov"
+    return output.with_suffix(f".fill{suffix}"), output.with_suffix(f".key{suffix}")
+
+
+def _bytes(output: Path) -> int:
+    if output.is_dir():
+        return sum(entry.stat().st_size for entry in output.iterdir())
+    return output.stat().st_size
+
+
+@dataclass(slots=True)
+class _Counter:
+    """Counts frames and tells how far the run is."""
+
+    facts: Facts
+    plan: Plan
+    times: StageTimes
+    tell: Callable[[Progress], None] | None
+    frames: int = 0
+    last: Fraction = Fraction(0)
+    started: float = field(default_factory=time.perf_counter)
+
+    def add(self, matted: Matted) -> None:
+        self.frames += matted.frame.repeats
+        self.last = (matted.pts + matted.frame.repeats) * self.plan.time_base + self.plan.origin
+        if self.tell:
+            seconds = time.perf_counter() - self.started
+            self.tell(Progress(self.frames, self._total(), seconds, self.times.limiting))
+
+    def _total(self) -> int | None:
+        """Frames expected, from the container's count or its duration."""
+        facts, plan = self.facts, self.plan
+        if plan.start is None and plan.end is None and facts.frames and plan.rate == facts.rate:
+            return facts.frames
+        if facts.duration is None:
+            return None
+        end = min(plan.end or facts.start + facts.duration, facts.start + facts.duration)
+        return max(1, round((end - (plan.start or facts.start)) * plan.rate))
+
+    def check_complete(self, clip: Clip | Pictures) -> None:
+        """Raise MediaError when nothing came; note a file that stopped before its stated end."""
+        if not self.frames:
+            raise MediaError(f"{clip.path}: no frame could be decoded in the range asked for")
+        facts = self.facts
+        if facts.duration is not None and self.plan.end is None:
+            missing = facts.start + facts.duration - self.last
+            clip.damage.ended_early |= missing > _CUT_OFF

@@ -1,0 +1,118 @@
+"""Threads, all of them: a stage that runs ahead of its consumer, and what each stage costs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from queue import Empty, Full, Queue
+from typing import TypeVar
+
+T = TypeVar("T")
+_END = object()
+# A worker that waits for room looks this often whether its consumer has gone (seconds).
+_POLL = 0.05
+
+
+def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+    """Run `items` on a thread of its own, at most `depth` items ahead of the consumer.
+
+    Order is kept. An error of the worker is raised in the consumer with the worker's traceback.
+    Closing the iterator early stops and joins the worker and closes `items`.
+    """
+    queue: Queue[object] = Queue(depth)
+    stopped = threading.Event()
+    failures: list[BaseException] = []
+    worker = threading.Thread(
+        target=_work, args=(items, queue, stopped, failures), name="ahead", daemon=True
+    )
+    worker.start()
+    try:
+        while (item := _take(queue, worker)) is not _END:
+            yield item  # type: ignore[misc]
+        if failures:
+            raise failures[0]
+    finally:
+        stopped.set()
+        worker.join()
+
+
+def _work(
+    items: Iterable[T],
+    queue: Queue[object],
+    stopped: threading.Event,
+    failures: list[BaseException],
+) -> None:
+    source = iter(items)
+    try:
+        for item in source:
+            if not _put(queue, item, stopped):
+                break
+    except BaseException as error:
+        failures.append(error)
+    finally:
+        _close(source, failures)
+        _put(queue, _END, stopped)
+
+
+def _put(queue: Queue[object], item: object, stopped: threading.Event) -> bool:
+    while not stopped.is_set():
+        try:
+            queue.put(item, timeout=_POLL)
+            return True
+        except Full:
+            pass
+    return False
+
+
+def _take(queue: Queue[object], worker: threading.Thread) -> object:
+    # A plain get() cannot be interrupted by a signal on every platform: wake now and then.
+    while True:
+        try:
+            return queue.get(timeout=1.0)
+        except Empty:
+            if not worker.is_alive() and queue.empty():
+                return _END
+
+
+def _close(source: Iterator[T], failures: list[BaseException]) -> None:
+    try:
+        if hasattr(source, "close"):
+            source.close()
+    except BaseException as error:
+        failures.append(error)
+
+
+@dataclass(slots=True)
+class StageTimes:
+    """Seconds each stage was at work (wall and its own thread's CPU), by the stage's name."""
+
+    wall: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Add the time spent inside the block to `stage`; one stage is measured by one thread."""
+        wall, cpu = time.perf_counter(), time.thread_time()
+        try:
+            yield
+        finally:
+            self.wall[stage] = self.wall.get(stage, 0.0) + time.perf_counter() - wall
+            self.cpu[stage] = self.cpu.get(stage, 0.0) + time.thread_time() - cpu
+
+    def pulls(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+        """Yield from `items`, counting the time each pull takes as work of `stage`."""
+        source = iter(items)
+        while True:
+            with self.measure(stage):
+                item = next(source, _END)
+            if item is _END:
+                return
+            yield item  # type: ignore[misc]
+
+    @property
+    def limiting(self) -> str:
+        """The stage with most wall time at work; '' before any has been measured."""
+        return max(self.wall, key=lambda stage: self.wall[stage], default="")

@@ -1,0 +1,138 @@
+"""A folder or numbered pattern of still pictures, read as a clip."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from mattecast.clip import Clip, Damage, Facts
+from mattecast.errors import MattecastError, MediaError
+
+SUFFIXES = frozenset({
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".dpx", ".bmp", ".webp", ".tga", ".ppm",
+    ".pgm", ".jp2", ".hdr",
+})  # fmt: skip
+DEFAULT_RATE = Fraction(25)
+_NUMBER = re.compile(r"%(0?\d*)d")
+
+
+def is_pattern(path: str | Path) -> bool:
+    """Whether the name holds a printf-like frame number, as in shot_%04d.png."""
+    return bool(_NUMBER.search(Path(path).name))
+
+
+def listed(path: Path) -> list[Path]:
+    """The pictures a folder or pattern stands for, in order of their numbers, then names.
+
+    Raises MediaError when there are none.
+    """
+    if is_pattern(path):
+        folder, wanted = path.parent, re.compile(_as_expression(path.name))
+        found = [entry for entry in _entries(folder) if wanted.fullmatch(entry.name)]
+    else:
+        found = [entry for entry in _entries(path) if entry.suffix.lower() in SUFFIXES]
+    if not found:
+        raise MediaError(f"{path}: no pictures there ({' '.join(sorted(SUFFIXES))})")
+    return sorted(found, key=_natural)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise MediaError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _as_expression(name: str) -> str:
+    match = _NUMBER.search(name)
+    assert match is not None
+    digits = match[1].lstrip("0")
+    number = rf"\d{{{digits},}}" if digits else r"\d+"
+    return re.escape(name[: match.start()]) + number + re.escape(name[match.end() :])
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key that puts shot_2 before shot_10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+
+
+class Pictures:
+    """Stills as a clip of constant rate; offers what Clip offers.
+
+    Raises MediaError when there is no picture or the first one cannot be read.
+    """
+
+    def __init__(self, path: str | Path, *, rate: Fraction | None = None) -> None:
+        self.path = Path(path)
+        self.damage = Damage()
+        self.chapters: list[Any] = []
+        self._files = listed(self.path)
+        self._rate = rate or DEFAULT_RATE
+        with Clip(self._files[0]) as first:
+            self.facts = self._facts(first.facts)
+
+    def __enter__(self) -> Pictures:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing stays open between pictures."""
+
+    def frames(
+        self, start: Fraction | None = None, end: Fraction | None = None
+    ) -> Iterator[av.VideoFrame]:
+        """The pictures with pts 0, 1, 2 ... in units of 1/rate; one that cannot be read is skipped
+        and counted, and its time stays empty."""
+        for pts, file in enumerate(self._files):
+            time = pts / self._rate
+            if end is not None and time >= end:
+                return
+            if start is not None and time < start:
+                continue
+            frame = self._read(file)
+            if frame is not None:
+                frame.pts, frame.time_base = pts, self.facts.time_base
+                self.damage.resized += self._resized(frame)
+                yield frame
+
+    def _read(self, file: Path) -> av.VideoFrame | None:
+        try:
+            with Clip(file) as still:
+                return next(still.frames())
+        except MattecastError:
+            self.damage.undecodable += 1
+            return None
+
+    def _resized(self, frame: av.VideoFrame) -> bool:
+        upright = (self.facts.width, self.facts.height)
+        return upright not in ((frame.width, frame.height), (frame.height, frame.width))
+
+    def _facts(self, first: Facts) -> Facts:
+        count = len(self._files)
+        return Facts(
+            path=self.path, container="pictures", codec=first.codec,
+            pixel_format=first.pixel_format, bits=first.bits, width=first.width,
+            height=first.height, sar=first.sar, rotation=first.rotation, interlaced=False,
+            rate=self._rate, variable_rate=False, time_base=1 / self._rate, start=Fraction(0),
+            duration=count / self._rate, frames=count, colour=first.colour,
+            has_alpha=first.has_alpha, timecode=None, audio=(), others=(), chapters=0,
+        )  # fmt: skip
+
+
+def open_source(path: str | Path, *, rate: Fraction | None = None) -> Clip | Pictures:
+    """Open a video file, a folder of pictures or a picture pattern.
+
+    rate: frames a second of pictures, which carry no time of their own (25 by default).
+    """
+    path = Path(path)
+    if is_pattern(path) or path.is_dir():
+        return Pictures(path, rate=rate)
+    return Clip(path)

@@ -1,0 +1,197 @@
+"""What a run will do, worked out before its first frame: sizes, pixel format, colours, timing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from mattecast.clip import Facts
+from mattecast.colour import Colour
+from mattecast.errors import UsageError
+from mattecast.formats import FILL_KEY, FORMATS, Format, pixel_format
+from mattecast.settings import Settings, parse_size
+from mattecast.timecode import Timecode
+
+_OPAQUE_DEFAULT = "green"
+# Encoders of 4:2:0 mp4 take even sizes only.
+_EVEN_ONLY = ("h264", "hevc")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The facts of a source meeting the wishes of the settings.
+
+    size: upright (width, height) of the output. pixels: working and encoding pixel format.
+    colour: tags of the output. background: None keeps alpha. start, end: seconds on the source's
+    clock, None for the ends of the clip. time_base, rate: of the output. losses: what the output
+    cannot keep, a line each.
+    """
+
+    format: Format
+    size: tuple[int, int]
+    padding: tuple[int, int]
+    sar: Fraction
+    pixels: str
+    colour: Colour
+    premultiplied: bool
+    background: str | None
+    start: Fraction | None
+    end: Fraction | None
+    time_base: Fraction
+    rate: Fraction
+    timecode: Timecode | None
+    losses: tuple[str, ...]
+
+    @property
+    def pixels_in(self) -> str:
+        """The format frames are worked on in: integers for EXR, whose floats come last."""
+        return {"gbrapf32le": "gbrap16le", "gbrpf32le": "gbrp16le"}.get(self.pixels, self.pixels)
+
+    @property
+    def yuv(self) -> bool:
+        """Whether pictures are worked on as luma and chroma."""
+        return self.pixels.startswith("yuv")
+
+    @property
+    def origin(self) -> Fraction:
+        """The source time that becomes zero in the output: the start of a range, else zero."""
+        return self.start or Fraction(0)
+
+
+def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
+    """Decide everything about an output. Raises UsageError for wishes that contradict."""
+    background = _background(settings, format)
+    opaque = background is not None or format.matte_only
+    start, end = _range(settings.range, facts)
+    size = (facts.width, facts.height)
+    if settings.size:
+        size = parse_size(settings.size, *size)
+    pixels = pixel_format(format, facts, bits=settings.depth, opaque=opaque)
+    limited = format.range == "limited"
+    yuv = pixels.startswith("yuv")
+    colour = facts.colour.as_yuv(limited=limited) if yuv else facts.colour.as_rgb()
+    premultiplied = settings.premultiplied
+    if premultiplied is None:
+        premultiplied = format.premultiplied
+    return Plan(
+        format=format,
+        size=size,
+        padding=(size[0] % 2, size[1] % 2) if format.name in _EVEN_ONLY else (0, 0),
+        sar=facts.sar * Fraction(size[1] * facts.width, size[0] * facts.height),
+        pixels=pixels,
+        colour=colour,
+        premultiplied=premultiplied and not opaque,
+        background=background,
+        start=start,
+        end=end,
+        time_base=1 / settings.cfr if settings.cfr else facts.time_base,
+        rate=settings.cfr or facts.rate,
+        timecode=_timecode(facts, start),
+        losses=_losses(facts, settings, format, pixels),
+    )
+
+
+def fill_and_key() -> tuple[Format, Format]:
+    """The two formats a fill-key run writes: the picture without alpha, and the matte."""
+    return replace(FORMATS["prores"], name=FILL_KEY, alpha_pixels=None), FORMATS["matte"]
+
+
+def sequence_name(output: Path, format: Format) -> tuple[Path, str]:
+    """Folder and file-name pattern of a sequence: OUT/stem_%06d.png, or OUT as a pattern."""
+    if "%" in output.name:
+        return output.parent, output.name
+    folder = output.with_suffix("") if output.suffix.lower() == format.suffix else output
+    return folder, f"{folder.name}_%06d{format.suffix}"
+
+
+def _background(settings: Settings, format: Format) -> str | None:
+    if settings.background not in (None, "none"):
+        if format.matte_only:
+            raise UsageError(f"format {format.name} has no background: leave --background out")
+        return settings.background
+    if format.alpha_pixels is None and not format.matte_only and format.name != FILL_KEY:
+        if settings.background == "none":
+            raise UsageError(f"format {format.name} holds no alpha: name a background")
+        return _OPAQUE_DEFAULT
+    return None
+
+
+def _range(text: str | None, facts: Facts) -> tuple[Fraction | None, Fraction | None]:
+    """'START..END' in seconds on the source's own clock; either side may be left out."""
+    if not text:
+        return None, None
+    first, dots, last = text.partition("..")
+    if not dots:
+        raise UsageError(f"range '{text}': expected START..END, such as 12.5..20 or 00:01:00:00..")
+    start = parse_time(first, facts) if first.strip() else None
+    end = parse_time(last, facts) if last.strip() else None
+    if start is not None and end is not None and end <= start:
+        raise UsageError(f"range '{text}': the end does not come after the start")
+    length = facts.duration
+    if start is not None and length is not None and start >= facts.start + length:
+        raise UsageError(f"range '{text}': starts after the clip ends ({float(length):.2f} s)")
+    return start, end
+
+
+def parse_time(text: str, facts: Facts) -> Fraction:
+    """Seconds, [HH:]MM:SS[.s], or HH:MM:SS:FF timecode, as seconds on the clip's clock.
+
+    Plain times count from the clip's first frame; a timecode is looked up on the clip's own
+    timecode where it has one. Raises UsageError for anything else.
+    """
+    text = text.strip()
+    parts = text.split(":")
+    try:
+        if len(parts) == 4 or ";" in text:
+            wanted = Timecode.parse(text, facts.rate)
+            first = facts.timecode.frames if facts.timecode else 0
+            # Timecode counts frames, so the time is exact at the clip's own rate.
+            seconds = Fraction(wanted.frames - first) / facts.rate
+        elif len(parts) <= 3:
+            seconds = sum(
+                (Fraction(part) * 60**power for power, part in enumerate(reversed(parts))),
+                Fraction(0),
+            )
+        else:
+            raise ValueError
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(
+            f"time '{text}': expected seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF"
+        ) from error
+    if seconds < 0:
+        raise UsageError(f"time '{text}' lies before the clip's first frame")
+    return facts.start + seconds
+
+
+def _timecode(facts: Facts, start: Fraction | None) -> Timecode | None:
+    if facts.timecode is None or start is None:
+        return facts.timecode
+    return facts.timecode.plus(round((start - facts.start) * facts.rate))
+
+
+def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tuple[str, ...]:
+    """What this source has that this output will not."""
+    lost = []
+    bits = 10 if "10" in pixels else 12 if "12" in pixels else 8
+    bits = 16 if "16" in pixels or "64" in pixels or "48" in pixels or "f32" in pixels else bits
+    if facts.bits > bits and not format.matte_only:
+        lost.append(f"depth: {facts.bits} bits become {bits}")
+    if format.is_sequence and (facts.audio or facts.variable_rate):
+        lost.append("sound and timing: numbered pictures hold neither")
+    elif not settings.audio and facts.audio:
+        lost.append("sound: left out as asked")
+    elif format.matte_only and facts.audio:
+        lost.append("sound: the matte clip carries none")
+    elif format.audio_codec is None and any(a.codec not in format.copies for a in facts.audio):
+        lost.append(f"sound: re-encoded as Opus, all that {format.suffix} takes")
+    if format.container in ("matroska", "webm") and 1 / facts.time_base % 1000:
+        lost.append("timestamps: rounded to the 1 ms that Matroska and WebM hold")
+    if facts.timecode and not format.timecode_track and not format.is_sequence:
+        lost.append(f"timecode track: kept as a tag only ({format.suffix})")
+    if facts.interlaced:
+        lost.append("interlacing: matted whole and marked progressive; deinterlace first")
+    if facts.has_alpha:
+        lost.append("the source's own alpha: replaced by the new matte")
+    lost.extend(f"{kind} stream" for kind in facts.others)
+    return tuple(lost)

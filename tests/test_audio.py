@@ -1,0 +1,111 @@
+"""Sound: every track kept, in sync, copied where the container takes it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import Recipe, make
+
+from mattecast import Settings, matte
+
+TWO_SECONDS = tuple(range(50))  # two seconds
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "out", "kept"),
+    [
+        (".mp4", "aac", "out.mov", "aac"),
+        (".mov", "pcm_s16le", "out.mov", "pcm_s16le"),
+        (".mkv", "flac", "out.mov", "pcm_s16le"),
+        (".mkv", "libopus", "out.mov", "pcm_s24le"),
+        (".mkv", "flac", "out.mkv", "flac"),
+        (".mkv", "libopus", "out.webm", "opus"),
+        (".mp4", "aac", "out.webm", "opus"),
+        (".mov", "pcm_s24le", "out.mp4", "alac"),
+    ],
+)
+def test_sound_arrives_where_it_was(
+    suffix: str, codec: str, out: str, kept: str, tmp_path: Path
+) -> None:
+    source = make(tmp_path / f"source{suffix}", Recipe(pts=TWO_SECONDS, audio=(codec,)))
+    matte(source, tmp_path / out)
+    with av.open(str(tmp_path / out)) as clip:
+        assert clip.streams.audio[0].codec_context.name == kept
+    before, after = _clicks(source), _clicks(tmp_path / out)
+    assert len(before) == 3
+    # One audio frame at 48 kHz is at most 1024 samples.
+    assert np.abs(np.subtract(before, after)).max() < 1024 / 48000
+
+
+def test_lossless_means_every_sample(tmp_path: Path) -> None:
+    source = make(tmp_path / "source.mkv", Recipe(pts=TWO_SECONDS, audio=("flac",)))
+    matte(source, tmp_path / "out.mov")
+    first, second = _samples(source)[0], _samples(tmp_path / "out.mov")[0]
+    assert np.array_equal(first, second)
+
+
+def test_every_track_and_its_language(tmp_path: Path) -> None:
+    recipe = Recipe(pts=TWO_SECONDS, audio=("aac", "aac", "aac"), languages=("eng", "deu", "jpn"))
+    source = make(tmp_path / "source.mp4", recipe)
+    summary = matte(source, tmp_path / "out.mov")
+    assert summary.audio == ("aac copied",) * 3
+    with av.open(str(tmp_path / "out.mov")) as clip:
+        # QuickTime spells German the bibliographic way.
+        assert [track.metadata["language"] for track in clip.streams.audio] == ["eng", "ger", "jpn"]
+
+
+def test_a_track_that_starts_later_stays_later(tmp_path: Path) -> None:
+    recipe = Recipe(pts=TWO_SECONDS, audio=("pcm_s16le",), audio_start=Fraction(1, 5))
+    source = make(tmp_path / "source.mov", recipe)
+    matte(source, tmp_path / "out.mov")
+    assert _clicks(tmp_path / "out.mov") == pytest.approx(_clicks(source), abs=1e-3)
+
+
+def test_a_range_cuts_the_sound_alike(tmp_path: Path) -> None:
+    source = make(tmp_path / "source.mov", Recipe(pts=tuple(range(50)), audio=("pcm_s16le",)))
+    matte(source, tmp_path / "out.mov", Settings(range="0.4..1.6"))
+    # Clicks of the source at 0.5, 1.0 and 1.5 s are now at 0.1, 0.6 and 1.1 s.
+    assert _clicks(tmp_path / "out.mov") == pytest.approx([0.1, 0.6, 1.1], abs=0.022)
+
+
+def test_no_audio_when_asked(tmp_path: Path) -> None:
+    source = make(tmp_path / "source.mp4", Recipe(audio=("aac",)))
+    matte(source, tmp_path / "out.mov", Settings(audio=False))
+    with av.open(str(tmp_path / "out.mov")) as clip:
+        assert not clip.streams.audio
+
+
+@pytest.mark.slow
+def test_in_sync_after_ten_minutes(tmp_path: Path) -> None:
+    """NTSC picture and AAC sound for ten minutes: the last click is where it was."""
+    recipe = Recipe(rate=Fraction(30000, 1001), pts=tuple(range(0, 17983)), size=(32, 32),
+                    audio=("aac",))  # fmt: skip
+    source = make(tmp_path / "source.mp4", recipe)
+    matte(source, tmp_path / "out.mov")
+    before, after = _clicks(source), _clicks(tmp_path / "out.mov")
+    assert len(before) == len(after) and before[-1] > 599
+    assert np.abs(np.subtract(before, after)).max() < 1024 / 48000
+
+
+def _samples(path: Path) -> tuple[np.ndarray, float]:
+    """All samples of the first track's left channel, and the time of the first."""
+    blocks, start = [], None
+    with av.open(str(path)) as clip:
+        resampler = av.AudioResampler("fltp")
+        for frame in clip.decode(audio=0):
+            start = float(frame.time or 0) if start is None else start
+            blocks += [block.to_ndarray()[0] for block in resampler.resample(frame)]
+    return np.concatenate(blocks), start or 0.0
+
+
+def _clicks(path: Path) -> list[float]:
+    """When the loud bursts of the test tone begin, in seconds; one at the very start is left out."""
+    samples, start = _samples(path)
+    loud = np.flatnonzero(np.abs(samples) > 0.5)
+    firsts = loud[np.flatnonzero(np.diff(loud, prepend=-48000) > 4800)]
+    found = [start + first / 48000 for first in firsts]
+    return [time for time in found if time > 0.05]

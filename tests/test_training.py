@@ -1,0 +1,178 @@
+"""Training: the data folder, augmentation, the losses, learning at all, and resuming exactly."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from mattecast.engines.networks.heron import Heron  # noqa: E402
+from mattecast.engines.training import augment, datasets, fit, losses, scenes  # noqa: E402
+
+
+def figure(seed, height=96, width=80):
+    """A picture (H, W, 3) with a red figure before blue, cut by the lower edge, and its alpha."""
+    rng = np.random.default_rng(seed)
+    alpha = np.zeros((height, width), np.uint8)
+    x = int(rng.integers(30, width - 30))
+    cv2.circle(alpha, (x, 36), 14, 255, -1)
+    cv2.ellipse(alpha, (x, height), (24, 44), 0, 0, 360, 255, -1)
+    alpha = cv2.GaussianBlur(alpha, (0, 0), 1)
+    front = rng.integers(0, 40, (height, width, 3)) + np.array([200, 60, 40])
+    back = rng.integers(0, 40, (height, width, 3)) + np.array([30, 60, 190])
+    share = alpha[..., None] / 255
+    return np.uint8(front * share + back * (1 - share)), alpha
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A data folder with pairs, a cut-out and backgrounds."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for seed in range(6):
+        picture, alpha = figure(seed)
+        cv2.imwrite(str(data / f"pair{seed}.jpg"), picture[..., ::-1])
+        cv2.imwrite(str(data / f"pair{seed}.png"), alpha)
+    picture, alpha = figure(7)
+    cv2.imwrite(str(data / "cutout.png"), np.dstack([picture[..., ::-1], alpha]))
+    for seed in range(3):
+        noise = np.random.default_rng(seed).integers(60, 120, (90, 120, 3))
+        cv2.imwrite(str(data / f"room{seed}.jpg"), np.uint8(noise))
+    return data
+
+
+@pytest.fixture
+def library(folder):
+    return datasets.load(folder, partial=("pair5",))
+
+
+def test_a_folder_is_taken_by_what_it_holds(library):
+    names = {subject.name: subject for subject in library.stills}
+    assert sorted(names) == ["cutout", *(f"pair{i}" for i in range(6))]
+    assert len(library.backgrounds) == 3
+    assert names["cutout"].pictures is None
+    assert not names["pair5"].complete and names["pair4"].complete
+    assert names["pair0"].touches[3] and not names["pair0"].touches[1]
+    red = names["pair0"].cutouts[0][names["pair0"].cutouts[0][..., 3] > 250]
+    assert red[:, 0].mean() > red[:, 2].mean() + 100  # RGB, not BGR
+
+
+def test_a_folder_without_people_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no people below"):
+        datasets.load(tmp_path)
+
+
+def test_held_out_subjects_are_not_trained_on(library):
+    kept, held = library.split(3)
+    assert {s.name for s in kept.stills} & {s.name for s in held.stills} == set()
+    assert len(kept.stills) + len(held.stills) == len(library.stills)
+    again = library.split(3)[1]
+    assert [s.name for s in again.stills] == [s.name for s in held.stills]
+
+
+def test_foreground_colours_lose_the_old_background():
+    picture, alpha = figure(1)
+    colours = datasets.cut(picture, alpha)[..., :3]
+    soft = (alpha > 40) & (alpha < 215)
+    truth = np.array([220, 80, 60])
+    assert np.abs(colours[soft] - truth).mean() < 0.6 * np.abs(picture[soft] - truth).mean()
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_samples_are_whole_and_depend_on_the_seed_alone(library, frames):
+    for seed in range(25):
+        one, two = (
+            scenes.draw(
+                np.random.default_rng(seed), scenes.Recipe(), library, size=(64, 96), frames=frames
+            )
+            for _ in range(2)
+        )
+        assert one.picture.shape == one.foreground.shape == (frames, 64, 96, 3)
+        assert one.alpha.shape == one.valid.shape == (frames, 64, 96)
+        for name in ("picture", "alpha", "foreground", "valid"):
+            assert getattr(one, name).dtype == np.uint8
+            np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+
+
+def test_a_person_cut_below_stays_on_the_lower_edge(library):
+    subject = next(s for s in library.stills if s.name == "pair0")
+    height = subject.cutouts.shape[1]
+    for seed in range(40):
+        matrix = scenes.place(np.random.default_rng(seed), subject, (128, 160))
+        middle = (subject.box[0] + subject.box[2]) / 2
+        assert (matrix @ [middle, height, 1])[1] > 128 - 12  # a little turn is allowed
+
+
+def test_alpha_moves_with_its_picture():
+    picture, alpha = figure(2)
+    both = np.dstack([alpha] * 3 + [alpha])
+    matrix = augment.about(40, 48, augment.turning(9) @ augment.scaling(0.4, 0.4))
+    small, base = augment.shrunk(both, matrix)
+    bend = augment.wobble(np.random.default_rng(0), 1, (96, 80))[0]
+    for field in (None, bend):
+        moved = augment.warp(small, base, (96, 80), border=cv2.BORDER_CONSTANT, field=field)
+        np.testing.assert_array_equal(moved[..., 0], moved[..., 3])
+    whole = augment.warp(both, matrix, (96, 80), border=cv2.BORDER_CONSTANT)
+    shrunk = augment.warp(small, base, (96, 80), border=cv2.BORDER_CONSTANT)
+    assert np.abs(whole.astype(int) - shrunk).mean() < 1.5  # reducing first moves nothing
+
+
+def test_blending_is_exact_at_the_ends():
+    rng = np.random.default_rng(0)
+    over, under = (rng.integers(0, 256, (1, 8, 8, 3), dtype=np.uint8) for _ in range(2))
+    alpha = np.zeros((1, 8, 8), np.uint8)
+    np.testing.assert_array_equal(scenes.blend(over, alpha, under), under)
+    np.testing.assert_array_equal(scenes.blend(over, alpha + 255, under), over)
+
+
+def test_the_temporal_loss_forgives_a_steady_error_only():
+    steady = torch.full((4, 1, 8, 8), 0.3)
+    flicker = steady * torch.tensor([1.0, 0, 1, 0])[:, None, None, None]
+    assert losses.temporal(steady, 4) == 0
+    assert losses.temporal(flicker, 4) > 0.05
+    assert losses.temporal(torch.cat([steady, steady * 0]), 4) == 0  # two clips are no cut
+
+
+def settings(folder, out, steps=4):
+    stage = fit.Stage("tiny", steps, 4, 2, ((32, 64), (64, 64)))
+    return fit.Settings(
+        data=folder, out=out, stages=(stage,), workers=0, warmup=2, held_out=50, device="cpu"
+    )
+
+
+def test_a_stopped_run_ends_where_an_unbroken_one_does(folder, tmp_path, monkeypatch):
+    whole = torch.load(fit.fit(settings(folder, tmp_path / "whole")), weights_only=True)
+    original = fit.train_step
+
+    def interrupted(run, *rest):
+        value = original(run, *rest)
+        if run.step == 2:
+            fit.signal.raise_signal(fit.signal.SIGTERM)
+        return value
+
+    monkeypatch.setattr(fit, "train_step", interrupted)
+    broken = settings(folder, tmp_path / "broken")
+    assert torch.load(fit.fit(broken), weights_only=True)["step"] == 2
+    monkeypatch.setattr(fit, "train_step", original)
+    resumed = torch.load(fit.fit(broken), weights_only=True)
+    assert resumed["step"] == whole["step"] == 4
+    for name, value in whole["average"].items():
+        torch.testing.assert_close(resumed["average"][name], value)
+
+
+def test_it_learns_a_few_pictures_by_heart(library):
+    torch.manual_seed(0)
+    chosen = fit.Settings(data=None, out=None, rate=3e-3, warmup=5)
+    stage = fit.Stage("tiny", 60, 4, 1, ())
+    chosen = dataclasses.replace(chosen, stages=(stage,))
+    network = Heron()
+    optimiser = torch.optim.AdamW(network.parameters(), chosen.rate)
+    run = fit.Run(network, optimiser, {n: v.clone() for n, v in network.state_dict().items()})
+    tensors = fit.batch(library, chosen.recipe, seed=[3], stage=stage, size=(64, 64))
+    history = [fit.train_step(run, chosen, tensors) for _ in range(60)]
+    assert history[-1] < 0.4 * history[0]
+    network.train()
+    goal = fit.target(tensors)
+    assert losses.mad(fit.predict(network, tensors).alpha, goal.alpha, goal.valid) < 100
