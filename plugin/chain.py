@@ -116,11 +116,11 @@ def estimate(
         with times.measure("engine"):
             alpha = engine.step(frame.small).alpha
         with times.measure("filters"):
-            alpha16 = _full_size(alpha, frame, plan)
+            alpha16 = full_size(alpha, frame, plan)
         yield Matted(frame, alpha16, alpha)
 
 
-def _full_size(alpha: NDArray[np.float32], frame: Frame, plan: Plan) -> NDArray[np.uint16]:
+def full_size(alpha: NDArray[np.float32], frame: Frame, plan: Plan) -> NDArray[np.uint16]:
     height, width = frame.guide.shape
     if alpha.shape[0] >= height and alpha.shape[1] >= width:
         return plain_resize(alpha, (width, height))

@@ -27,7 +27,7 @@ class Report:
 
     def lines(self) -> list[str]:
         """One line per finding: level, subject, detail."""
-        return [f"{each.level:<8} {each.what}: {each.detail}" for each in self.findings]
+        return [f"{each.level:<8} {each.what}: {_plain(each.detail)}" for each in self.findings]
 
 
 def check(path: str | Path) -> Report:
@@ -46,14 +46,24 @@ def check(path: str | Path) -> Report:
         raise MediaError(f"{path}: cannot be read: {reason}; check the file itself") from failure
 
 
+def _plain(text: str) -> str:
+    """Text safe to print: names in a file may hold line breaks and terminal codes."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _findings(path: Path) -> Iterator[Finding]:
     if not quicktime.is_quicktime(path):
         yield from check_pictures.findings(path, described=False)
         return
     movie = quicktime.read(path)
-    yield from check_structure.findings(movie)
+    told = list(check_structure.findings(movie))
+    yield from told
+    # ProRes frame headers have said these already.
+    said = {"alpha", "colour"} if "header colour" in {each.what for each in told} else set()
     try:
-        yield from check_pictures.findings(path, described=True)
+        for each in check_pictures.findings(path, described=not movie.fragmented):
+            if each.what not in said:
+                yield each
     except MediaError as failure:
         # The structure is worth reporting even where no picture comes out.
         yield error("pictures", str(failure))

@@ -35,7 +35,7 @@ RANGES = {0: "range not said", 1: "limited range", 2: "full range"}
 
 
 def findings(path: Path, described: bool) -> Iterator[Finding]:
-    """All findings from decoding; `described` leaves out what the file's structure told already.
+    """All findings from decoding; `described` leaves out what a whole structure told already.
 
     Raises MediaError when the file is no video or none of its pictures decodes.
     """

@@ -35,11 +35,12 @@ def findings(movie: Movie) -> Iterator[Finding]:
     yield from _codec(video, video.picture, good)
     yield from _colour(video.picture, good)
     yield from _geometry(video.picture, good)
-    yield from _timing(video, good)
     yield from _timecode(movie, video)
-    for track in movie.tracks:
-        yield from _edits(track)
-    yield from _audio(movie, video)
+    if not movie.fragmented:  # whose times lie in its fragments
+        yield from _timing(video, good)
+        for track in movie.tracks:
+            yield from _edits(track)
+        yield from _audio(movie, video)
 
 
 def _container(movie: Movie) -> Iterator[Finding]:
@@ -141,7 +142,8 @@ def _colour(picture: Picture, headers: list[Header]) -> Iterator[Finding]:
 def _header_colour(codes: Codes, said: Codes | None) -> Iterator[Finding]:
     text = finding.colour(codes)
     if any(code not in known for code, known in zip(codes, KNOWN_COLOUR, strict=True)):
-        yield warning("header colour", f"{text} has codes ProRes does not define")
+        advice = "; write 1, the same curve" if codes[1] in (6, 14, 15) else ""
+        yield warning("header colour", f"{text}: ProRes does not define these{advice}")
     elif set(codes) <= {0, 2}:
         yield warning("header colour", f"{text}: hosts that read the frames guess the colours")
     else:

@@ -134,7 +134,9 @@ def linear_light(transfer: int, size: int = 65536) -> NDArray[np.float32]:
         light = np.where(code <= 0.5, code * code / 3, (np.exp((code - c) / a) + b) / 12) * 12
     elif transfer in (1, 6, 14, 15):
         # BT.709, BT.601 and BT.2020 share one curve.
-        light = np.where(code < 0.081, code / 4.5, ((code + 0.099) / 1.099) ** (1 / 0.45))
+        alpha, beta = 1.09929682680944, 0.018053968510807
+        curve = ((code + alpha - 1) / alpha) ** (1 / 0.45)
+        light = np.where(code < 4.5 * beta, code / 4.5, curve)
     elif transfer in (4, 5):
         light = code ** (2.2 if transfer == 4 else 2.8)
     elif transfer == 8:

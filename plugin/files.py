@@ -161,8 +161,8 @@ def _lane(clip: Clip | Pictures, output: Path, plan: Plan, settings: Settings,
           stack: ExitStack) -> tuple[Composer, Writer]:  # fmt: skip
     composer = Composer(plan, whole_picture=settings.whole_picture)
     stack.callback(composer.close)
-    writer = open_writer(clip, output, plan, quality=settings.quality, audio=settings.audio,
-                         overwrite=settings.overwrite, threads=os.cpu_count() or 1)  # fmt: skip
+    threads = os.cpu_count() or 1
+    writer = open_writer(clip, output, plan, overwrite=settings.overwrite, threads=threads)
     stack.callback(writer.abort)
     return composer, writer
 

@@ -30,18 +30,22 @@ class Finding:
 
 
 def ok(what: str, detail: str) -> Finding:
+    """A finding that is as it should be."""
     return Finding("ok", what, detail)
 
 
 def note(what: str, detail: str) -> Finding:
+    """A finding worth knowing that breaks nothing."""
     return Finding("note", what, detail)
 
 
 def warning(what: str, detail: str) -> Finding:
+    """A finding that some hosts will show wrongly."""
     return Finding("warning", what, detail)
 
 
 def error(what: str, detail: str) -> Finding:
+    """A finding that breaks the clip."""
     return Finding("error", what, detail)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from mattecast.clip import Facts
 from mattecast.colour import Colour
 from mattecast.errors import UsageError
-from mattecast.formats import FILL_KEY, FORMATS, Format, pixel_format
+from mattecast.formats import FILL_KEY, FORMATS, PRORES_QUALITY, Format, pixel_format
 from mattecast.settings import Settings, parse_size
 from mattecast.timecode import Timecode
 
@@ -24,8 +25,8 @@ class Plan:
 
     size: upright (width, height) of the output. pixels: working and encoding pixel format.
     colour: tags of the output. background: None keeps alpha. start, end: seconds on the source's
-    clock, None for the ends of the clip. time_base, rate: of the output. losses: what the output
-    cannot keep, a line each.
+    clock, None for the ends of the clip. time_base, rate: of the output. audio: whether sound is
+    written. options: of the encoder. losses: what the output cannot keep, a line each.
     """
 
     format: Format
@@ -41,6 +42,8 @@ class Plan:
     time_base: Fraction
     rate: Fraction
     timecode: Timecode | None
+    audio: bool
+    options: Mapping[str, str]
     losses: tuple[str, ...]
 
     @property
@@ -88,6 +91,8 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         time_base=1 / settings.cfr if settings.cfr else facts.time_base,
         rate=settings.cfr or facts.rate,
         timecode=_timecode(facts, start),
+        audio=bool(facts.audio and settings.audio and not format.matte_only),
+        options=_options(settings, format),
         losses=_losses(facts, settings, format, pixels),
     )
 
@@ -115,6 +120,15 @@ def _background(settings: Settings, format: Format) -> str | None:
             raise UsageError(f"format {format.name} holds no alpha: name a background")
         return _OPAQUE_DEFAULT
     return None
+
+
+def _options(settings: Settings, format: Format) -> Mapping[str, str]:
+    """The encoder's options for the quality and depth asked for."""
+    if format.codec == "prores_ks":
+        return {**format.options, **PRORES_QUALITY[settings.quality]}
+    if format.linear and settings.depth == 32:
+        return {**format.options, "format": "float"}
+    return format.options
 
 
 def _range(text: str | None, facts: Facts) -> tuple[Fraction | None, Fraction | None]:

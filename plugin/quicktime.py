@@ -228,7 +228,9 @@ def _table(boxes: Boxes, kind: str, dtype: str, columns: int, at: int = 4) -> Ta
 
 
 def _samples(table: Boxes) -> Samples:
-    (uniform, count) = struct.unpack_from(">II", _only(table, "stsz"), 4)
+    if "stsz" not in table:  # compact sizes (stz2), which no video track uses
+        return Samples(0, 0, np.zeros((0, 3), np.int64), np.zeros(0, np.int64))
+    (uniform, count) = struct.unpack_from(">II", table["stsz"][0], 4)
     offsets = ("co64", ">u8") if "co64" in table else ("stco", ">u4")
     return Samples(
         sizes=uniform or _table(table, "stsz", ">u4", 1, at=8)[:, 0],

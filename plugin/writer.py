@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,6 @@ import av.error
 from mattecast.audio import Sound
 from mattecast.clip import Clip
 from mattecast.errors import MattecastError, OutputError
-from mattecast.formats import PRORES_QUALITY
 from mattecast.pictures import Pictures
 from mattecast.plan import Plan, sequence_name
 
@@ -66,18 +65,16 @@ def refuse_overwriting(output: Path, source: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{folder}: no permission to write there")
 
 
-def open_writer(source: Clip | Pictures, output: Path, plan: Plan, *, quality: str, audio: bool,
-                overwrite: bool, threads: int) -> Writer:  # fmt: skip
+def open_writer(
+    source: Clip | Pictures, output: Path, plan: Plan, *, overwrite: bool, threads: int
+) -> Writer:
     """The writer for a plan. Raises OutputError when the output cannot be created."""
     if plan.format.is_sequence:
         folder, pattern = sequence_name(output, plan.format)
         refuse_overwriting(folder, source.path, overwrite=overwrite)
         return SequenceWriter(folder, pattern, plan, threads=threads)
     refuse_overwriting(output, source.path, overwrite=overwrite)
-    options = dict(plan.format.options)
-    if plan.format.codec == "prores_ks":
-        options |= PRORES_QUALITY[quality]
-    return MovieWriter(source, output, plan, options, audio=audio, threads=threads)
+    return MovieWriter(source, output, plan, threads=threads)
 
 
 def _beside(output: Path) -> Path:
@@ -105,8 +102,9 @@ def _explained(output: Path) -> Iterator[None]:
 class MovieWriter:
     """One container file: the picture, the sound, timecode, chapters and tags."""
 
-    def __init__(self, source: Clip | Pictures, output: Path, plan: Plan,
-                 options: Mapping[str, str], *, audio: bool, threads: int) -> None:  # fmt: skip
+    def __init__(
+        self, source: Clip | Pictures, output: Path, plan: Plan, *, threads: int
+    ) -> None:
         self.output, self._plan = output, plan
         self._part = _beside(output)
         self._sound: Sound | None = None
@@ -114,13 +112,12 @@ class MovieWriter:
         self._done = False
         with _explained(output):
             try:
-                self._open(source, options, audio=audio, threads=threads)
+                self._open(source, threads)
             except BaseException:
                 self.abort()
                 raise
 
-    def _open(self, source: Clip | Pictures, options: Mapping[str, str], *, audio: bool,
-              threads: int) -> None:  # fmt: skip
+    def _open(self, source: Clip | Pictures, threads: int) -> None:
         plan, facts = self._plan, source.facts
         container_options = {**plan.format.container_options, "max_interleave_delta": _INTERLEAVE}
         if plan.format.container in ("mov", "mp4"):
@@ -132,11 +129,11 @@ class MovieWriter:
         self._container.metadata.update(
             {key: value for key, value in facts.metadata.items() if key not in _TECHNICAL}
         )
-        self._stream = _video_stream(self._container, plan, options, threads)
+        self._stream = _video_stream(self._container, plan, threads)
         if plan.timecode is not None:
             target = self._stream if plan.format.timecode_track else self._container
             target.metadata["timecode"] = str(plan.timecode)
-        if audio and facts.audio and not plan.format.matte_only:
+        if plan.audio:
             self._sound = Sound(source.path, self._container, plan.format, plan)
         if source.chapters:
             self._container.set_chapters(_moved_chapters(source.chapters, plan))
@@ -191,8 +188,8 @@ class MovieWriter:
             self._sound.close()
 
 
-def _video_stream(container: Any, plan: Plan, options: Mapping[str, str], threads: int) -> Any:
-    stream = container.add_stream(plan.format.codec, rate=plan.rate, options=dict(options))
+def _video_stream(container: Any, plan: Plan, threads: int) -> Any:
+    stream = container.add_stream(plan.format.codec, rate=plan.rate, options=dict(plan.options))
     stream.width, stream.height = (
         side + extra for side, extra in zip(plan.size, plan.padding, strict=True)
     )
@@ -218,7 +215,7 @@ def _still_encoder(plan: Plan, threads: int) -> Any:
     context.sample_aspect_ratio = plan.sar
     context.thread_count = threads
     context.thread_type = "FRAME"
-    context.options = dict(plan.format.options)
+    context.options = dict(plan.options)
     plan.colour.tag(context)
     return context
 
@@ -261,7 +258,7 @@ class SequenceWriter:
 
     def write(self, picture: av.VideoFrame, pts: int, duration: int) -> None:
         """See Writer.write; timing is not kept, the pictures are counted from 0."""
-        picture.pts, picture.time_base = None, None
+        picture.pts = None
         self._store(picture)
 
     def _store(self, picture: av.VideoFrame | None) -> None:

@@ -120,15 +120,15 @@ def alphas(path: Path) -> Iterator[Picture]:
 def alpha(frame: av.VideoFrame) -> Picture:
     """The alpha of a frame, `(H, W) uint8`: its alpha plane, else its gray picture."""
     if any(part.is_alpha for part in frame.format.components):
-        return frame.to_ndarray(format="rgba")[..., 3]
-    return frame.to_ndarray(format="gray")
+        return np.asarray(frame.to_ndarray(format="rgba")[..., 3], np.uint8)
+    return np.asarray(frame.to_ndarray(format="gray"), np.uint8)
 
 
 def pictures(path: Path) -> Iterator[Picture]:
     """The pictures of a clip in order, `(H, W, 3) uint8` RGB."""
     with av.open(path) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
+            yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
 
 def score(name: str, matte: Matte, clip: Path, flicker: bool) -> Row:

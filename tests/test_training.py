@@ -8,8 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mattecast.engines.networks.heron import Heron  # noqa: E402
+from mattecast.engines.networks.heron import Heron, Widths  # noqa: E402
 from mattecast.engines.training import augment, datasets, fit, losses, scenes  # noqa: E402
+
+SMALL = Widths(half=8, quarter=16, eighth=16, sixteenth=16, lowest=16, decoder=16, memory=(8, 8, 4))
 
 
 def figure(seed, height=96, width=80):
@@ -138,8 +140,9 @@ def test_the_temporal_loss_forgives_a_steady_error_only():
 def settings(folder, out, steps=4):
     stage = fit.Stage("tiny", steps, 4, 2, ((32, 64), (64, 64)))
     return fit.Settings(
-        data=folder, out=out, stages=(stage,), workers=0, warmup=2, held_out=50, device="cpu"
-    )
+        data=folder, out=out, stages=(stage,), widths=SMALL, workers=0, warmup=2, held_out=50,
+        device="cpu",
+    )  # fmt: skip
 
 
 def test_a_stopped_run_ends_where_an_unbroken_one_does(folder, tmp_path, monkeypatch):
@@ -167,7 +170,7 @@ def test_it_learns_a_few_pictures_by_heart(library):
     chosen = fit.Settings(data=None, out=None, rate=3e-3, warmup=5)
     stage = fit.Stage("tiny", 60, 4, 1, ())
     chosen = dataclasses.replace(chosen, stages=(stage,))
-    network = Heron()
+    network = Heron(SMALL)
     optimiser = torch.optim.AdamW(network.parameters(), chosen.rate)
     run = fit.Run(network, optimiser, {n: v.clone() for n, v in network.state_dict().items()})
     tensors = fit.batch(library, chosen.recipe, seed=[3], stage=stage, size=(64, 64))

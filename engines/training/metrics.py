@@ -176,8 +176,11 @@ def _kernels() -> tuple[Float, Float]:
     half = math.ceil(SIGMA * math.sqrt(-2 * math.log(math.sqrt(2 * math.pi) * SIGMA * TAIL)))
     x = np.arange(-half, half + 1, dtype=np.float64)
     smooth = np.exp(-(x**2) / (2 * SIGMA**2))
-    slope = x * smooth
-    return tuple(np.float32(each / np.linalg.norm(each)) for each in (smooth, slope))  # type: ignore[return-value]
+    return _unit(smooth), _unit(x * smooth)
+
+
+def _unit(kernel: npt.NDArray[np.float64]) -> Float:
+    return np.asarray(kernel / np.linalg.norm(kernel), np.float32)
 
 
 def _held(predicted: Float, true: Float) -> Float:

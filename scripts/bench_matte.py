@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""What a run costs, stage by stage: `scripts/bench_matte.py CLIP [--frames 30] [--runs 3]`.
+
+Each stage is first run on its own over the same frames, one after the other, so that its CPU time
+(all threads) and wall time are its own; decode and encode alone are the floors. Then the whole
+command runs as users run it, and its wall time is held against the stages' CPU time spread over
+the cores. Medians of several runs. Writes to a temporary folder only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mattecast import Settings, engines
+from mattecast.chain import Preparer, full_size, own_times
+from mattecast.clip import Clip
+from mattecast.compose import Composer
+from mattecast.flow import StageTimes
+from mattecast.formats import FORMATS
+from mattecast.frame import Matted
+from mattecast.plan import plan
+from mattecast.writer import open_writer
+
+Cost = tuple[float, float]  # CPU and wall milliseconds a frame
+
+
+def main() -> int:
+    options = _options()
+    print(_machine())
+    stages: dict[str, list[Cost]] = {}
+    whole: list[tuple[float, float, float, int]] = []
+    for run in range(options.runs):
+        for name, cost in _stages(options).items():
+            stages.setdefault(name, []).append(cost)
+        whole.append(_whole(options))
+        print(f"run {run + 1} of {options.runs} done", file=sys.stderr)
+    _print(stages, whole)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--frames", type=int, default=30, help="frames each stage is run on")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--format", default="prores", choices=FORMATS)
+    parser.add_argument("--quality", default="high")
+    parser.add_argument("--precision", default="auto")
+    return parser.parse_args()
+
+
+def _machine() -> str:
+    named = [line.partition(":")[2].strip() for line in open("/proc/cpuinfo")
+             if line.startswith("model name")] if os.path.exists("/proc/cpuinfo") else []  # fmt: skip
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("av", "openvino", "numpy"))
+    return f"{os.cpu_count()} cores, {named[0] if named else 'unknown CPU'}; {versions}"
+
+
+def _stages(options: argparse.Namespace) -> dict[str, Cost]:
+    """Each stage alone, over the same frames."""
+    costs: dict[str, Cost] = {}
+    count = options.frames
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        cpu, wall = time.process_time(), time.perf_counter()
+        result = work()
+        costs[name] = (
+            (time.process_time() - cpu) / count * 1e3,
+            (time.perf_counter() - wall) / count * 1e3,
+        )
+        return result
+
+    settings = Settings(quality=options.quality, precision=options.precision)
+    with Clip(options.clip) as clip, tempfile.TemporaryDirectory() as folder:
+        facts = clip.facts
+        ours = plan(facts, settings, FORMATS[options.format])
+        size = engines.network_size(engines.find("default"), facts.width, facts.height)
+        engine = engines.load("default", size, precision=options.precision)
+        frames = clip.frames()
+        decoded = timed("decode", lambda: _take(frames, count))
+        prepared = timed("convert", lambda: list(
+            Preparer(facts, ours, size).frames(own_times(decoded, facts, ours), StageTimes())
+        ))  # fmt: skip
+        for frame in prepared[:3]:
+            engine.step(frame.small)  # the first steps fill caches
+        engine.reset()
+        alphas = timed("engine", lambda: [engine.step(frame.small).alpha for frame in prepared])
+        full = timed("filters", lambda: [
+            full_size(alpha, frame, ours) for alpha, frame in zip(alphas, prepared, strict=True)
+        ])  # fmt: skip
+        mattes = [Matted(*parts) for parts in zip(prepared, full, alphas, strict=True)]
+        composer = Composer(ours)
+        pictures = timed("compose", lambda: [composer(matted) for matted in mattes])
+        writer = open_writer(clip, Path(folder) / "out.mov", ours, overwrite=False,
+                             threads=os.cpu_count() or 1)  # fmt: skip
+
+        def encode() -> None:
+            for picture, matted in zip(pictures, mattes, strict=True):
+                writer.write(picture, matted.pts, matted.frame.duration)
+            writer.finish()
+
+        timed("encode", encode)
+        engine.close()
+    return costs
+
+
+def _take(items: Iterable[Any], count: int) -> list[Any]:
+    return [item for item, _ in zip(items, range(count), strict=False)]
+
+
+def _whole(options: argparse.Namespace) -> tuple[float, float, float, int]:
+    """The command as users run it: seconds, CPU seconds, peak MB, frames."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "mattecast", "matte", str(options.clip), "-o",
+                   f"{folder}/out.mov", "--format", options.format, "--quality", options.quality,
+                   "--precision", options.precision, "--json", "--quiet"]  # fmt: skip
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        start = time.perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        wall = time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        frames = int(done.stdout.partition('"frames": ')[2].partition(",")[0])
+        return wall, cpu, after.ru_maxrss / 1024, frames
+
+
+def _print(stages: dict[str, list[Cost]], whole: list[tuple[float, float, float, int]]) -> None:
+    def middle(values: Iterable[float]) -> float:
+        return statistics.median(values)
+
+    print("| stage | CPU ms a frame | wall ms a frame |\n|---|---|---|")
+    total = 0.0
+    for name, costs in stages.items():
+        cpu = middle(cost[0] for cost in costs)
+        total += cpu
+        print(f"| {name} | {cpu:.1f} | {middle(cost[1] for cost in costs):.1f} |")
+    own = sum(middle(cost[0] for cost in stages[name]) for name in ("convert", "filters", "compose"))
+    frames = whole[0][3]
+    wall = middle(one[0] for one in whole)
+    print(f"| sum | {total:.1f} | |")
+    print(f"\nown cost beside decoder, network and encoder: {own:.1f} ms CPU a frame")
+    print(
+        f"whole command, {frames} frames: {wall:.1f} s, {frames / wall:.1f} fps, "
+        f"CPU {middle(one[1] for one in whole):.1f} s, peak {middle(one[2] for one in whole):.0f} MB"
+    )
+    spread = total / 1e3 * frames / (os.cpu_count() or 1)
+    print(f"wall / (stages' CPU / {os.cpu_count()} cores): {wall / spread:.2f}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,225 @@
+"""Every output format holds the same alpha and the same colours, as the format means them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from clips import Recipe, make, picture, times
+
+from mattecast import Settings, UsageError, matte, mattes
+from mattecast.check import check
+from mattecast.colour import linear_light
+from mattecast.frame import components
+
+RECIPE = Recipe(size=(96, 64), pts=(0, 1, 2), pixels="yuv444p", colour=(1, 1, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("formats") / "source.mp4", RECIPE)
+
+
+@pytest.fixture(scope="module")
+def alphas(source: Path) -> list[np.ndarray]:
+    """The true alpha of each frame, (H, W) float32 in [0, 1]."""
+    return [matted.alpha.copy() for matted in mattes(source)]
+
+
+def _frames(path: Path) -> list[av.VideoFrame]:
+    """All frames of a clip; VP9's alpha needs the libvpx decoder."""
+    with av.open(str(path)) as clip:
+        stream = clip.streams.video[0]
+        if stream.codec_context.name == "vp9":
+            decoder = av.CodecContext.create("libvpx-vp9", "r")
+            packets = [packet for packet in clip.demux(stream) if packet.size]
+            return [frame for packet in packets for frame in decoder.decode(packet)]
+        return list(clip.decode(stream))
+
+
+def _rgb(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) in [0, 1] of an 8-bit 4:4:4 BT.709 limited-range frame, by the standard's formula."""
+    luma, blue, red = (plane.astype(float) for plane in components(frame))
+    y, cb, cr = (luma - 16) / 219, (blue - 128) / 224, (red - 128) / 224
+    green = y - (0.2126 * 1.5748 * cr + 0.0722 * 1.8556 * cb) / 0.7152
+    return np.clip(np.stack([y + 1.5748 * cr, green, y + 1.8556 * cb], axis=2), 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("format", "suffix", "bits", "tolerance"),
+    [
+        ("prores", ".mov", 12, 0.75 / 1023),
+        ("prores-xq", ".mov", 12, 0.75 / 1023),
+        ("ffv1", ".mkv", 10, 1 / 1023),
+        ("qtrle", ".mov", 8, 0.5 / 255),
+        # Both code alpha lossily; the early matte of these tests is noise, the hardest there is.
+        ("cineform", ".mov", 12, 12 / 1023),
+        ("webm", ".webm", 8, 40 / 255),
+    ],
+)
+def test_the_file_holds_the_alpha(
+    format: str, suffix: str, bits: int, tolerance: float, source: Path, tmp_path: Path,
+    alphas: list[np.ndarray],
+) -> None:  # fmt: skip
+    out = tmp_path / f"out{suffix}"
+    summary = matte(source, out, Settings(format=format))
+    assert summary.frames == 3 and times(out) == times(source)
+    for frame, alpha in zip(_frames(out), alphas, strict=True):
+        held = components(frame)[-1].astype(np.float32) / ((1 << bits) - 1)
+        assert np.abs(held - alpha).max() <= tolerance + 1e-6
+
+
+def test_prores_is_clean_by_our_own_checker(source: Path, tmp_path: Path) -> None:
+    recipe = Recipe(timecode="10:00:00:00", audio=("pcm_s16le",), pts=tuple(range(25)))
+    matte(make(tmp_path / "source.mov", recipe), tmp_path / "out.mov")
+    report = check(tmp_path / "out.mov")
+    assert report.ok
+    assert not [finding for finding in report.findings if finding.level in ("error", "warning")]
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_png_is_straight_rgba(
+    depth: int, source: Path, tmp_path: Path, alphas: list[np.ndarray]
+) -> None:
+    matte(source, tmp_path / "out", Settings(format="png", depth=depth))
+    files = sorted((tmp_path / "out").iterdir())
+    assert [file.name for file in files] == [f"out_{n:06d}.png" for n in range(3)]
+    scale = (1 << depth) - 1
+    read = cv2.cvtColor(cv2.imread(str(files[1]), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
+    assert np.abs(read[:, :, 3] / scale - alphas[1]).max() <= 1 / 255
+    wanted = _rgb(picture(RECIPE, 1))
+    visible = alphas[1] > 0
+    assert np.abs(read[:, :, :3] / scale - wanted)[visible].max() <= 1 / 255
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_exr_is_premultiplied_linear_light(
+    bits: int, source: Path, tmp_path: Path, alphas: list[np.ndarray]
+) -> None:
+    matte(source, tmp_path / "out", Settings(format="exr", depth=bits))
+    with av.open(str(tmp_path / "out" / "out_000001.exr")) as still:
+        frame = next(still.decode(video=0))
+    planes = [
+        np.frombuffer(memoryview(frame.planes[part.plane]), f"f{part.bits // 8}")
+        .reshape(frame.planes[part.plane].height, -1)[:, : part.width]
+        for part in frame.format.components
+    ]  # fmt: skip
+    assert np.abs(planes[3] - alphas[1]).max() < 1e-3
+    light = linear_light(1)[np.round(_rgb(picture(RECIPE, 1)) * 65535).astype(int)]
+    for index in range(3):
+        assert np.abs(planes[index] - light[:, :, index] * alphas[1]).max() < 0.004
+
+
+@pytest.mark.parametrize("transfer", [1, 13, 16, 18, 8])
+def test_linear_light_grows_from_zero(transfer: int) -> None:
+    table = linear_light(transfer)
+    assert table[0] == 0 and (np.diff(table) >= 0).all()
+    top = {16: 10000 / 203, 18: 12.0}.get(transfer, 1.0)
+    assert table[-1] == pytest.approx(top, rel=1e-3)
+
+
+def test_premultiplied_prores(source: Path, tmp_path: Path, alphas: list[np.ndarray]) -> None:
+    matte(source, tmp_path / "out.mov", Settings(premultiplied=True, quality="max"))
+    luma = components(_frames(tmp_path / "out.mov")[0])[0] / 4.0
+    straight = components(picture(RECIPE, 0))[0] * 4.0
+    assert np.abs(luma - (64 + (straight - 64) * alphas[0])).mean() <= 1.5
+
+
+def test_matte_alone_is_gray_alpha(
+    source: Path, tmp_path: Path, alphas: list[np.ndarray]
+) -> None:
+    matte(source, tmp_path / "out.mov", Settings(format="matte", quality="max"))
+    luma, *chroma = (plane.astype(float) for plane in components(_frames(tmp_path / "out.mov")[0]))
+    assert np.abs((luma - 64) / 876 - alphas[0]).mean() < 0.02
+    assert all(np.abs(plane - 512).max() <= 2 for plane in chroma)
+
+
+def test_fill_and_key_are_two_clips_of_the_same_times(source: Path, tmp_path: Path) -> None:
+    summary = matte(source, tmp_path / "shot.mov", Settings(format="fill-key"))
+    assert [path.name for path in summary.outputs] == ["shot.fill.mov", "shot.key.mov"]
+    assert times(summary.outputs[0]) == times(summary.outputs[1]) == times(source)
+    luma = components(_frames(summary.outputs[0])[0])[0] / 4.0
+    assert np.abs(luma - components(picture(RECIPE, 0))[0] * 4.0).mean() < 2
+
+
+@pytest.mark.parametrize("format", ["h264", "hevc"])
+def test_composite_over_a_colour(
+    format: str, source: Path, tmp_path: Path, alphas: list[np.ndarray]
+) -> None:
+    settings = Settings(format=format, background="#c83c1e")
+    matte(source, tmp_path / "out.mp4", settings)
+    assert times(tmp_path / "out.mp4") == times(source)
+    luma = components(_frames(tmp_path / "out.mp4")[0])[0].astype(float)
+    behind = 16 + 219 * (0.2126 * 200 + 0.7152 * 60 + 0.0722 * 30) / 255
+    before = components(picture(RECIPE, 0))[0].astype(float)
+    assert np.abs(luma - (behind + (before - behind) * alphas[0])).mean() < 4
+
+
+def test_odd_sizes_are_padded_for_mp4(tmp_path: Path) -> None:
+    recipe = Recipe(size=(97, 65), pixels="yuv444p", pts=(0, 1))
+    clip = make(tmp_path / "source.mp4", recipe)
+    matte(clip, tmp_path / "out.mp4", Settings(background="blur"))
+    assert _frames(tmp_path / "out.mp4")[0].width == 98
+
+
+def test_backgrounds_are_fitted_and_looped(source: Path, tmp_path: Path) -> None:
+    still = tmp_path / "still.png"
+    cv2.imwrite(str(still), np.full((50, 200, 3), (30, 60, 200), np.uint8))
+    short = make(tmp_path / "short.mp4", Recipe(size=(64, 96), pts=(0,)))
+    for wish in (str(still), str(short), "blur", "blur:5", "white", "#123"):
+        settings = Settings(background=wish, overwrite=True)
+        assert matte(source, tmp_path / "out.mp4", settings).frames == 3
+
+
+def test_a_video_background_keeps_its_own_pace(source: Path, tmp_path: Path) -> None:
+    """A 12.5 fps background under a 25 fps clip changes every second frame, and starts again."""
+    from mattecast.backgrounds import Video
+    from mattecast.clip import Clip
+    from mattecast.formats import FORMATS
+    from mattecast.plan import plan
+
+    slow = make(tmp_path / "slow.mp4", Recipe(rate=Fraction(25, 2), pts=(0, 1)))
+    with Clip(source) as clip:
+        behind = Video(slow, plan(clip.facts, Settings(background=str(slow)), FORMATS["h264"]))
+        shown = [behind.planes(None, Fraction(n, 25))[0].mean() for n in range(6)]  # type: ignore[arg-type]
+        behind.close()
+    assert shown[0] == shown[1] == shown[4] == shown[5] != shown[2] == shown[3]
+
+
+@pytest.mark.parametrize(
+    ("out", "settings"),
+    [
+        ("out.mp4", {"background": "none"}),
+        ("out.mov", {"format": "matte", "background": "green"}),
+        ("out.mov", {"background": "#12345"}),
+        ("out.mov", {"background": "no such thing"}),
+        ("out.mov", {"background": "blur:99"}),
+        ("out.xyz", {}),
+        ("out.mov", {"range": "5"}),
+        ("out.mov", {"range": "3..2"}),
+        ("out.mov", {"size": "big"}),
+    ],
+)
+def test_wishes_that_make_no_sense(
+    out: str, settings: dict[str, str], source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        matte(source, tmp_path / out, Settings(**settings))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_colours_far_from_the_person_are_flat(tmp_path: Path) -> None:
+    """Nothing that any alpha shows is touched; far outside, straight ProRes is flat black."""
+    from mattecast.filters.composite import keep_near
+
+    alpha = np.zeros((40, 64), np.float32)
+    alpha[15:25, 30:40] = 1
+    plane = np.full((160, 256), 700, np.uint16)
+    keep_near([plane], (64,), alpha, 8)
+    assert (plane[60:100, 120:160] == 700).all()
+    assert (plane[:, :48] == 64).all() and (plane[:, 240:] == 64).all()
