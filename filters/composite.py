@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, TypeAlias
 
 import cv2
@@ -56,15 +57,18 @@ def keep_near(
 ) -> None:
     """Fill planes, in place, with flat codes wherever alpha is 0 and stays so for `margin` pixels.
 
-    planes: full-size (H, W) components. alpha: the small (h, w) float32 matte. Work goes by
-    16-line bands and whole 16-pixel blocks: coding blocks then are either picture or flat.
+    planes: full-size (H, W) components. alpha: the small (h, w) float32 matte. Whole blocks of
+    16 x 16 pixels are filled: a coding block then is either picture or flat.
     """
     height, width = planes[0].shape
-    rows, columns = -(-height // 16), -(-width // 16)
-    for row, blocks in enumerate(_occupied(alpha, rows, columns, (height, width), margin)):
-        edges = np.flatnonzero(np.diff(blocks, prepend=True, append=True))
+    blocks = _occupied(alpha, -(-height // 16), -(-width // 16), (height, width), margin)
+    changes = np.flatnonzero((blocks[1:] != blocks[:-1]).any(axis=1)) + 1
+    bands = [0, *changes.tolist(), len(blocks)]
+    # Neighbouring lines of blocks mostly look alike: one fill serves them all.
+    for top, bottom in itertools.pairwise(bands):
+        edges = np.flatnonzero(np.diff(blocks[top], prepend=True, append=True))
         for first, last in zip(edges[::2], edges[1::2], strict=True):
-            area = np.s_[16 * row : 16 * row + 16, 16 * first : 16 * last]
+            area = np.s_[16 * top : 16 * bottom, 16 * first : 16 * last]
             for plane, code in zip(planes, codes, strict=True):
                 plane[area] = code
 

@@ -33,6 +33,9 @@ def guided_upsample(
     Returns (H, W) uint16, 0..65535. Filters stay in float32: half precision breaks the variances.
     """
     slope, offset = _linear_model(alpha, guide_small, radius, epsilon * guide_max**2)
+    # The filter alone would blur what the network drew and the picture does not show: give the
+    # small matte back exactly, and take from the picture only what is finer.
+    offset += alpha - (slope * guide_small + offset)
     scale = 65535.0 / (1.0 - 2.0 * floor)
     size = (guide.shape[1], guide.shape[0])
     slopes = cv2.resize(slope * np.float32(scale), size, interpolation=cv2.INTER_LINEAR)

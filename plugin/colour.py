@@ -69,6 +69,15 @@ class Colour:
         matrix = BT709 if self.matrix == _RGB_MATRIX else self.matrix
         return replace(self, matrix=matrix, range=LIMITED if limited else self.range)
 
+    def as_prores(self) -> Colour:
+        """The same colours in the codes a ProRes header knows: BT.601 and BT.2020 share BT.709's
+        curve, and both BT.601 matrices are one."""
+        return replace(
+            self,
+            matrix=BT601 if self.matrix == 5 else self.matrix,
+            transfer=1 if self.transfer in (6, 14, 15) else self.transfer,
+        )
+
     def as_rgb(self) -> Colour:
         """The tags after conversion to full-range RGB."""
         return replace(self, matrix=_RGB_MATRIX, range=FULL)

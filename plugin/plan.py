@@ -74,6 +74,8 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     limited = format.range == "limited"
     yuv = pixels.startswith("yuv")
     colour = facts.colour.as_yuv(limited=limited) if yuv else facts.colour.as_rgb()
+    if format.codec == "prores_ks":
+        colour = colour.as_prores()
     premultiplied = settings.premultiplied
     if premultiplied is None:
         premultiplied = format.premultiplied

@@ -41,10 +41,12 @@ def main() -> int:
     stages: dict[str, list[Cost]] = {}
     whole: list[tuple[float, float, float, int]] = []
     for run in range(options.runs):
-        for name, cost in _stages(options).items():
-            stages.setdefault(name, []).append(cost)
+        # First, while this process is small: a child's peak memory counts from its parent's.
         whole.append(_whole(options))
         print(f"run {run + 1} of {options.runs} done", file=sys.stderr)
+    for _ in range(options.runs):
+        for name, cost in _stages(options).items():
+            stages.setdefault(name, []).append(cost)
     _print(stages, whole)
     return 0
 

@@ -212,14 +212,3 @@ def test_wishes_that_make_no_sense(
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
-
-def test_colours_far_from_the_person_are_flat(tmp_path: Path) -> None:
-    """Nothing that any alpha shows is touched; far outside, straight ProRes is flat black."""
-    from mattecast.filters.composite import keep_near
-
-    alpha = np.zeros((40, 64), np.float32)
-    alpha[15:25, 30:40] = 1
-    plane = np.full((160, 256), 700, np.uint16)
-    keep_near([plane], (64,), alpha, 8)
-    assert (plane[60:100, 120:160] == 700).all()
-    assert (plane[:, :48] == 64).all() and (plane[:, 240:] == 64).all()
