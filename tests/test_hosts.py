@@ -13,8 +13,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from av.video.plane import VideoPlane
 from numpy.typing import NDArray
+
+from mattecast import Matted, Settings
+from mattecast import clip as media
+from mattecast.chain import Preparer, own_times
+from mattecast.compose import Composer
+from mattecast.flow import StageTimes
+from mattecast.formats import FORMATS
+from mattecast.plan import plan
+from mattecast.writer import open_writer
 
 pytestmark = pytest.mark.slow
 
@@ -54,43 +62,46 @@ def over_white(rgba: NDArray[np.float64]) -> NDArray[np.float64]:
     return (colour * alpha + 1 - alpha) * 255
 
 
-def samples(plane: VideoPlane) -> NDArray[np.uint16]:
-    return np.frombuffer(plane, np.uint16).reshape(plane.height, -1)
-
-
-def frame_of(rgba: NDArray[np.float64], index: int) -> av.VideoFrame:
-    rgb = np.round(rgba[..., :3] * 65535).astype(np.uint16)
+def source(path: Path, width: int, height: int) -> Path:
+    """The person's straight colours as a lossless 10-bit clip with timecode."""
+    rgb = np.round(person(width, height)[..., :3] * 65535).astype(np.uint16)
     colour = av.VideoFrame.from_ndarray(rgb, format="rgb48le")
-    yuv = colour.reformat(format="yuv444p10le", dst_colorspace=BT709, dst_color_range=LIMITED)
-    frame = av.VideoFrame(yuv.width, yuv.height, "yuva444p10le")
-    alpha = np.round(rgba[..., 3] * 1023).astype(np.uint16)
-    sources = [samples(plane)[:, : yuv.width] for plane in yuv.planes]
-    for plane, values in zip(frame.planes, [*sources, alpha], strict=True):
-        samples(plane)[:, : yuv.width] = values
-    frame.color_primaries = frame.color_trc = frame.colorspace = BT709
-    frame.color_range = LIMITED
-    frame.pts, frame.time_base = index, 1 / RATE
-    return frame
+    with av.open(path, "w") as container:
+        video = container.add_stream("libx264", rate=RATE, options={"qp": "0"})
+        video.width, video.height, video.pix_fmt = width, height, "yuv444p10le"
+        video.metadata["timecode"] = "01:00:00:00"
+        context = video.codec_context
+        context.color_primaries = context.color_trc = context.colorspace = BT709
+        context.color_range = LIMITED
+        for index in range(FRAMES):
+            yuv = colour.reformat(
+                format="yuv444p10le", dst_colorspace=BT709, dst_color_range=LIMITED
+            )
+            yuv.color_primaries = yuv.color_trc = yuv.colorspace = BT709
+            yuv.pts, yuv.time_base = index, 1 / RATE
+            container.mux(video.encode(yuv))
+        container.mux(video.encode(None))
+    return path
 
 
 @pytest.fixture(scope="module", params=SIZES, ids=str)
 def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    path = tmp_path_factory.mktemp("hosts") / "person.mov"
+    """The clip as a run writes it, with the alpha known instead of estimated."""
+    folder = tmp_path_factory.mktemp("hosts")
     width, height = request.param
-    with av.open(path, "w", options={"movflags": "+faststart+write_colr"}) as container:
-        options = {"profile": "4444", "vendor": "apl0", "field_order": "progressive"}
-        options |= {"flags": "+qscale", "global_quality": str(4 * 118)}
-        video = container.add_stream("prores_ks", rate=RATE, options=options)
-        video.width, video.height, video.pix_fmt = width, height, "yuva444p10le"
-        video.metadata["timecode"] = "01:00:00:00"
-        context = video.codec_context
-        context.time_base, context.sample_aspect_ratio = 1 / RATE, Fraction(1)
-        context.color_primaries = context.color_trc = context.colorspace = BT709
-        context.color_range = LIMITED
-        for index in range(FRAMES):
-            container.mux(video.encode(frame_of(person(width, height), index)))
-        container.mux(video.encode(None))
-    return Clip(path, width, height)
+    alpha = person(width, height)[..., 3].astype(np.float32)
+    with media.Clip(source(folder / "source.mov", width, height)) as opened:
+        ours = plan(opened.facts, Settings(), FORMATS["prores"])
+        stage = Preparer(opened.facts, ours, (96, 64)).frames(
+            own_times(opened.frames(), opened.facts, ours), StageTimes()
+        )
+        writer = open_writer(opened, folder / "person.mov", ours, overwrite=False, threads=2)
+        compose = Composer(ours)
+        for frame in stage:
+            matted = Matted(frame, np.round(alpha * 65535).astype(np.uint16), alpha)
+            writer.write(compose(matted), frame.pts, frame.duration)
+        writer.finish()
+    return Clip(folder / "person.mov", width, height)
 
 
 def run(*command: str | Path) -> str:

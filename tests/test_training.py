@@ -108,8 +108,7 @@ def test_a_person_cut_below_stays_on_the_lower_edge(library):
 
 
 def test_alpha_moves_with_its_picture():
-    picture, alpha = figure(2)
-    both = np.dstack([alpha] * 3 + [alpha])
+    both = np.dstack([figure(2)[1]] * 4)
     matrix = augment.about(40, 48, augment.turning(9) @ augment.scaling(0.4, 0.4))
     small, base = augment.shrunk(both, matrix)
     bend = augment.wobble(np.random.default_rng(0), 1, (96, 80))[0]
