@@ -1,52 +1,143 @@
-"""The networks mattecast knows: where their file is, and what shape of picture they take."""
+"""What a network file takes and gives, and where the files are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import resources
+import json
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mattecast.engines.engine import check_picture
 from mattecast.engines.errors import EngineError
+
+# What the matte output holds: alpha itself, its logit, or one plane for each of two classes (the
+# last is the person) as probabilities or logits.
+Meaning = Literal["alpha", "logit", "classes", "class logits"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What the host must know of a network file.
 
-    path: its ONNX file. long_side: the long side it was trained for, in pixels. multiple: both
-    sides must be multiples of this. picture, alpha, foreground: names of its input and outputs.
+    path: its ONNX file. family: a name of mattecast.engines.families. long_side: the long side it
+        was trained for, in pixels; longer pictures are shrunk to it. multiple: both sides must be
+        multiples of this. fixed: the one (width, height) it takes, or None.
+    picture, alpha, foreground, plate: names of its inputs and outputs; foreground and plate may be
+        None. The plate is the empty scene.
     states: (input, output, stride) of its recurrent states, zero before the first picture; a
-        stride of 16 means a state of height / 16 by width / 16.
+        stride of 16 means a state of height / 16 by width / 16, None that the network's own
+        output tells the shape.
+    raw: the picture goes in as (1, h, w, 3) uint8. Otherwise it goes in as floats, less mean and
+        divided by deviation (both in 0..255, RGB), channels last or first.
+    ratio: name of an input that holds the factor a picture is shrunk by inside, or None.
+    meaning, alpha_last: what the matte output holds, and whether its planes are its last axis.
+    residual: the foreground output is a residual (h, w, 3); otherwise it is ignored.
     """
 
     name: str
     path: Path
+    family: str = "mattecast"
     long_side: int = 512
     multiple: int = 32
+    fixed: tuple[int, int] | None = None
     picture: str = "picture"
     alpha: str = "alpha"
-    foreground: str = "foreground"
-    states: tuple[tuple[str, str, int], ...] = (
+    foreground: str | None = "foreground"
+    plate: str | None = None
+    states: tuple[tuple[str, str, int | None], ...] = (
         ("r1", "r1o", 16),
         ("r2", "r2o", 8),
         ("r3", "r3o", 4),
     )
+    raw: bool = True
+    channels_last: bool = True
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, float, float] = (255.0, 255.0, 255.0)
+    ratio: str | None = None
+    meaning: Meaning = "alpha"
+    alpha_last: bool = True
+
+    def constants(self, size: tuple[int, int]) -> dict[str, float]:
+        """Inputs that are one number for a picture size, to be written into the graph."""
+        if self.ratio is None:
+            return {}
+        return {self.ratio: min(1.0, self.long_side / max(size))}
+
+    def flags(self, size: tuple[int, int]) -> tuple[str, ...]:
+        """What a built engine depends on beside the file: how pictures go in."""
+        if self.raw:
+            return (self.family,)
+        layout = "channels last" if self.channels_last else "channels first"
+        constants = (f"{name} {value:.6g}" for name, value in self.constants(size).items())
+        return (self.family, layout, f"mean {self.mean}", f"deviation {self.deviation}", *constants)
+
+
+def embedded(name: str = "default") -> Path:
+    """Where the weights that ship with mattecast are."""
+    return Path(__file__).parent / "weights" / f"{name}.onnx"
+
+
+def models_folder() -> Path:
+    """The per-user folder of added and downloaded models: MATTECAST_MODELS, or the system's."""
+    if named := os.environ.get("MATTECAST_MODELS"):
+        return Path(named)
+    import platformdirs
+
+    return Path(platformdirs.user_data_path("mattecast")) / "models"
 
 
 def find(name: str) -> ModelSpec:
-    """The spec of an embedded network, or of an ONNX file of the same family by its path.
+    """The spec of an embedded network, of one in the models folder, or of an ONNX file by path.
 
-    Raises EngineError when there is none of that name.
+    Raises EngineError when there is none of that name, or it is no network we can run.
     """
     if name == "default":
-        path = Path(str(resources.files("mattecast.engines.weights") / "default.onnx"))
-    else:
-        path = Path(name)
+        return ModelSpec(name, embedded())
+    stored = models_folder() / f"{name}.onnx"
+    path = stored if os.sep not in name and stored.is_file() else Path(name)
     if not path.is_file():
         raise EngineError(
-            f"model '{name}': no file {path}; use 'default' or the path of a mattecast ONNX file"
+            f"model '{name}': no file {path}; use 'default', the path of an ONNX file, or a name "
+            "of `mattecast models list`"
         )
-    return ModelSpec(name=name if name == "default" else path.name, path=path)
+    return described(path)
+
+
+def described(path: Path) -> ModelSpec:
+    """The spec of an ONNX file, from its inputs and outputs and the JSON file beside it, if any.
+
+    model.json beside model.onnx may set any of mean, deviation, meaning, long_side and multiple,
+    which no ONNX file tells. Raises EngineError for a file that fits no family.
+    """
+    from mattecast.engines.families import recognise
+    from mattecast.engines.openvino import read_ports
+
+    spec = recognise(path, read_ports(path))
+    side = path.with_suffix(".json")
+    return _amended(spec, side) if side.is_file() else spec
+
+
+_AMENDABLE = ("mean", "deviation", "meaning", "long_side", "multiple")
+
+
+def _amended(spec: ModelSpec, side: Path) -> ModelSpec:
+    try:
+        said = json.loads(side.read_text())
+    except (OSError, ValueError) as error:
+        raise EngineError(f"{side}: not readable as JSON ({error})") from error
+    unknown = [key for key in said if key not in _AMENDABLE]
+    if unknown:
+        raise EngineError(f"{side}: '{unknown[0]}' is not one of {', '.join(_AMENDABLE)}")
+    changes: dict[str, Any] = {key: _frozen(value) for key, value in said.items()}
+    return replace(spec, **changes)
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def network_size(
@@ -57,6 +148,8 @@ def network_size(
     The long side is the model's own or the one asked for, never above the picture's (a network
     gains nothing from pixels made up); both sides are rounded to the model's multiple.
     """
+    if spec.fixed:
+        return spec.fixed
     longest = min(long_side or spec.long_side, max(width, height))
     scale = longest / max(width, height)
     sides = (
@@ -65,3 +158,47 @@ def network_size(
     )
     first, second = sides
     return first, second
+
+
+def check_size(spec: ModelSpec, size: tuple[int, int]) -> None:
+    """Raise ValueError unless the network takes pictures of size = (width, height)."""
+    if spec.fixed and size != spec.fixed:
+        raise ValueError(f"size {size}: {spec.name} takes {spec.fixed} only")
+    if any(side % spec.multiple or side <= 0 for side in size):
+        raise ValueError(f"size {size}: both sides must be multiples of {spec.multiple}")
+
+
+def matte_of(
+    spec: ModelSpec, output: NDArray[np.floating], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """The (h, w) float32 alpha in [0, 1] that the matte output (1, ...) stands for."""
+    if spec.family == "mattecast":
+        return np.asarray(output, np.float32).reshape(size[1], size[0])
+    planes: NDArray[Any] = np.asarray(output[0], np.float32)
+    if planes.ndim == 2:
+        planes = planes[:, :, None]
+    elif not spec.alpha_last:
+        planes = np.moveaxis(planes, 0, -1)
+    person = planes[:, :, -1]
+    if spec.meaning == "class logits":
+        person = person - planes[:, :, 0]
+    if spec.meaning in ("logit", "class logits"):
+        person = np.float32(1) / (1 + np.exp(-person))
+    if person.shape != (size[1], size[0]):
+        import cv2
+
+        person = cv2.resize(person, size, interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(np.clip(person, 0, 1), np.float32)
+
+
+def plate_for(
+    spec: ModelSpec, size: tuple[int, int], plate: NDArray[np.uint8] | None
+) -> NDArray[np.uint8]:
+    """The plate a network needs, checked; raises EngineError without one."""
+    if plate is None:
+        raise EngineError(
+            f"{spec.name} ({spec.family}) needs a picture of the empty scene, which only "
+            "mattecast.engines.load(..., plate=...) takes; choose another model"
+        )
+    check_picture(plate, size)
+    return np.ascontiguousarray(plate)

@@ -1,90 +1,305 @@
-"""OpenVINO: the default engine, on any x86-64 or arm64 CPU."""
+"""OpenVINO: the default engine, on any x86-64 or arm64 CPU; Intel GPUs and NPUs by device name."""
 
 from __future__ import annotations
 
+import io
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mattecast.engines.engine import EngineInfo, Estimate, check_picture
+from mattecast.engines.engine import CheckedEngine, EngineInfo, Estimate
 from mattecast.engines.errors import EngineError
-from mattecast.engines.models import ModelSpec
+from mattecast.engines.families import Port, Ports
+from mattecast.engines.models import ModelSpec, matte_of, plate_for
+from mattecast.engines.store import Key, Store, sha256_of
 
-_PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
+PRECISIONS = ("f32", "bf16", "f16")
+# Operations a mask passes through unchanged on its way out, and those that bound it to 0..1.
+_PASSING = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Convert", "Interpolate", "Identity"}
+_BOUNDING = {"Sigmoid", "Softmax", "Clamp", "HardSigmoid"}
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(CheckedEngine):
     """One compiled network of one size; its recurrent state stays inside OpenVINO.
 
     precision 'auto' is f32: the parity gates are met on every CPU. threads None uses all cores.
+    plate: (h, w, 3) uint8 picture of the empty scene, for networks that take one.
     """
 
-    def __init__(self, spec: ModelSpec, size: tuple[int, int], *, precision: str = "auto",
-                 threads: int | None = None, why: str = "") -> None:  # fmt: skip
-        import openvino
-
-        self._size = size
+    def __init__(self, spec: ModelSpec, size: tuple[int, int], *, device: str = "cpu",
+                 precision: str = "auto", threads: int | None = None, why: str = "",
+                 plate: NDArray[np.uint8] | None = None) -> None:  # fmt: skip
+        if precision not in ("auto", *PRECISIONS):
+            raise EngineError(f"precision '{precision}': OpenVINO runs {', '.join(PRECISIONS)}")
         self._spec = spec
+        self._inputs = {spec.plate: plate_for(spec, size, plate)[None]} if spec.plate else {}
+        core = _openvino().Core()
+        device = _device(core, device)
         wanted = "f32" if precision == "auto" else precision
-        if wanted not in _PRECISIONS:
-            raise EngineError(f"precision '{precision}': OpenVINO runs {', '.join(_PRECISIONS)}")
+        with _translated(spec.path):
+            compiled = _compiled(core, spec, size, device, wanted, threads)
+            self._request = compiled.create_infer_request()
+        super().__init__(EngineInfo(
+            model=spec.name, backend="openvino", version=_version(),
+            precision=_precision(compiled), device=",".join(_devices(compiled)), size=size, why=why,
+        ))  # fmt: skip
+
+    def _estimate(self, picture: NDArray[np.uint8]) -> Estimate:
+        spec, (width, height) = self._spec, self.info.size
         try:
-            compiled = _compile(spec, size, wanted, threads)
+            outputs = self._request.infer(
+                {spec.picture: picture[None], **self._inputs},
+                share_inputs=True, share_outputs=False,
+            )  # fmt: skip
         except RuntimeError as error:
-            first_line = str(error).strip().splitlines()[-1]
-            raise EngineError(f"{spec.path}: OpenVINO cannot run it ({first_line})") from error
-        self._request = compiled.create_infer_request()
-        self.info = EngineInfo(
-            model=spec.name, backend="openvino", version=openvino.__version__.split("-")[0],
-            precision=str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string()),
-            device=str(compiled.get_property("EXECUTION_DEVICES")[0]), size=size, why=why,
-        )  # fmt: skip
-        self._zeros = {
-            source: np.zeros(tuple(compiled.input(source).shape), np.float32)
-            for source, _, _ in spec.states
-        }
-        self._state: dict[str, NDArray[np.float32]] = dict(self._zeros)
+            raise EngineError(f"OpenVINO failed on a picture ({_last_line(error)})") from error
+        alpha = matte_of(spec, outputs[spec.alpha], self.info.size)
+        if spec.foreground is None:
+            return Estimate(alpha, None)
+        return Estimate(alpha, outputs[spec.foreground].reshape(height, width, 3))
 
-    def step(self, picture: NDArray[np.uint8]) -> Estimate:
-        """See Engine.step."""
-        check_picture(picture, self._size)
-        inputs = {self._spec.picture: np.ascontiguousarray(picture)[None], **self._state}
-        try:
-            outputs = self._request.infer(inputs, share_inputs=True, share_outputs=False)
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed on a picture: {error}") from error
-        self._state = {source: outputs[target] for source, target, _ in self._spec.states}
-        width, height = self._size
-        alpha = outputs[self._spec.alpha].reshape(height, width)
-        return Estimate(alpha, outputs[self._spec.foreground].reshape(height, width, 3))
+    def _forget(self) -> None:
+        self._request.reset_state()
 
-    def reset(self) -> None:
-        """See Engine.reset."""
-        self._state = dict(self._zeros)
-
-    def close(self) -> None:
-        """See Engine.close."""
-        self._state = {}
+    def _release(self) -> None:
+        self._request = None
 
 
-def _compile(spec: ModelSpec, size: tuple[int, int], precision: str, threads: int | None) -> Any:
-    """Compile for one fixed size: static shapes let OpenVINO plan its memory once."""
-    import openvino
-    from openvino import properties
+def read_ports(path: Path) -> Ports:
+    """What goes into and comes out of an ONNX file; raises EngineError when it is not one."""
+    model = _read(path)
+    return Ports(
+        tuple(_port(one, bounded=False) for one in model.inputs),
+        tuple(_port(one, bounded=_bounded(one.get_node())) for one in model.outputs),
+    )
 
-    core = openvino.Core()
-    model = core.read_model(spec.path)
+
+def _read(path: Path) -> Any:
+    """The network of an ONNX file; the ONNX reader only, since the others guess, and say so."""
+    _openvino()
+    from openvino.frontend import FrontEndManager
+
+    try:
+        reader = FrontEndManager().load_by_framework("onnx")
+        return reader.convert(reader.load(str(path)))
+    except Exception as error:  # the readers' errors share no base of their own
+        reason = _last_line(error)
+        raise EngineError(f"{path}: not an ONNX network OpenVINO can read ({reason})") from error
+
+
+def _port(output: Any, *, bounded: bool) -> Port:
+    shape = tuple(None if side.is_dynamic else side.get_length() for side in output.partial_shape)
+    return Port(output.any_name, shape, output.element_type.get_type_name(), bounded)
+
+
+def _bounded(result: Any) -> bool:
+    node = result.input_value(0).get_node()
+    while node.get_type_name() in _PASSING:
+        node = node.input_value(0).get_node()
+    return node.get_type_name() in _BOUNDING
+
+
+def _compiled(core: Any, spec: ModelSpec, size: tuple[int, int], device: str, precision: str,
+              threads: int | None) -> Any:  # fmt: skip
+    """The compiled network, from the store where it was built before."""
+    options = _options(device, precision, threads)
+    if "EXPORT_IMPORT" not in core.get_property(device, "OPTIMIZATION_CAPABILITIES"):
+        return core.compile_model(_model(spec, size), device, options)
+    key = Key(
+        model=sha256_of(spec.path), backend="openvino", version=_version(), size=size,
+        precision=precision, flags=spec.flags(size),
+        device=_described(core, device),
+    )  # fmt: skip
+
+    def build() -> bytes:
+        compiled = core.compile_model(_model(spec, size), device, options)
+        return bytes(compiled.export_model().getbuffer())
+
+    def load(blob: bytes) -> Any:
+        with _translated(spec.path):
+            return core.import_model(io.BytesIO(blob), device, options)
+
+    return Store().fetch(key, spec.name, build, load)
+
+
+def _options(device: str, precision: str, threads: int | None) -> dict[str, object]:
+    """One picture at a time, as fast as it goes. The hint is explicit: by itself OpenVINO takes
+    bf16 where the CPU has it, and the parity gates would hold on some machines only."""
+    openvino = _openvino()
+    options: dict[str, object] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": getattr(openvino.Type, precision),
+    }
+    if device == "CPU":
+        options |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1}
+    return options
+
+
+def state_shapes(spec: ModelSpec, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    """The shape of every recurrent state for pictures of a size, worked out from the file."""
+    if not spec.states:
+        return {}
+    with _translated(spec.path):
+        model = _shaped(spec, size)
+    return {source: tuple(model.input(source).shape) for source, _, _ in spec.states}
+
+
+def _model(spec: ModelSpec, size: tuple[int, int]) -> Any:
+    """The network with uint8 pictures of one fixed size in, and its states kept inside.
+
+    Static shapes let OpenVINO plan its memory once. States inside cost nothing on a CPU (1.00 of
+    the time with them outside, f32 and bf16) and never cross to the host on a GPU.
+    """
+    model = _shaped(spec, size)
+    _keep_states(model, spec)
+    return model
+
+
+def _shaped(spec: ModelSpec, size: tuple[int, int]) -> Any:
+    """The network with uint8 pictures of one fixed size in, and states to match."""
+    model = _read(spec.path)
+    _fix_constants(model, spec.constants(size))
+    if not spec.raw:
+        model = _with_uint8_pictures(model, spec)
     width, height = size
-    shapes: dict[str, list[int]] = {spec.picture: [1, height, width, 3]}
+    pictures = {name: [1, height, width, 3] for name in (spec.picture, spec.plate) if name}
+    model.reshape({**pictures, **_first_states(model, spec, size)})
+    if any(stride is None for _, _, stride in spec.states):
+        # The network's own outputs have the shape once its inputs have theirs.
+        grown = {s: list(model.output(t).shape) for s, t, _ in spec.states}
+        model.reshape({**pictures, **grown})
+    return model
+
+
+def _fix_constants(model: Any, constants: dict[str, float]) -> None:
+    for name, value in constants.items():
+        from openvino import opset13
+
+        parameter = model.input(name).get_node()
+        shape = [side.get_length() if side.is_static else 1 for side in parameter.partial_shape]
+        constant = opset13.constant(np.full(shape, value), parameter.get_element_type())
+        for target in parameter.output(0).get_target_inputs():
+            target.replace_source_output(constant.output(0))
+        model.remove_parameter(parameter)
+
+
+def _with_uint8_pictures(model: Any, spec: ModelSpec) -> Any:
+    """Conversion, normalisation and layout become part of the graph."""
+    from openvino import Layout, Type
+    from openvino.preprocess import PrePostProcessor
+
+    steps = PrePostProcessor(model)
+    for name in filter(None, (spec.picture, spec.plate)):
+        picture = steps.input(name)
+        picture.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC"))
+        picture.model().set_layout(Layout("NHWC" if spec.channels_last else "NCHW"))
+        convert = picture.preprocess().convert_element_type(Type.f32)
+        convert.mean(list(spec.mean)).scale(list(spec.deviation))
+    steps.output(spec.alpha).tensor().set_element_type(Type.f32)
+    return steps.build()
+
+
+def _first_states(model: Any, spec: ModelSpec, size: tuple[int, int]) -> dict[str, list[int]]:
+    """Each state's shape; one element, which the network spreads, where only it knows better."""
+    width, height = size
+    shapes: dict[str, list[int]] = {}
     for source, _, stride in spec.states:
-        channels = model.input(source).partial_shape[1].get_length()
-        shapes[source] = [1, channels, height // stride, width // stride]
-    model.reshape(shapes)
-    return core.compile_model(model, "CPU", {
-        properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
-        properties.hint.inference_precision(): getattr(openvino.Type, precision),
-        properties.num_streams(): 1,
-        properties.inference_num_threads(): threads or os.cpu_count() or 1,
-    })  # fmt: skip
+        if stride is None:
+            shapes[source] = [1, 1, 1, 1]
+        else:
+            channels = model.input(source).partial_shape[1].get_length()
+            shapes[source] = [1, channels, height // stride, width // stride]
+    return shapes
+
+
+def _keep_states(model: Any, spec: ModelSpec) -> None:
+    if not spec.states:
+        return
+    from openvino.passes import MakeStateful, Manager
+
+    inputs = {one.output(0).any_name: one for one in model.get_parameters()}
+    outputs = {one.input_value(0).any_name: one for one in model.get_results()}
+    manager = Manager()
+    manager.register_pass(MakeStateful([(inputs[s], outputs[t]) for s, t, _ in spec.states]))
+    manager.run_passes(model)
+
+
+def _device(core: Any, name: str) -> str:
+    """OpenVINO's name of a device that is here: 'cpu' is 'CPU'; 'GPU', 'GPU.1', 'NPU' as they are.
+
+    Raises EngineError for one that is not here.
+    """
+    name = name.upper()
+    available = core.available_devices
+    if name.partition(".")[0] not in {one.partition(".")[0] for one in available}:
+        raise EngineError(
+            f"device '{name}': OpenVINO sees {', '.join(available)} here; Intel GPUs and NPUs need "
+            "their compute driver installed"
+        )
+    return name
+
+
+def _described(core: Any, device: str) -> str:
+    """What a compiled network depends on: virtual machines give all their CPUs one name."""
+    able = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+    return f"{core.get_property(device, 'FULL_DEVICE_NAME')} ({', '.join(sorted(able))})"
+
+
+def _precision(compiled: Any) -> str:
+    return str({"float": "f32", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}.get(
+        name := compiled.get_property("INFERENCE_PRECISION_HINT").to_string(), name
+    ))  # fmt: skip
+
+
+def _devices(compiled: Any) -> list[str]:
+    devices = compiled.get_property("EXECUTION_DEVICES")
+    return [devices] if isinstance(devices, str) else [str(one) for one in devices]
+
+
+def _version() -> str:
+    return str(_openvino().__version__).split("-")[0]
+
+
+def _openvino() -> Any:
+    """The package, refused with the line that installs it."""
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError(f"OpenVINO is not installed: pip install openvino ({error})") from error
+    return openvino
+
+
+def skip_converter() -> None:
+    """Import OpenVINO without its model converter, which we never use and which is half the cost.
+
+    The converter brings urllib, http and telemetry. For the command only: in a process of our own
+    nobody will miss `openvino.convert_model`, which OpenVINO itself treats as optional.
+    """
+    name = "openvino.tools.ovc"
+    if "openvino" in sys.modules:
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        _openvino()
+    finally:
+        sys.modules.pop(name, None)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """OpenVINO's many-line errors about a network as our one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise EngineError(f"{path}: OpenVINO cannot run it ({_last_line(error)})") from error
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -34,8 +34,14 @@ def to_bits(alpha16: NDArray[np.uint16], bits: int) -> Plane:
     """(h, w) uint16 alpha as codes 0 .. 2**bits - 1, uint8 up to 8 bits."""
     if bits <= 8:
         return np.asarray(cv2.convertScaleAbs(alpha16, alpha=((1 << bits) - 1) / 65535), np.uint8)
-    # Dropping low bits is within one code of rounding, keeps both ends, and costs a tenth.
-    return np.right_shift(alpha16, 16 - bits, dtype=np.uint16)
+    if bits == 16:
+        return alpha16
+    # alpha x (2**bits - 1) / 65535 rounded, in shifts.
+    codes = np.right_shift(alpha16, bits, dtype=np.uint16)
+    np.subtract(alpha16, codes, out=codes)
+    codes += np.uint16(1 << (15 - bits))
+    codes >>= np.uint16(16 - bits)
+    return codes
 
 
 def to_luma(alpha16: NDArray[np.uint16], scale: float, offset: float) -> NDArray[np.uint16]:

@@ -11,11 +11,13 @@ import av
 import cv2
 import numpy as np
 from av.video.reformatter import Interpolation
+from numpy.typing import NDArray
 
 from mattecast.clip import Clip
 from mattecast.colour import Colour
 from mattecast.errors import UsageError
-from mattecast.filters.composite import Plane
+from mattecast.filters.ambience import bokeh
+from mattecast.filters.composite import Plane, at_chroma_size
 from mattecast.frame import components, rotated
 from mattecast.pictures import SUFFIXES
 from mattecast.plan import Plan
@@ -42,11 +44,13 @@ def background(wish: str, plan: Plan) -> Background:
         return Flat(wish, plan)
     if wish == "blur" or wish.startswith("blur:"):
         return Blur(wish)
+    if wish == "bokeh" or wish.startswith("bokeh:"):
+        return Bokeh(wish)
     path = Path(wish)
     if not path.exists():
         raise UsageError(
             f"background '{wish}': no such file; colours are {', '.join(_NAMED)} or #rrggbb, "
-            "and 'blur' or 'blur:STRENGTH' blurs the picture itself"
+            "and 'blur[:STRENGTH]' or 'bokeh[:STRENGTH]' blurs the picture itself"
         )
     return Still(path, plan) if path.suffix.lower() in SUFFIXES else Video(path, plan)
 
@@ -152,6 +156,17 @@ class Blur:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+class Bokeh(Blur):
+    """The picture itself behind a wide lens: highlights become discs, and nothing of the person
+    spreads. Strength is the disc's radius in percent of the height."""
+
+    def around(self, picture: av.VideoFrame, alpha16: NDArray[np.uint16]) -> list[Plane]:
+        """The planes behind a person of the given alpha, (H, W) uint16."""
+        radius = self._strength / 100
+        return [bokeh(plane, at_chroma_size(alpha16, plane.shape), radius * plane.shape[0])
+                for plane in components(picture)]  # fmt: skip
 
 
 def _converted(frame: av.VideoFrame, plan: Plan, size: tuple[int, int]) -> av.VideoFrame:

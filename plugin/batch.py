@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
-from tqdm import tqdm
-
-from mattecast.errors import MattecastError, MediaError, UsageError
+from mattecast.errors import UsageError
 from mattecast.files import Progress, Summary, matte
 from mattecast.formats import FILL_KEY, FORMATS
-from mattecast.pictures import SUFFIXES, is_pattern
+from mattecast.pictures import is_pattern
 from mattecast.settings import Settings
 
 _VIDEO_SUFFIXES = frozenset({
@@ -24,9 +23,9 @@ _VIDEO_SUFFIXES = frozenset({
 
 
 def run(
-    options: argparse.Namespace, *, say: Callable[[Exception], int]
+    options: argparse.Namespace, *, say: Callable[[Exception, Path], int]
 ) -> tuple[int, list[Summary]]:
-    """Matte every input; `say` prints an error and gives its exit code.
+    """Matte every input; `say` prints an error and the input it met, and gives its exit code.
 
     Raises UsageError when the request makes no sense as a whole.
     """
@@ -37,8 +36,9 @@ def run(
         try:
             with _shown(source, quiet=options.quiet) as progress:
                 summary = matte(source, output, settings, progress=progress)
-        except MattecastError as error:
-            code = max(code, say(error)) if len(jobs) == 1 else max(1, say(error) and 1)
+        except Exception as error:  # even a mistake of ours with one clip stops no other
+            said = say(error, source)
+            code = said if len(jobs) == 1 else 1
             continue
         summaries.append(summary)
         if not options.quiet:
@@ -47,7 +47,7 @@ def run(
 
 
 def _jobs(options: argparse.Namespace, settings: Settings) -> Iterator[tuple[Path, Path]]:
-    sources = [source for name in options.inputs for source in _expanded(Path(name))]
+    sources = [source for name in options.inputs for source in _expanded(name)]
     if options.output is not None and options.out_dir is not None:
         raise UsageError("--output and --out-dir: name one of them")
     if options.output is not None and len(sources) > 1:
@@ -62,32 +62,39 @@ def _jobs(options: argparse.Namespace, settings: Settings) -> Iterator[tuple[Pat
         except OSError as error:
             raise UsageError(f"{folder}: cannot be made ({error.strerror})") from error
     taken: dict[Path, Path] = {}
+    inputs = {os.path.abspath(source) for source in sources}
     for source in sources:
         output = folder / _named_after(source, settings)
         if output in taken:
             raise UsageError(f"{taken[output]} and {source} would both become {output}")
+        if os.path.abspath(output) in inputs:
+            raise UsageError(f"{source} would become {output}, which is an input as well")
         taken[output] = source
         yield source, output
 
 
-def _expanded(path: Path) -> list[Path]:
+def _expanded(name: str) -> list[Path]:
     """A folder of videos is its videos; a folder of pictures is one clip."""
-    if is_pattern(path) or not path.is_dir():
-        return [path]
-    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
-    videos = [entry for entry in entries if entry.suffix.lower() in _VIDEO_SUFFIXES]
-    if videos:
-        return videos
-    if not any(entry.suffix.lower() in SUFFIXES for entry in entries):
-        raise MediaError(f"{path}: neither videos nor pictures in this folder")
-    return [path]
+    if not name:
+        raise UsageError("the name of an input is empty")
+    path = Path(name)
+    try:
+        entries = sorted(path.iterdir())
+    except OSError:
+        return [path]  # no folder, or none that can be read: which it is, reading will say
+    videos = [entry for entry in entries
+              if entry.suffix.lower() in _VIDEO_SUFFIXES and entry.name[0] != "."]  # fmt: skip
+    return videos or [path]
 
 
 def _named_after(source: Path, settings: Settings) -> str:
     """talk.mp4 becomes talk.matte.mov, so that an input is never its own output."""
     name = settings.resolved_format(None)
-    stem = source.name.partition("%")[0].rstrip("_.-") or "pictures" if "%" in source.name else (
-        source.stem)  # fmt: skip
+    stem = source.stem
+    if is_pattern(source):
+        stem = source.name.partition("%")[0].rstrip("_.-") or "pictures"
+    elif os.path.isdir(source):
+        stem = source.resolve().name
     format = FORMATS["prores" if name == FILL_KEY else name]
     return f"{stem}.matte" if format.is_sequence else f"{stem}.matte{format.suffix}"
 
@@ -98,8 +105,16 @@ def _shown(source: Path, *, quiet: bool) -> Iterator[Callable[[Progress], None] 
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    form = "{desc} {percentage:3.0f}% {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
-    with tqdm(desc=source.name, unit=" frames", bar_format=form, file=sys.stderr, leave=False) as bar:
+    from tqdm import tqdm  # not needed when piped, and a twelfth of all imports
+
+    # The bar of no length makes tqdm cut the line to the terminal's width.
+    form = ("{desc} {percentage:3.0f}% {n_fmt}/{total_fmt} "
+            "[{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]{bar:0}")  # fmt: skip
+    # tqdm shows nothing on a terminal without a size, as containers and scripts have them.
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    tqdm.monitor_interval = 0  # tqdm's own thread, which wakes bars that stand still
+    with tqdm(desc=source.name, unit=" frames", bar_format=form, ncols=width, nrows=24,
+              leave=False) as bar:  # fmt: skip
 
         def show(progress: Progress) -> None:
             bar.total = progress.total

@@ -10,12 +10,11 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from mattecast.clip import Facts
-from mattecast.engines import Engine
+from mattecast.facts import Facts
 from mattecast.filters.composite import Plane
-from mattecast.filters.refine import guided_upsample, plain_resize
+from mattecast.filters.refine import GuidedUpsampler, guided_upsample, plain_resize
 from mattecast.flow import StageTimes
-from mattecast.frame import Frame, Matted, components, rotated
+from mattecast.frame import Frame, components, rotated
 from mattecast.plan import Plan
 
 # Bicubic with these flags carries codes from one depth to another without changing one of them;
@@ -108,19 +107,13 @@ class Preparer:
         return components(rotated(gray, self._facts.rotation))[0]
 
 
-def estimate(
-    frames: Iterable[Frame], engine: Engine, plan: Plan, times: StageTimes
-) -> Iterator[Matted]:
-    """Run the network on each frame and bring its matte to full size along the picture's edges."""
-    for frame in frames:
-        with times.measure("engine"):
-            alpha = engine.step(frame.small).alpha
-        with times.measure("filters"):
-            alpha16 = full_size(alpha, frame, plan)
-        yield Matted(frame, alpha16, alpha)
+def full_size(
+    alpha: NDArray[np.float32], frame: Frame, plan: Plan, upsampler: GuidedUpsampler | None = None
+) -> NDArray[np.uint16]:
+    """A network's matte at the picture's size, along the picture's edges: (H, W) uint16.
 
-
-def full_size(alpha: NDArray[np.float32], frame: Frame, plan: Plan) -> NDArray[np.uint16]:
+    upsampler: one for the whole clip saves memory traffic.
+    """
     height, width = frame.guide.shape
     if alpha.shape[0] >= height and alpha.shape[1] >= width:
         return plain_resize(alpha, (width, height))
@@ -128,7 +121,7 @@ def full_size(alpha: NDArray[np.float32], frame: Frame, plan: Plan) -> NDArray[n
     colour = plan.colour if plan.yuv else plan.colour.as_rgb()
     scale, offset = colour.luma_units(bits)
     weights = np.asarray(colour.luma_weights(), np.float32) * np.float32(scale / 255)
-    return guided_upsample(
+    return (upsampler or guided_upsample)(
         alpha,
         frame.small.astype(np.float32) @ weights + np.float32(offset),
         frame.guide,

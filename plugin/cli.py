@@ -11,17 +11,19 @@ import traceback
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
-from mattecast.errors import MattecastError, UsageError
+from mattecast.errors import MattecastError, OutputError, UsageError
+from mattecast.signals import Stopped, stoppable
 from mattecast.version import __version__
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, USAGE = 0, 1, 2
 
 _EXITS = """exit codes:
-  0  every input was done          2  the request itself is wrong
-  1  at least one input failed   130  interrupted (143 by SIGTERM)"""
+    0  every input was done; what was damaged in one, or cut off, is said and passed over
+    1  at least one input failed, or `check` or `doctor` found an error
+    2  the request itself is wrong
+  130  interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP"""
 
 _MATTE_EXAMPLES = f"""examples:
   mattecast matte talk.mp4 -o talk.mov               ProRes 4444 with true alpha
@@ -33,40 +35,44 @@ _MATTE_EXAMPLES = f"""examples:
 {_EXITS}"""
 
 
-class Terminated(BaseException):
-    """SIGTERM, raised so that every `finally` runs."""
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    options.stops = []
+    try:
+        with stoppable(options.stops):
+            return _run(options)
+    except Stopped as stop:
+        name = signal.Signals(stop.number).name
+        _line(f"mattecast: stopped by {name}; nothing half-written was left")
+        return 128 + stop.number
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
-        sys.stdout.flush()
         return code
-    except MattecastError as error:
-        return _say(error, debug=options.debug)
-    except KeyboardInterrupt:
-        _line("mattecast: interrupted; nothing half-written was left")
-        return INTERRUPTED
-    except Terminated:
-        _line("mattecast: terminated; nothing half-written was left")
-        return 128 + signal.SIGTERM
     except BrokenPipeError:
-        # The reader of our output went away; Python would complain once more while closing it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return FAILED  # whoever read our output has seen enough
+    except Exception as error:
+        return _say(error, options)
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
-
-
-def _say(error: Exception, *, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    _line(f"mattecast: {error}")
+def _say(error: Exception, options: argparse.Namespace, source: Path | None = None) -> int:
+    """Print an error in one line; gives the exit code it stands for."""
+    if options.stops:
+        # Modules in C turn Stopped into errors of their own.
+        raise Stopped(options.stops[0]) from error
+    if options.debug:
+        traceback.print_exception(error)
+    where = f"{source}: " if source else ""
+    if isinstance(error, MattecastError):
+        _line(f"mattecast: {error}")
+    elif isinstance(error, MemoryError):
+        _line(f"mattecast: {where}out of memory; --size makes pictures smaller")
+    else:
+        _line(f"mattecast: {where}{type(error).__name__}: {error}; this should not happen: "
+              "please report what --debug adds")  # fmt: skip
     return USAGE if isinstance(error, UsageError) else FAILED
 
 
@@ -74,8 +80,29 @@ def _line(text: str) -> None:
     print(" ".join(text.split()), file=sys.stderr)
 
 
+def _print(text: str) -> None:
+    """Write to standard output, which may be full or closed by its reader."""
+    try:
+        # File names may hold bytes that are no text.
+        print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+    except OSError as error:
+        # Python would complain once more while closing it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(f"standard output: {(error.strerror or 'failed').lower()}") from error
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a request in one line, as all of mattecast does."""
+
+    def error(self, message: str) -> NoReturn:
+        _line(f"{self.prog}: {message}; see {self.prog} --help")
+        self.exit(USAGE)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mattecast",
         description="Cut people out of video, without a green screen.",
         epilog=_EXITS,
@@ -88,8 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str,
-             examples: str = "") -> argparse.ArgumentParser:  # fmt: skip
+def _command(commands: argparse._SubParsersAction[_Parser], name: str, about: str,
+             examples: str = _EXITS) -> argparse.ArgumentParser:  # fmt: skip
     parser = commands.add_parser(
         name, help=about, description=about, epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -98,7 +125,8 @@ def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name
     return parser
 
 
-def _add_matte(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
+    from mattecast.flags import add_refinement
     from mattecast.formats import FILL_KEY, FORMATS, PRORES_QUALITY
 
     parser = _command(commands, "matte", "Matte clips: people stay, the rest becomes transparent.",
@@ -113,8 +141,8 @@ def _add_matte(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--format", choices=(*FORMATS, FILL_KEY), metavar="NAME",
         help=f"guessed from OUT, else prores. {kinds}; {FILL_KEY}: two clips, picture and matte")
     add("--background", metavar="WHAT",
-        help="composite over: a colour name, #rrggbb, a picture, a video, blur[:strength]; "
-        "none keeps alpha (default; h264 and hevc take green)")
+        help="composite over: a colour name, #rrggbb, a picture, a video, blur[:strength], "
+        "bokeh[:strength]; none keeps alpha (default; h264 and hevc take green)")
     add("--quality", choices=PRORES_QUALITY, default="high",
         help="ProRes quantiser (default: high)")
     add("--premultiplied", action=argparse.BooleanOptionalAction, default=None,
@@ -128,17 +156,25 @@ def _add_matte(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--audio", action=argparse.BooleanOptionalAction, default=True, help="keep the sound")
     add("--whole-picture", action="store_true",
         help="keep colours far outside the person too, under alpha 0")
+    add_refinement(parser)
     add("--model", default="default", metavar="NAME", help="network (default: the embedded one)")
-    add("--backend", default="auto", choices=("auto", "openvino", "torch"))
+    add("--backend", default="auto", choices=("auto", "openvino", "tensorrt", "torch"),
+        help="what runs the network (default: auto, the first that loads)")
+    add("--device", default="auto", metavar="NAME",
+        help="cpu, cuda, cuda:1, or OpenVINO's GPU, GPU.1, NPU (default: auto)")
+    add("--fallback", action="store_true",
+        help="when a GPU fails in mid-clip, go on with the CPU instead of ending the run")
     add("--precision", default="auto", choices=("auto", "f32", "bf16", "f16"))
-    add("--threads", type=int, metavar="N", help="threads of the network (default: all cores)")
+    add("--threads", type=int, metavar="N", help="threads of the network (default: half the cores)")
     add("--network-size", type=int, metavar="PIXELS", help="long side the network sees")
     add("--overwrite", action="store_true", help="replace existing outputs")
     add("--json", action="store_true", help="print a summary of the run as JSON at the end")
     add("--quiet", action="store_true", help="no progress line")
 
 
-def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_small(commands: argparse._SubParsersAction[_Parser]) -> None:
+    from mattecast.housekeeping import add_engines, add_models
+
     probe = _command(commands, "probe", "Show what a file holds, and what will be kept or lost.")
     probe.set_defaults(run=_probe)
     probe.add_argument("file")
@@ -148,6 +184,12 @@ def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check.add_argument("file", type=Path)
     doctor = _command(commands, "doctor", "Check codecs, engines, models and disk.")
     doctor.set_defaults(run=_doctor)
+    models = _command(commands, "models", "List, describe, add, fetch and remove networks.")
+    models.set_defaults(run=_lines)
+    add_models(models)
+    built = _command(commands, "engines", "List, build, verify and prune built engines.")
+    built.set_defaults(run=_lines)
+    add_engines(built)
 
 
 def _rate(text: str) -> Fraction:
@@ -161,11 +203,15 @@ def _rate(text: str) -> Fraction:
 
 def _matte(options: argparse.Namespace) -> int:
     from mattecast.batch import run
+    from mattecast.engines.openvino import skip_converter
+    from mattecast.housekeeping import announce_builds
 
-    code, summaries = run(options, say=lambda error: _say(error, debug=options.debug))
+    if not options.quiet:
+        announce_builds()
+    skip_converter()
+    code, summaries = run(options, say=lambda error, source: _say(error, options, source))
     if options.json:
-        json.dump([_plain(asdict(summary)) for summary in summaries], sys.stdout, indent=1)
-        print()
+        _print(json.dumps([_plain(asdict(summary)) for summary in summaries], indent=1))
     return code
 
 
@@ -180,10 +226,15 @@ def _plain(value: object) -> object:
     return value if isinstance(value, (int, str, type(None))) else str(value)
 
 
+def _lines(options: argparse.Namespace) -> int:
+    _print("\n".join(options.lines(options)))
+    return OK
+
+
 def _probe(options: argparse.Namespace) -> int:
     from mattecast.probe import probe
 
-    print("\n".join(probe(options.file, options.format)))
+    _print("\n".join(probe(options.file, options.format)))
     return OK
 
 
@@ -191,7 +242,7 @@ def _check(options: argparse.Namespace) -> int:
     from mattecast.check import check
 
     report = check(options.file)
-    print("\n".join(report.lines()))
+    _print("\n".join(report.lines()))
     return OK if report.ok else FAILED
 
 
@@ -199,7 +250,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from mattecast.doctor import examine
 
     healthy, lines = examine()
-    print("\n".join(lines))
+    _print("\n".join(lines))
     return OK if healthy else FAILED
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,58 +17,18 @@ import av.error
 import av.logging
 from av.stream import Disposition
 
-from mattecast.colour import Colour
 from mattecast.errors import MediaError
-from mattecast.timecode import Timecode
+from mattecast.facts import Facts, kind_of, read_facts
 
 # libav prints decoding errors on its own; here they are counted and reported once.
 av.logging.set_level(None)
 
 LARGEST_SIDE = 16384
+# No picture is held for an hour (seconds): such a time is a broken one.
+HELD = 3600
 # How many packets in a row may fail before the rest of the file is taken for lost: decoders that
 # have lost their parameters fail on every packet of an hour-long file.
 _HOPELESS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class AudioTrack:
-    """One sound track as the container declares it."""
-
-    index: int
-    codec: str
-    rate: int
-    channels: int
-    layout: str
-    language: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a clip holds. Sizes and SAR are upright, after its rotation is applied."""
-
-    path: Path
-    container: str
-    codec: str
-    pixel_format: str
-    bits: int
-    width: int
-    height: int
-    sar: Fraction
-    rotation: int
-    interlaced: bool
-    rate: Fraction
-    variable_rate: bool
-    time_base: Fraction
-    start: Fraction
-    duration: Fraction | None
-    frames: int
-    colour: Colour
-    has_alpha: bool
-    timecode: Timecode | None
-    audio: tuple[AudioTrack, ...]
-    others: tuple[str, ...]
-    chapters: int
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -75,22 +36,25 @@ class Damage:
     """What had to be skipped or guessed while reading; zero everywhere for a sound file."""
 
     undecodable: int = 0
+    missing: int = 0
     corrupt: int = 0
     retimed: int = 0
     resized: int = 0
+    sound: int = 0
     ended_early: bool = False
 
     def lines(self) -> list[str]:
         """One line for each kind of damage met."""
-        said = []
-        if self.undecodable:
-            said.append(f"{self.undecodable} damaged packets could not be decoded and were skipped")
-        if self.corrupt:
-            said.append(f"{self.corrupt} frames are damaged and were kept as decoded")
-        if self.retimed:
-            said.append(f"{self.retimed} frames had no or repeated timestamps and were given new")
-        if self.resized:
-            said.append(f"{self.resized} frames of another size were scaled to the first one's")
+        counted = (
+            (self.undecodable, "picture packet", "could not be decoded: skipped"),
+            (self.missing, "frame", "missing: the others keep their times"),
+            (self.corrupt, "frame", "damaged: kept as decoded"),
+            (self.retimed, "frame", "without a time of its own: given one"),
+            (self.resized, "frame", "of another size: scaled to that of the first"),
+            (self.sound, "sound packet", "damaged: left out"),
+        )
+        said = [f"{number} {noun}{'s' * (number > 1)} {fate}"
+                for number, noun, fate in counted if number]  # fmt: skip
         if self.ended_early:
             said.append("the file ends before its own index says; what is there was used")
         return said
@@ -103,11 +67,10 @@ class Clip:
     that decodes.
     """
 
-    def __init__(self, path: str | Path, *, options: Mapping[str, str] | None = None,
-                 format: str | None = None) -> None:  # fmt: skip
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.damage = Damage()
-        self._container = _open(self.path, dict(options or {}), format)
+        self._container = open_media(self.path)
         try:
             self._stream = _picture_stream(self._container, self.path)
             self._stream.thread_type = "AUTO"
@@ -130,6 +93,11 @@ class Clip:
         self._container.close()
 
     @property
+    def files(self) -> list[Path]:
+        """What is read: the clip itself."""
+        return [self.path]
+
+    @property
     def chapters(self) -> list[Any]:
         """The chapters as PyAV gives them (id, start, end, time_base, metadata)."""
         return list(self._container.chapters())
@@ -141,18 +109,36 @@ class Clip:
         start, end: seconds on the clip's own clock; frames with start <= time < end are given.
         """
         base = self.facts.time_base
-        if start is not None and start > self.facts.start:
+        # Where frames have no times of their own they are counted, so from the first one on.
+        if start is not None and start > self.facts.start and self._first.pts is not None:
             self._seek(start)
+        last: int | None = None
         for frame in self._timed():
             assert frame.pts is not None
             time = frame.pts * base
             if end is not None and time >= end:
                 break
             if start is None or time >= start:
+                self._judge(frame, last)
+                last = frame.pts
                 yield frame
 
+    def _judge(self, frame: av.VideoFrame, last: int | None) -> None:
+        """Count what is wrong with a frame, and the frames that should stand between it and the
+        one at pts `last`."""
+        self.damage.resized += _differs(frame, self._first)
+        self.damage.corrupt += frame.is_corrupt
+        if last is not None and frame.pts is not None and self._regular:
+            steps = (frame.pts - last) * self.facts.time_base * self.facts.rate
+            # Times that are no whole steps apart were never meant to be regular.
+            self._regular &= abs(steps - round(steps)) < Fraction(1, 10)
+            self.damage.missing = self._regular * (self.damage.missing + max(0, round(steps) - 1))
+
     def _seek(self, start: Fraction) -> None:
-        self._container.seek(int(start / self.facts.time_base), stream=self._stream)
+        try:
+            self._container.seek(int(start / self.facts.time_base), stream=self._stream)
+        except (av.error.FFmpegError, OSError, OverflowError):
+            return  # Some files only play from their start: what comes too early is passed over.
         self._head.clear()
         self._source.close()
         self._source = self._decode()
@@ -162,12 +148,9 @@ class Clip:
         step = _frame_step(self.facts)
         last: int | None = None
         for frame in self._all():
-            if frame.pts is None or (last is not None and frame.pts <= last):
-                self.damage.retimed += frame.pts is not None or last is not None
-                frame.pts = 0 if last is None else last + (step if frame.pts is None else 1)
-            self.damage.resized += _differs(frame, self._first)
-            self.damage.corrupt += frame.is_corrupt
-            last = frame.pts
+            place = _placed(frame.pts, last, step, round(HELD / self.facts.time_base))
+            self.damage.retimed += place != (frame.pts or 0)
+            frame.pts = last = place
             yield frame
 
     def _all(self) -> Iterator[av.VideoFrame]:
@@ -177,58 +160,100 @@ class Clip:
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """Decode past damage: a packet that fails is counted and skipped."""
-        failures_in_row = 0
-        packets = self._container.demux(self._stream)
-        while failures_in_row < _HOPELESS:
+        failed = 0  # in a row
+        newest: int | None = None
+        shown: int | None = None
+        for packet in self._packets(self._container, self._stream):
             try:
-                packet = next(packets, None)
+                frames = self._stream.decode(packet)
             except (av.error.FFmpegError, OSError):
-                self.damage.ended_early = True
-                packet = None
-            if packet is None:
-                return
-            try:
-                frames = packet.decode()
-            except av.error.EOFError:
-                return
-            except (av.error.FFmpegError, OSError):
+                frames = []
+                failed += 1
                 self.damage.undecodable += 1
-                failures_in_row += 1
-                continue
-            failures_in_row = 0
-            yield from frames
-        self.damage.ended_early = True
+                if failed == _HOPELESS:
+                    self.damage.ended_early = True
+                    return
+            for frame in frames:
+                failed = 0
+                shown = _later(shown, frame.pts)
+                yield frame
+            if not packet.is_discard:
+                newest = _later(newest, packet.pts)
+        if newest is not None and shown is not None and newest - shown >= _frame_step(self.facts):
+            self.damage.undecodable -= failed
+            yield from self._tail(shown)
+
+    def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
+        """The stream's packets, then an empty one: the decoder gives what it still holds."""
+        try:
+            for packet in container.demux(stream):
+                if packet.has_sidedata("encryption_info"):
+                    raise MediaError(f"{self.path}: is encrypted; only clear files can be read")
+                # To a decoder, an empty packet is the end.
+                if packet.size:
+                    yield packet
+        except (av.error.FFmpegError, OSError):
+            self.damage.ended_early = True
+        index = stream.index_entries
+        if len(index) and index[-1].pos + index[-1].size > os.path.getsize(self.path):
+            self.damage.ended_early = True
+        end = av.Packet()
+        end.time_base = stream.time_base
+        yield end
+
+    def _tail(self, shown: int) -> Iterator[av.VideoFrame]:
+        """Decode what comes after pts `shown` again, one packet at a time.
+
+        When one of the last packets is damaged, a decoder on many threads keeps to itself all
+        that it holds of the others.
+        """
+        with open_media(self.path) as container:
+            stream = container.streams[self._stream.index]
+            stream.thread_type = "SLICE"
+            with suppress(av.error.FFmpegError, OSError):
+                container.seek(shown, stream=stream)
+            for packet in self._packets(container, stream):
+                try:
+                    frames = stream.decode(packet)
+                except (av.error.FFmpegError, OSError):
+                    self.damage.undecodable += (packet.pts or 0) > shown
+                    continue
+                yield from (frame for frame in frames if (frame.pts or 0) > shown)
 
     def _read_facts(self) -> Facts:
         first = next(self._source, None)
+        described = first or self._stream.codec_context
+        size = described.width, described.height
+        if any(size) and (max(size) > LARGEST_SIDE or min(size) < 16):
+            raise MediaError(
+                f"{self.path}: pictures of {size[0]}x{size[1]} are not supported; "
+                f"sides from 16 to {LARGEST_SIDE} are"
+            )
         if first is None:
             raise MediaError(
-                f"{self.path}: no frame could be decoded (empty, encrypted or damaged); "
+                f"{self.path}: no frame could be decoded (empty, damaged, or too large); "
                 "check that a player shows it"
-            )
-        if max(first.width, first.height) > LARGEST_SIDE or min(first.width, first.height) < 16:
-            raise MediaError(
-                f"{self.path}: pictures of {first.width}x{first.height} are not supported; "
-                f"sides from 16 to {LARGEST_SIDE} are"
             )
         self._head.append(first)
         self._first = first
-        return _facts(self.path, self._container, self._stream, first)
+        facts = read_facts(self.path, self._container, self._stream, first)
+        self._regular = not facts.variable_rate
+        return facts
 
 
-def _open(path: Path, options: dict[str, str], format: str | None) -> Any:
-    """Open for reading what is a regular file (or a pattern the image reader expands)."""
-    if format is None:
-        try:
-            mode = os.stat(path).st_mode
-        except OSError as error:
-            raise MediaError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-        if not stat.S_ISREG(mode):
-            raise MediaError(f"{path}: not a regular file; name a video file")
-        if os.path.getsize(path) == 0:
-            raise MediaError(f"{path}: the file is empty")
+def open_media(path: Path) -> Any:
+    """Open a regular file for reading. Raises MediaError for all else, and where libav fails."""
     try:
-        return av.open(str(path), "r", format=format, options=options, metadata_errors="replace")
+        facts = os.stat(path)
+    except OSError as error:
+        raise MediaError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise MediaError(f"{path}: not a regular file; name a video file")
+    if facts.st_size == 0:
+        raise MediaError(f"{path}: the file is empty")
+    try:
+        # Absolute, because libav takes what stands before a colon in a plain name for a protocol.
+        return av.open(os.path.abspath(path), metadata_errors="replace")
     except PermissionError as error:
         raise MediaError(f"{path}: no permission to read it") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -246,96 +271,22 @@ def _picture_stream(container: Any, path: Path) -> Any:
             if stream.codec_context is None:
                 raise MediaError(f"{path}: its video codec is not known to this FFmpeg build")
             return stream
-    kinds = sorted({stream.type for stream in container.streams})
+    kinds = sorted({kind_of(stream) for stream in container.streams})
     held = f"only {' and '.join(kinds)}" if kinds else "no streams at all"
     raise MediaError(f"{path}: holds no video ({held})")
 
 
-def _facts(path: Path, container: Any, stream: Any, first: av.VideoFrame) -> Facts:
-    rotation = int(first.rotation) % 360
-    sideways = rotation % 180 == 90
-    sar = Fraction(stream.sample_aspect_ratio or 1)
-    sar = Fraction(1) if sar <= 0 else sar
-    rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
-    start = (first.pts or 0) * stream.time_base
-    return Facts(
-        path=path,
-        container=container.format.name,
-        codec=stream.codec_context.name,
-        pixel_format=first.format.name,
-        bits=max(component.bits for component in first.format.components),
-        width=first.height if sideways else first.width,
-        height=first.width if sideways else first.height,
-        sar=1 / sar if sideways else sar,
-        rotation=rotation,
-        interlaced=first.interlaced_frame,
-        rate=Fraction(rate),
-        variable_rate=_is_variable(stream),
-        time_base=Fraction(stream.time_base),
-        start=Fraction(start),
-        duration=_duration(container, stream),
-        frames=stream.frames,
-        colour=Colour.of(first),
-        has_alpha=any(component.is_alpha for component in first.format.components),
-        timecode=_timecode(container, stream, Fraction(rate)),
-        audio=tuple(_audio_track(track) for track in container.streams.audio),
-        others=_other_streams(container, stream),
-        chapters=len(container.chapters()),
-        metadata=dict(container.metadata),
-    )
+def _placed(pts: int | None, last: int | None, step: int, longest: int) -> int:
+    """A frame's own pts where it makes sense after `last`, else the next one that does."""
+    if last is None:
+        return pts or 0
+    if pts is None or not -25 * step < pts - last < longest:
+        return last + step  # a clock that jumps, here about a second back or `longest` ahead
+    return max(pts, last + 1)
 
 
-def _is_variable(stream: Any) -> bool:
-    """Whether the container's two estimates of the rate disagree, or no single step fits."""
-    average, base = stream.average_rate, stream.base_rate
-    if not average or not base:
-        return False
-    return bool(abs(Fraction(average) / Fraction(base) - 1) > Fraction(1, 500))
-
-
-def _duration(container: Any, stream: Any) -> Fraction | None:
-    if stream.duration:
-        return Fraction(stream.duration * stream.time_base)
-    if container.duration:
-        return Fraction(container.duration, av.time_base)
-    return None
-
-
-def _timecode(container: Any, stream: Any, rate: Fraction) -> Timecode | None:
-    """The start timecode: from the video track, a tmcd track, or the container's tags."""
-    tags = [stream.metadata, *(other.metadata for other in container.streams), container.metadata]
-    for tag in tags:
-        text = {key.lower(): value for key, value in tag.items()}.get("timecode")
-        if text:
-            try:
-                return Timecode.parse(text, rate)
-            except ValueError:
-                continue
-    return None
-
-
-def _audio_track(stream: Any) -> AudioTrack:
-    context = stream.codec_context
-    return AudioTrack(
-        index=stream.index,
-        codec=context.name if context else "unknown",
-        rate=context.sample_rate if context else 0,
-        channels=context.layout.nb_channels if context else 0,
-        layout=context.layout.name if context else "",
-        language=stream.metadata.get("language"),
-    )
-
-
-def _other_streams(container: Any, picture: Any) -> tuple[str, ...]:
-    """Streams that are neither the picture, sound nor timecode: named so that a loss is said."""
-    named = []
-    for stream in container.streams:
-        if stream.index == picture.index or stream.type == "audio":
-            continue
-        if stream.type == "data" and "timecode" in stream.metadata:
-            continue
-        named.append("cover art" if stream.disposition & Disposition.attached_pic else stream.type)
-    return tuple(named)
+def _later(one: int | None, other: int | None) -> int | None:
+    return other if one is None or (other is not None and other > one) else one
 
 
 def _frame_step(facts: Facts) -> int:

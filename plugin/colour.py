@@ -97,6 +97,19 @@ class Colour:
         step = 1 << (bits - 8)
         return (219.0 * step, 16.0 * step) if self.range == LIMITED else ((1 << bits) - 1.0, 0.0)
 
+    def from_rgb(self, bits: int) -> NDArray[np.float32]:
+        """(3, 4) float32: 8-bit full-range (R, G, B, 1) to this colour's codes at `bits` bits."""
+        scale, offset = self.luma_units(bits)
+        if self.matrix == _RGB_MATRIX:
+            return np.eye(3, 4, dtype=np.float32) * np.float32(((1 << bits) - 1) / 255)
+        red, green, blue = self.luma_weights()
+        luma = np.array([red, green, blue])
+        chroma = [(np.eye(3)[2] - luma) / (2 - 2 * blue), (np.eye(3)[0] - luma) / (2 - 2 * red)]
+        span = scale * 224 / 219 if self.range == LIMITED else scale
+        middle = float(1 << (bits - 1))
+        rows = [[*luma * scale / 255, offset], *([*row * span / 255, middle] for row in chroma)]
+        return np.array(rows, np.float32)
+
     def black(self, bits: int) -> tuple[int, int, int]:
         """The codes of black in this range: Y, Cb, Cr at `bits` bits; (0, 0, 0) for RGB."""
         if self.matrix == _RGB_MATRIX:

@@ -8,9 +8,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from mattecast.backgrounds import Background, background
+from mattecast.ambience import Ambience
+from mattecast.backgrounds import Background, Bokeh, background
 from mattecast.colour import linear_light
 from mattecast.filters.composite import (
+    Plane,
     at_chroma_size,
     keep_near,
     over,
@@ -19,6 +21,9 @@ from mattecast.filters.composite import (
 )
 from mattecast.frame import Matted, components
 from mattecast.plan import Plan
+from mattecast.settings import Settings
+
+DEFAULTS = Settings()
 
 # How far from any alpha the source's colours are kept, in pixels of a 1080-line picture: enough
 # for an editor to spread or feather the matte.
@@ -28,9 +33,10 @@ KEPT_MARGIN = 24
 class Composer:
     """Makes the pictures of one run. Close it when done."""
 
-    def __init__(self, plan: Plan, *, whole_picture: bool = False) -> None:
+    def __init__(self, plan: Plan, settings: Settings = DEFAULTS) -> None:
         self._plan = plan
-        self._whole = whole_picture or plan.format.archive
+        self._whole = settings.whole_picture or plan.format.archive
+        self._ambience = Ambience(plan, settings)
         self._background: Background | None = None
         if plan.background is not None:
             self._background = background(plan.background, plan)
@@ -69,11 +75,13 @@ class Composer:
             keep_near(colours, black, matted.alpha_small, margin)
 
     def _over_background(self, matted: Matted, background: Background) -> None:
-        planes = components(matted.frame.picture)
-        time = matted.pts * self._plan.time_base
-        behind = background.planes(matted.frame.picture, max(Fraction(0), time))
-        for plane, base in zip(planes, behind, strict=True):
-            plane[:] = over(plane, base, at_chroma_size(matted.alpha16, plane.shape))
+        time = max(Fraction(0), matted.pts * self._plan.time_base)
+        picture = matted.frame.picture
+        if isinstance(background, Bokeh):
+            behind: list[Plane] | list[int] = background.around(picture, matted.alpha16)
+        else:
+            behind = background.planes(picture, time)
+        self._ambience.lay(picture, behind, matted.alpha16)
 
     def _matte(self, matted: Matted) -> av.VideoFrame:
         height, width = matted.alpha16.shape

@@ -29,7 +29,8 @@ class _Found(NamedTuple):
 def examine() -> tuple[bool, list[str]]:
     """(whether files can be matted, one line a finding)."""
     found = [*_system(), *_codecs(), *_engines(), *_extras(), *_disk()]
-    return all(one.level != "missing" for one in found), [f"{one.level:8}{one.text}" for one in found]
+    healthy = all(one.level != "missing" for one in found)
+    return healthy, [f"{one.level:8}{one.text}" for one in found]
 
 
 def _system() -> Iterator[_Found]:
@@ -81,9 +82,27 @@ def _extras() -> Iterator[_Found]:
     except metadata.PackageNotFoundError:
         yield _Found("note", "torch is not installed; only training and --backend torch need it: "
                      "pip install 'mattecast[train]'")  # fmt: skip
+    yield from _nvidia()
     for program, use in (("ffprobe", "only tests use it"), ("obs", "only live use needs it")):
         if not shutil.which(program):
             yield _Found("note", f"{program} is not installed; {use}")
+
+
+def _nvidia() -> Iterator[_Found]:
+    from mattecast.engines import cuda, tensorrt_plan
+
+    if absent := cuda.no_driver():
+        yield _Found("note", f"{absent}; the CPU runs everything")
+        return
+    try:
+        gpu = cuda.gpu("cuda")
+        major, minor = gpu.capability
+        text = f"GPU: {gpu.name}, compute capability {major}.{minor}, CUDA {gpu.driver}"
+        yield _Found("ok", text)
+        library = tensorrt_plan.library(gpu.capability)
+        yield _Found("ok", f"{library.__name__} {library.__version__}")
+    except MattecastError as error:
+        yield _Found("note", str(error))
 
 
 def _disk() -> Iterator[_Found]:

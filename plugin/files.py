@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 from mattecast import engines
-from mattecast.chain import Preparer, constant_rate, estimate, own_times
-from mattecast.clip import Clip, Facts
+from mattecast.chain import Preparer, constant_rate, own_times
+from mattecast.clip import Clip
 from mattecast.compose import Composer
 from mattecast.engines import Engine
 from mattecast.errors import MediaError
+from mattecast.facts import Facts
 from mattecast.flow import StageTimes, ahead
 from mattecast.formats import FILL_KEY, FORMATS
-from mattecast.frame import Frame, Matted
+from mattecast.frame import Matted
+from mattecast.guidance import Clock
+from mattecast.guidance import find as find_guidance
 from mattecast.pictures import Pictures, open_source
 from mattecast.plan import Plan, fill_and_key, plan
+from mattecast.refinement import refine
 from mattecast.settings import Settings
+from mattecast.shots import estimate
 from mattecast.writer import Writer, open_writer
 
 # Frames waiting between two stages: enough to smooth uneven decoding, little enough that 4K fits.
 _QUEUE = 2
-# A clip whose last picture comes this much before its stated end (seconds) was cut off.
+# A clip whose last picture ends this much before the end of the file (seconds) was cut off;
+# sound commonly goes on for some of it.
 _CUT_OFF = Fraction(1)
 
 
@@ -88,22 +94,22 @@ def matte(
         clip = _opened(source, settings, stack)
         formats = fill_and_key() if name == FILL_KEY else (FORMATS[name],)
         plans = [plan(clip.facts, settings, format) for format in formats]
-        engine = _engine(clip.facts, settings)
-        stack.callback(engine.close)
+        # Outputs that cannot be are refused before the network takes its time to load.
         lanes = [_lane(clip, path, one, settings, stack)
                  for path, one in zip(_paths(output, name), plans, strict=True)]  # fmt: skip
+        engine = _engine(clip.facts, settings, stack)
         times = StageTimes()
         counter = _Counter(clip.facts, plans[0], times, progress)
-        mattes = _mattes(clip, plans[0], engine, settings, times)
-        stack.callback(mattes.close)
-        for matted in mattes:
+        for matted in _mattes(clip, plans[0], engine, settings, times, stack):
             for composer, writer in lanes:
                 _write(matted, composer, writer, times)
             counter.add(matted)
         counter.check_complete(clip)
         for _, writer in lanes:
             with times.measure("encode"):
-                writer.finish()
+                writer.flush()
+        for _, writer in lanes:
+            writer.finish()
     return Summary(
         source=Path(source), outputs=tuple(writer.output for _, writer in lanes), format=name,
         frames=counter.frames, seconds=time.perf_counter() - started, stages=dict(times.wall),
@@ -124,11 +130,8 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
     with ExitStack() as stack:
         clip = _opened(source, settings, stack)
         ours = plan(clip.facts, settings, FORMATS["prores"])
-        engine = _engine(clip.facts, settings)
-        stack.callback(engine.close)
-        stage = _mattes(clip, ours, engine, settings, StageTimes())
-        stack.callback(stage.close)
-        yield from stage
+        engine = _engine(clip.facts, settings, stack)
+        yield from _mattes(clip, ours, engine, settings, StageTimes(), stack)
 
 
 def _opened(source: str | Path, settings: Settings, stack: ExitStack) -> Clip | Pictures:
@@ -137,29 +140,45 @@ def _opened(source: str | Path, settings: Settings, stack: ExitStack) -> Clip | 
     return clip
 
 
-def _engine(facts: Facts, settings: Settings) -> Engine:
+def _engine(facts: Facts, settings: Settings, stack: ExitStack) -> Engine:
     spec = engines.find(settings.model)
     # The network sees pictures as they are shown: square pixels.
     size = engines.network_size(
         spec, float(facts.width * facts.sar), facts.height, settings.network_size
     )
-    return engines.load(spec, size, backend=settings.backend, precision=settings.precision,
-                        threads=settings.threads)  # fmt: skip
+    engine = engines.load(spec, size, backend=settings.backend, precision=settings.precision,
+                          device=settings.device, fallback=settings.fallback,
+                          threads=settings.threads or _network_threads())  # fmt: skip
+    stack.callback(engine.close)
+    return engine
+
+
+def _network_threads() -> int:
+    """Half the cores: the others decode and encode meanwhile (on 2 cores, 16 against 13 fps)."""
+    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def _mattes(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settings,
-            times: StageTimes) -> Generator[Matted, None, None]:  # fmt: skip
+            times: StageTimes, stack: ExitStack) -> Iterator[Matted]:  # fmt: skip
     """Decode and conversion on one thread, network and filters on another."""
     decoded = clip.frames(plan.start, plan.end)
     timed = (constant_rate if settings.cfr else own_times)(decoded, clip.facts, plan)
     preparer = Preparer(clip.facts, plan, engine.info.size)
-    frames: Iterator[Frame] = ahead(preparer.frames(times.pulls("decode", timed), times), _QUEUE)
-    return ahead(estimate(frames, engine, plan, times), _QUEUE)
+    frames = ahead(preparer.frames(times.pulls("decode", timed), times), _QUEUE)
+    estimates = estimate(frames, engine, times, cuts=settings.cuts)
+    guidance = find_guidance(Path(clip.path), settings)
+    clock = Clock(plan, clip.facts.start)
+    mattes = ahead(refine(estimates, guidance, clock, settings, times), _QUEUE)
+    # Both by name, the consumer first: the traceback of an error keeps `frames` alive, and the
+    # clip must not be closed under a thread that still decodes it.
+    stack.callback(frames.close)
+    stack.callback(mattes.close)
+    return mattes
 
 
 def _lane(clip: Clip | Pictures, output: Path, plan: Plan, settings: Settings,
           stack: ExitStack) -> tuple[Composer, Writer]:  # fmt: skip
-    composer = Composer(plan, whole_picture=settings.whole_picture)
+    composer = Composer(plan, settings)
     stack.callback(composer.close)
     threads = os.cpu_count() or 1
     writer = open_writer(clip, output, plan, overwrite=settings.overwrite, threads=threads)
@@ -202,7 +221,8 @@ class _Counter:
 
     def add(self, matted: Matted) -> None:
         self.frames += matted.frame.repeats
-        self.last = (matted.pts + matted.frame.repeats) * self.plan.time_base + self.plan.origin
+        lasts = max(matted.frame.repeats, matted.frame.duration)
+        self.last = (matted.pts + lasts) * self.plan.time_base + self.plan.origin
         if self.tell:
             seconds = time.perf_counter() - self.started
             self.tell(Progress(self.frames, self._total(), seconds, self.times.limiting))
@@ -224,4 +244,4 @@ class _Counter:
         facts = self.facts
         if facts.duration is not None and self.plan.end is None:
             missing = facts.start + facts.duration - self.last
-            clip.damage.ended_early |= missing > _CUT_OFF
+            clip.damage.ended_early |= missing > (_CUT_OFF if facts.audio else 2 / facts.rate)

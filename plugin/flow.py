@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from queue import Empty, Full, Queue
 from typing import TypeVar
@@ -28,15 +28,18 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     worker = threading.Thread(
         target=_work, args=(items, queue, stopped, failures), name="ahead", daemon=True
     )
-    worker.start()
     try:
-        while (item := _take(queue, worker)) is not _END:
+        worker.start()
+        while (item := _take(queue)) is not _END:
             yield item  # type: ignore[misc]
         if failures:
             raise failures[0]
     finally:
         stopped.set()
-        worker.join()
+        if worker.ident is not None:
+            worker.join()
+        # The error's traceback holds this frame: a list that kept the error would close a ring.
+        failures.clear()
 
 
 def _work(
@@ -45,15 +48,14 @@ def _work(
     stopped: threading.Event,
     failures: list[BaseException],
 ) -> None:
-    source = iter(items)
     try:
-        for item in source:
+        for item in items:
             if not _put(queue, item, stopped):
                 break
     except BaseException as error:
         failures.append(error)
     finally:
-        _close(source, failures)
+        _close(items, failures)
         _put(queue, _END, stopped)
 
 
@@ -67,20 +69,17 @@ def _put(queue: Queue[object], item: object, stopped: threading.Event) -> bool:
     return False
 
 
-def _take(queue: Queue[object], worker: threading.Thread) -> object:
+def _take(queue: Queue[object]) -> object:
     # A plain get() cannot be interrupted by a signal on every platform: wake now and then.
     while True:
-        try:
+        with suppress(Empty):
             return queue.get(timeout=1.0)
-        except Empty:
-            if not worker.is_alive() and queue.empty():
-                return _END
 
 
-def _close(source: Iterator[T], failures: list[BaseException]) -> None:
+def _close(items: Iterable[T], failures: list[BaseException]) -> None:
     try:
-        if hasattr(source, "close"):
-            source.close()
+        if hasattr(items, "close"):
+            items.close()
     except BaseException as error:
         failures.append(error)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mattecast.clip import Facts
 from mattecast.errors import UsageError
+from mattecast.facts import Facts
 
 Holds = Literal["alpha", "opaque", "matte"]
 

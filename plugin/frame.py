@@ -38,6 +38,18 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimated:
+    """A frame and what the network says of it, at the network's size.
+
+    alpha: (h, w) float32 in [0, 1]. first: whether a new shot begins here.
+    """
+
+    frame: Frame
+    alpha: NDArray[np.float32]
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Matted:
     """A frame and the alpha that belongs to it.
 
@@ -61,7 +73,7 @@ class Matted:
 
     @property
     def foreground(self) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB, straight (not multiplied by alpha)."""
+        """(H, W, 3) uint8 RGB, straight: true colours under soft alpha unless asked otherwise."""
         return self.frame.picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,15 +11,16 @@ from typing import Any
 
 import av
 
-from mattecast.clip import Clip, Damage, Facts
+from mattecast.clip import Clip, Damage
 from mattecast.errors import MattecastError, MediaError
+from mattecast.facts import Facts
 
 SUFFIXES = frozenset({
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".dpx", ".bmp", ".webp", ".tga", ".ppm",
     ".pgm", ".jp2", ".hdr",
 })  # fmt: skip
 DEFAULT_RATE = Fraction(25)
-_NUMBER = re.compile(r"%(0?\d*)d")
+_NUMBER = re.compile(r"%(0?\d{0,2})d")
 
 
 def is_pattern(path: str | Path) -> bool:
@@ -32,12 +34,11 @@ def listed(path: Path) -> list[Path]:
     Raises MediaError when there are none.
     """
     if is_pattern(path):
-        folder, wanted = path.parent, re.compile(_as_expression(path.name))
-        found = [entry for entry in _entries(folder) if wanted.fullmatch(entry.name)]
+        found = [entry for entry in _entries(path.parent) if matches(path.name, entry.name)]
     else:
         found = [entry for entry in _entries(path) if entry.suffix.lower() in SUFFIXES]
     if not found:
-        raise MediaError(f"{path}: no pictures there ({' '.join(sorted(SUFFIXES))})")
+        raise MediaError(f"{path}: no videos or pictures there ({' '.join(sorted(SUFFIXES))})")
     return sorted(found, key=_natural)
 
 
@@ -48,12 +49,17 @@ def _entries(folder: Path) -> list[Path]:
         raise MediaError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _as_expression(name: str) -> str:
-    match = _NUMBER.search(name)
-    assert match is not None
-    digits = match[1].lstrip("0")
-    number = rf"\d{{{digits},}}" if digits else r"\d+"
-    return re.escape(name[: match.start()]) + number + re.escape(name[match.end() :])
+def matches(pattern: str, name: str) -> bool:
+    """Whether a file name is the pattern with some number in it."""
+    before, digits, after = _NUMBER.split(pattern, maxsplit=1)
+    number = rf"\d{{{digits.lstrip('0') or '1'},}}"
+    return bool(re.fullmatch(re.escape(before) + number + re.escape(after), name))
+
+
+def numbered(pattern: str, number: int) -> str:
+    """The file name of one picture: shot_0007.png for shot_%04d.png and 7."""
+    before, digits, after = _NUMBER.split(pattern, maxsplit=1)
+    return f"{before}{number:{digits}d}{after}"
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -65,17 +71,16 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 class Pictures:
     """Stills as a clip of constant rate; offers what Clip offers.
 
-    Raises MediaError when there is no picture or the first one cannot be read.
+    Raises MediaError when there is no picture, or none that can be read.
     """
 
     def __init__(self, path: str | Path, *, rate: Fraction | None = None) -> None:
         self.path = Path(path)
         self.damage = Damage()
         self.chapters: list[Any] = []
-        self._files = listed(self.path)
+        self.files = listed(self.path)
         self._rate = rate or DEFAULT_RATE
-        with Clip(self._files[0]) as first:
-            self.facts = self._facts(first.facts)
+        self.facts = self._facts(self._first())
 
     def __enter__(self) -> Pictures:
         return self
@@ -91,7 +96,7 @@ class Pictures:
     ) -> Iterator[av.VideoFrame]:
         """The pictures with pts 0, 1, 2 ... in units of 1/rate; one that cannot be read is skipped
         and counted, and its time stays empty."""
-        for pts, file in enumerate(self._files):
+        for pts, file in enumerate(self.files):
             time = pts / self._rate
             if end is not None and time >= end:
                 return
@@ -102,6 +107,16 @@ class Pictures:
                 frame.pts, frame.time_base = pts, self.facts.time_base
                 self.damage.resized += self._resized(frame)
                 yield frame
+
+    def _first(self) -> Facts:
+        """The facts of the first picture that can be read."""
+        for file in self.files:
+            try:
+                with Clip(file) as still:
+                    return still.facts
+            except MediaError as error:
+                reason = error
+        raise MediaError(f"{self.path}: no picture can be read, such as {reason}")
 
     def _read(self, file: Path) -> av.VideoFrame | None:
         try:
@@ -116,7 +131,7 @@ class Pictures:
         return upright not in ((frame.width, frame.height), (frame.height, frame.width))
 
     def _facts(self, first: Facts) -> Facts:
-        count = len(self._files)
+        count = len(self.files)
         return Facts(
             path=self.path, container="pictures", codec=first.codec,
             pixel_format=first.pixel_format, bits=first.bits, width=first.width,
@@ -133,6 +148,6 @@ def open_source(path: str | Path, *, rate: Fraction | None = None) -> Clip | Pic
     rate: frames a second of pictures, which carry no time of their own (25 by default).
     """
     path = Path(path)
-    if is_pattern(path) or path.is_dir():
+    if is_pattern(path) or os.path.isdir(path):
         return Pictures(path, rate=rate)
     return Clip(path)

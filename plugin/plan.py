@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from mattecast.clip import Facts
 from mattecast.colour import Colour
 from mattecast.errors import UsageError
+from mattecast.facts import Facts
 from mattecast.formats import FILL_KEY, FORMATS, PRORES_QUALITY, Format, pixel_format
+from mattecast.pictures import is_pattern
 from mattecast.settings import Settings, parse_size
 from mattecast.timecode import Timecode
 
 _OPAQUE_DEFAULT = "green"
+_CLOCK = re.compile(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,9})?|\.\d{1,9})", re.ASCII)
 # Encoders of 4:2:0 mp4 take even sizes only.
 _EVEN_ONLY = ("h264", "hevc")
 
@@ -106,7 +109,7 @@ def fill_and_key() -> tuple[Format, Format]:
 
 def sequence_name(output: Path, format: Format) -> tuple[Path, str]:
     """Folder and file-name pattern of a sequence: OUT/stem_%06d.png, or OUT as a pattern."""
-    if "%" in output.name:
+    if is_pattern(output):
         return output.parent, output.name
     folder = output.with_suffix("") if output.suffix.lower() == format.suffix else output
     return folder, f"{folder.name}_%06d{format.suffix}"
@@ -157,24 +160,19 @@ def parse_time(text: str, facts: Facts) -> Fraction:
     timecode where it has one. Raises UsageError for anything else.
     """
     text = text.strip()
-    parts = text.split(":")
-    try:
-        if len(parts) == 4 or ";" in text:
+    if _CLOCK.fullmatch(text):
+        parts = reversed(text.split(":"))
+        seconds = sum((Fraction(part) * 60**power for power, part in enumerate(parts)), Fraction(0))
+    else:
+        try:
             wanted = Timecode.parse(text, facts.rate)
-            first = facts.timecode.frames if facts.timecode else 0
-            # Timecode counts frames, so the time is exact at the clip's own rate.
-            seconds = Fraction(wanted.frames - first) / facts.rate
-        elif len(parts) <= 3:
-            seconds = sum(
-                (Fraction(part) * 60**power for power, part in enumerate(reversed(parts))),
-                Fraction(0),
-            )
-        else:
-            raise ValueError
-    except (ValueError, ZeroDivisionError) as error:
-        raise UsageError(
-            f"time '{text}': expected seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF"
-        ) from error
+        except ValueError as error:
+            raise UsageError(
+                f"time '{text}': expected seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF"
+            ) from error
+        first = facts.timecode.frames if facts.timecode else 0
+        # Timecode counts frames, so the time is exact at the clip's own rate.
+        seconds = Fraction(wanted.frames - first) / facts.rate
     if seconds < 0:
         raise UsageError(f"time '{text}' lies before the clip's first frame")
     return facts.start + seconds

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from mattecast.clip import Facts
 from mattecast.errors import UsageError
+from mattecast.facts import Facts
 from mattecast.formats import FILL_KEY, FORMATS, NAMES
 from mattecast.pictures import open_source
 from mattecast.plan import plan
@@ -36,10 +36,12 @@ def probe(path: str | Path, format: str = "prores") -> list[str]:
 def _described(facts: Facts) -> Iterator[str]:
     turned = f", turned by {facts.rotation} degrees" if facts.rotation else ""
     sar = "" if facts.sar == 1 else f", pixels {facts.sar.numerator}:{facts.sar.denominator}"
-    yield f"  picture: {facts.codec} in {facts.container}, {facts.width}x{facts.height}{turned}{sar}"
+    size = f"{facts.width}x{facts.height}"
+    yield f"  picture: {facts.codec} in {facts.container}, {size}{turned}{sar}"
     yield f"  format: {facts.pixel_format}, {facts.bits} bits, {facts.colour}"
     pace = "variable, on average " if facts.variable_rate else ""
-    yield f"  rate: {pace}{_rate(facts.rate)}, clock {facts.time_base} s, starts at {_s(facts.start)}"
+    clock = f"clock {facts.time_base} s, starts at {_s(facts.start)}"
+    yield f"  rate: {pace}{_rate(facts.rate)}, {clock}"
     length = "unknown" if facts.duration is None else _s(facts.duration)
     yield f"  length: {length}, {facts.frames or 'unknown'} frames"
     for track in facts.audio:

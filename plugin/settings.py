@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from mattecast.errors import UsageError
 from mattecast.formats import FORMATS, NAMES, PRORES_QUALITY
+
+SOLVERS = ("closed-form", "knn", "random-walk")
+SMOOTHING = ("off", "causal", "delayed", "two-way")
+# Name, least, most; pixels of the output, or percent of its area.
+_RANGES = (("choke", -100, 100), ("feather", 0, 100), ("gamma", 0.1, 10), ("threshold", 0, 1),
+           ("min_island", 0, 50), ("min_hole", 0, 50), ("light_wrap", 0, 1), ("shadow", 0, 1),
+           ("colour_match", 0, 1))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +32,15 @@ class Settings:
     size: 'WIDTHxHEIGHT', or a height as in '720p'. cfr: constant output rate.
     rate: frames a second of picture sequences read.
     whole_picture: keep the source's colours far outside the person too, instead of flat black.
-    model, backend, precision, threads: which network runs, on what, how.
+    smooth: 'off', 'causal', 'delayed' or 'two-way', with ':STRENGTH' from 0 to 1.
+    cuts: look for cuts, across which nothing is remembered.
+    detail: 'fast', or 'fine' to solve the edge's unknown band again from the picture.
+    refine: 'closed-form', 'knn' or 'random-walk' of PyMatting for stills and short clips.
+    foreground: 'estimate' true colours under soft alpha, or keep the 'source' colours.
+    choke, feather, gamma, threshold: changes of the edge, as filters.edges.EdgeWish says.
+    min_island, min_hole: smaller pieces and holes go; percent of the picture.
+    model, backend, device, precision, threads: which network runs, on what, how.
+    fallback: when a GPU fails in mid-clip, go on with the CPU.
     network_size: long side the network sees, in pixels; None takes the model's own.
     overwrite: replace an existing output.
     """
@@ -40,8 +56,31 @@ class Settings:
     rate: Fraction | None = None
     audio: bool = True
     whole_picture: bool = False
+    smooth: str = "two-way"
+    cuts: bool = True
+    detail: str = "fast"
+    refine: str | None = None
+    foreground: str = "estimate"
+    choke: float = 0.0
+    feather: float = 0.0
+    gamma: float = 1.0
+    threshold: float | None = None
+    min_island: float = 0.0
+    min_hole: float = 0.0
+    light_wrap: float = 0.0
+    shadow: float = 0.0
+    colour_match: float = 0.0
+    linear_light: bool = False
+    guidance: str | None = None
+    garbage: str | None = None
+    keep: str | None = None
+    plate: str | None = None
+    person: str | None = None
+    first_mask: str | None = None
     model: str = "default"
     backend: str = "auto"
+    device: str = "auto"
+    fallback: bool = False
     precision: str = "auto"
     threads: int | None = None
     network_size: int | None = None
@@ -51,10 +90,24 @@ class Settings:
         _among("format", self.format, (None, *NAMES))
         _among("quality", self.quality, tuple(PRORES_QUALITY))
         _among("depth", self.depth, (None, 8, 16, 32))
+        _among("detail", self.detail, ("fast", "fine"))
+        _among("refine", self.refine, (None, *SOLVERS))
+        _among("foreground", self.foreground, ("estimate", "source"))
+        name, _, strength = self.smooth.partition(":")
+        _among("smooth", name, SMOOTHING)
+        _within("smooth strength", strength or 1, 0, 1)
+        for name, least, most in _RANGES:
+            value = getattr(self, name)
+            if value is not None:
+                _within(name, value, least, most)
         for name in ("cfr", "rate"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1000:
                 raise UsageError(f"{name}: {value} frames a second is out of range (0 to 1000)")
+        for name in ("threads", "network_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name}: {value} is not a positive number")
 
     def resolved_format(self, output: Path | None) -> str:
         """The format's name, guessed from the output where none was asked for."""
@@ -63,15 +116,23 @@ class Settings:
         return self.format or guess(output)
 
 
+def _within(name: str, value: float | str, least: float, most: float) -> None:
+    try:
+        good = least <= float(value) <= most
+    except ValueError:
+        good = False
+    if not good:
+        raise UsageError(f"{name}: {value} is out of range ({least:g} to {most:g})")
+
+
 def parse_rate(text: str) -> Fraction:
     """'25', '29.97', '24000/1001' or 'ntsc' style rates; 23.976, 29.97 and 59.94 are exact NTSC.
 
     Raises ValueError for anything else.
     """
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"'{text}' is not a frame rate (25, 29.97, 24000/1001)") from error
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9}|/0*[1-9]\d{0,8})?", text, re.ASCII):
+        raise ValueError(f"'{text}' is not a frame rate (25, 29.97, 24000/1001)")
+    rate = Fraction(text)
     for nominal in (24, 30, 48, 60, 120):
         ntsc = Fraction(nominal * 1000, 1001)
         if "/" not in text and rate != nominal and abs(rate - ntsc) < Fraction(1, 100):
@@ -86,16 +147,14 @@ def parse_size(text: str, width: int, height: int) -> tuple[int, int]:
 
     Raises UsageError for text that is neither, and for sides outside 16 to 16384.
     """
-    parts = text.lower().removesuffix("p").split("x")
-    try:
-        numbers = [int(part) for part in parts]
-    except ValueError:
-        numbers = []
-    if len(numbers) == 1:
-        numbers = [max(2, round(width * numbers[0] / height / 2) * 2), numbers[0]]
-    if len(numbers) != 2 or not all(16 <= side <= 16384 for side in numbers):
-        raise UsageError(f"size '{text}': expected WIDTHxHEIGHT or a height such as 720p")
-    return numbers[0], numbers[1]
+    match = re.fullmatch(r"(?:(\d{1,5})x)?(\d{1,5})p?", text.lower(), re.ASCII)
+    tall = int(match[2]) if match else 0
+    wide = int(match[1]) if match and match[1] else max(2, round(width * tall / height / 2) * 2)
+    if not all(16 <= side <= 16384 for side in (wide, tall)):
+        raise UsageError(
+            f"size '{text}': expected WIDTHxHEIGHT or a height such as 720p, sides 16 to 16384"
+        )
+    return wide, tall
 
 
 def _among(name: str, value: object, allowed: tuple[object, ...]) -> None:

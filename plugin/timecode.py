@@ -32,9 +32,10 @@ class Timecode:
             raise ValueError(f"'{text}' is not a timecode: expected HH:MM:SS:FF")
         hours, minutes, seconds, frame = (int(match[group]) for group in (1, 2, 3, 5))
         drop = match[4] in ";," and _can_drop(rate)
-        if minutes > 59 or seconds > 59 or frame >= base:
-            raise ValueError(f"timecode '{text}' does not exist at {base} frames a second")
         total_minutes = hours * 60 + minutes
+        skipped = drop and total_minutes % 10 and seconds == 0 and frame < _dropped(base)
+        if minutes > 59 or seconds > 59 or frame >= base or skipped:
+            raise ValueError(f"timecode '{text}' does not exist at {float(rate):.5g} fps")
         count = (total_minutes * 60 + seconds) * base + frame
         if drop:
             count -= _dropped(base) * (total_minutes - total_minutes // 10)

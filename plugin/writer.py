@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +14,8 @@ import av.error
 
 from mattecast.audio import Sound
 from mattecast.clip import Clip
-from mattecast.errors import MattecastError, OutputError
-from mattecast.pictures import Pictures
+from mattecast.outputs import beside, explained, refuse_losing, refuse_mixing
+from mattecast.pictures import Pictures, numbered
 from mattecast.plan import Plan, sequence_name
 
 # Tags that describe the old file, not its content.
@@ -42,8 +40,12 @@ class Writer(Protocol):
         """Encode one picture; pts and duration in units of the plan's time base."""
         ...
 
+    def flush(self) -> None:
+        """Write all that is still held: the output is whole, but not in its place yet."""
+        ...
+
     def finish(self) -> None:
-        """Flush and put the output in its place."""
+        """Flush unless that was done, and put the output in its place."""
         ...
 
     def abort(self) -> None:
@@ -51,52 +53,17 @@ class Writer(Protocol):
         ...
 
 
-def refuse_overwriting(output: Path, source: Path, *, overwrite: bool) -> None:
-    """Raise OutputError where writing would lose something that exists."""
-    if output.exists():
-        if source.exists() and output.samefile(source):
-            raise OutputError(f"{output}: is the input itself; name another output")
-        if not overwrite and not (output.is_dir() and not any(output.iterdir())):
-            raise OutputError(f"{output}: exists already; --overwrite replaces it")
-    folder = output.parent
-    if not folder.is_dir():
-        raise OutputError(f"{folder}: no such folder; make it first")
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"{folder}: no permission to write there")
-
-
 def open_writer(
     source: Clip | Pictures, output: Path, plan: Plan, *, overwrite: bool, threads: int
 ) -> Writer:
     """The writer for a plan. Raises OutputError when the output cannot be created."""
-    if plan.format.is_sequence:
-        folder, pattern = sequence_name(output, plan.format)
-        refuse_overwriting(folder, source.path, overwrite=overwrite)
-        return SequenceWriter(folder, pattern, plan, threads=threads)
-    refuse_overwriting(output, source.path, overwrite=overwrite)
-    return MovieWriter(source, output, plan, threads=threads)
-
-
-def _beside(output: Path) -> Path:
-    """A hidden name in the same folder, so that the final rename stays on one file system."""
-    return output.with_name(f".{output.name}.{os.getpid()}.part")
-
-
-@contextmanager
-def _explained(output: Path) -> Iterator[None]:
-    """Say what went wrong while writing in one line."""
-    try:
-        yield
-    except MattecastError:
-        raise
-    except (OSError, ValueError) as error:
-        number = getattr(error, "errno", None)
-        if number in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(f"{output}: the disk is full; free some space") from error
-        if number == errno.EFBIG:
-            raise OutputError(f"{output}: too large for this file system or its limits") from error
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"{output}: could not be written ({reason.lower()})") from error
+    with explained(output):
+        if plan.format.is_sequence:
+            folder, pattern = sequence_name(output, plan.format)
+            refuse_mixing(folder, pattern, source, overwrite=overwrite)
+            return SequenceWriter(folder, pattern, plan, threads=threads)
+        refuse_losing(output, source, overwrite=overwrite)
+        return MovieWriter(source, output, plan, threads=threads)
 
 
 class MovieWriter:
@@ -106,16 +73,16 @@ class MovieWriter:
         self, source: Clip | Pictures, output: Path, plan: Plan, *, threads: int
     ) -> None:
         self.output, self._plan = output, plan
-        self._part = _beside(output)
+        self._part = beside(output)
         self._sound: Sound | None = None
         self._durations: dict[int, int] = {}
-        self._done = False
-        with _explained(output):
-            try:
-                self._open(source, threads)
-            except BaseException:
-                self.abort()
-                raise
+        self._container: Any = None
+        self._whole = self._done = False
+        try:
+            self._open(source, threads)
+        except BaseException:
+            self.abort()
+            raise
 
     def _open(self, source: Clip | Pictures, threads: int) -> None:
         plan, facts = self._plan, source.facts
@@ -123,7 +90,7 @@ class MovieWriter:
         if plan.format.container in ("mov", "mp4"):
             # The default movie clock of 1/1000 s would round the edit that keeps a start offset.
             container_options["movie_timescale"] = str(_movie_timescale(plan.time_base))
-        self._container: Any = av.open(
+        self._container = av.open(
             str(self._part), "w", format=plan.format.container, options=container_options
         )
         self._container.metadata.update(
@@ -134,7 +101,7 @@ class MovieWriter:
             target = self._stream if plan.format.timecode_track else self._container
             target.metadata["timecode"] = str(plan.timecode)
         if plan.audio:
-            self._sound = Sound(source.path, self._container, plan.format, plan)
+            self._sound = Sound(source.path, self._container, plan, source.damage)
         if source.chapters:
             self._container.set_chapters(_moved_chapters(source.chapters, plan))
 
@@ -147,7 +114,7 @@ class MovieWriter:
         """See Writer.write."""
         picture.pts, picture.time_base = pts, self._plan.time_base
         self._durations[pts] = duration
-        with _explained(self.output):
+        with explained(self.output):
             for packet in self._stream.encode(picture):
                 self._mux(packet)
             if self._sound:
@@ -158,17 +125,24 @@ class MovieWriter:
         packet.duration = self._durations.pop(packet.pts, 0)
         self._container.mux(packet)
 
-    def finish(self) -> None:
-        """See Writer.finish."""
-        with _explained(self.output):
+    def flush(self) -> None:
+        """See Writer.flush."""
+        with explained(self.output):
             for packet in self._stream.encode(None):
                 self._mux(packet)
             if self._sound:
                 self._sound.finish()
             self._container.close()
+        self._release()
+        self._whole = True
+
+    def finish(self) -> None:
+        """See Writer.finish."""
+        if not self._whole:
+            self.flush()
+        with explained(self.output):
             os.replace(self._part, self.output)
         self._done = True
-        self._release()
 
     def abort(self) -> None:
         """See Writer.abort."""
@@ -176,11 +150,14 @@ class MovieWriter:
             return
         self._done = True
         self._release()
-        container = getattr(self, "_container", None)
-        if container is not None:
-            # Closing writes the trailer, which may fail for the very reason of the abort.
-            with suppress(OSError, ValueError):
-                container.close()
+        # Closing moves all of a fast-start file to make room for its index, unless the file has
+        # gone: so it goes first, where the system lets go of open files.
+        with suppress(OSError):
+            self._part.unlink()
+        if self._container is not None:
+            # The trailer may fail for the very reason of the abort.
+            with suppress(OSError, ValueError, av.error.FFmpegError):
+                self._container.close()
         self._part.unlink(missing_ok=True)
 
     def _release(self) -> None:
@@ -244,12 +221,15 @@ class SequenceWriter:
 
     def __init__(self, folder: Path, pattern: str, plan: Plan, *, threads: int) -> None:
         self.output, self._pattern = folder, pattern
-        self._part = _beside(folder)
+        # A link to a folder stays: what it points to is replaced.
+        self._place = Path(os.path.realpath(folder))
+        self._part, self._old = beside(self._place), beside(self._place, "old")
         self._number = 0
-        self._done = False
-        with _explained(folder):
-            self._part.mkdir()
+        self._whole = False
         self._encoder = _still_encoder(plan, threads)
+        # A run that was killed may have left one, and process numbers come again.
+        shutil.rmtree(self._part, ignore_errors=True)
+        self._part.mkdir()
 
     @property
     def kept_audio(self) -> list[str]:
@@ -262,26 +242,29 @@ class SequenceWriter:
         self._store(picture)
 
     def _store(self, picture: av.VideoFrame | None) -> None:
-        with _explained(self.output):
+        with explained(self.output):
             for packet in self._encoder.encode(picture):
-                (self._part / (self._pattern % self._number)).write_bytes(bytes(packet))
+                (self._part / numbered(self._pattern, self._number)).write_bytes(bytes(packet))
                 self._number += 1
+
+    def flush(self) -> None:
+        """See Writer.flush."""
+        self._store(None)
+        self._whole = True
 
     def finish(self) -> None:
         """See Writer.finish."""
-        self._store(None)
-        with _explained(self.output):
-            if self.output.exists():
-                old = _beside(self.output.with_name(self.output.name + ".old"))
-                os.rename(self.output, old)
-                os.rename(self._part, self.output)
-                shutil.rmtree(old)
-            else:
-                os.rename(self._part, self.output)
-        self._done = True
+        if not self._whole:
+            self.flush()
+        with explained(self.output):
+            if self._place.exists():
+                os.rename(self._place, self._old)
+            os.rename(self._part, self._place)
+        shutil.rmtree(self._old, ignore_errors=True)
 
     def abort(self) -> None:
         """See Writer.abort."""
-        if not self._done:
-            self._done = True
-            shutil.rmtree(self._part, ignore_errors=True)
+        if self._old.exists() and not self._place.exists():
+            os.rename(self._old, self._place)
+        for folder in (self._part, self._old):
+            shutil.rmtree(folder, ignore_errors=True)

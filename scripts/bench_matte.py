@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -18,18 +20,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from mattecast import Settings, engines
-from mattecast.chain import Preparer, full_size, own_times
+from mattecast.chain import Preparer, own_times
 from mattecast.clip import Clip
 from mattecast.compose import Composer
+from mattecast.filters.cuts import AHEAD, CutDetector
+from mattecast.filters.edges import EdgeWish
 from mattecast.flow import StageTimes
 from mattecast.formats import FORMATS
-from mattecast.frame import Matted
+from mattecast.frame import Estimated
 from mattecast.plan import plan
+from mattecast.refinement import enlarge, recover_foreground, smooth, smoothers
 from mattecast.writer import open_writer
 
 Cost = tuple[float, float]  # CPU and wall milliseconds a frame
@@ -64,10 +70,14 @@ def _options() -> argparse.Namespace:
 
 
 def _machine() -> str:
-    named = [line.partition(":")[2].strip() for line in open("/proc/cpuinfo")
-             if line.startswith("model name")] if os.path.exists("/proc/cpuinfo") else []  # fmt: skip
+    """Cores, processor and versions: what a figure means nothing without."""
+    named = re.search(r"model name\s*: (.*)", _text(Path("/proc/cpuinfo")))
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("av", "openvino", "numpy"))
-    return f"{os.cpu_count()} cores, {named[0] if named else 'unknown CPU'}; {versions}"
+    return f"{os.cpu_count()} cores, {named[1] if named else platform.processor()}; {versions}"
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def _stages(options: argparse.Namespace) -> dict[str, Cost]:
@@ -98,11 +108,18 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
         for frame in prepared[:3]:
             engine.step(frame.small)  # the first steps fill caches
         engine.reset()
-        alphas = timed("engine", lambda: [engine.step(frame.small).alpha for frame in prepared])
-        full = timed("filters", lambda: [
-            full_size(alpha, frame, ours) for alpha, frame in zip(alphas, prepared, strict=True)
-        ])  # fmt: skip
-        mattes = [Matted(*parts) for parts in zip(prepared, full, alphas, strict=True)]
+        alphas = timed(
+            "engine", lambda: [engine.step(frame.small).alpha.copy() for frame in prepared]
+        )
+        smalls = [frame.small for frame in prepared]
+        detector, times = CutDetector(), StageTimes()
+        timed("cuts", lambda: [detector.push(small, smalls[n + 1 : n + 1 + AHEAD])
+                               for n, small in enumerate(smalls)])  # fmt: skip
+        estimates = [Estimated(*parts) for parts in zip(prepared, alphas, strict=True)]
+        for smoother in smoothers(settings):
+            estimates = timed("smooth", partial(list, smooth(estimates, smoother, times)))
+        mattes = timed("filters", lambda: list(enlarge(estimates, ours, EdgeWish(), times)))
+        timed("foreground", lambda: list(recover_foreground(mattes, ours, times)))
         composer = Composer(ours)
         pictures = timed("compose", lambda: [composer(matted) for matted in mattes])
         writer = open_writer(clip, Path(folder) / "out.mov", ours, overwrite=False,
@@ -148,14 +165,15 @@ def _print(stages: dict[str, list[Cost]], whole: list[tuple[float, float, float,
         cpu = middle(cost[0] for cost in costs)
         total += cpu
         print(f"| {name} | {cpu:.1f} | {middle(cost[1] for cost in costs):.1f} |")
-    own = sum(middle(cost[0] for cost in stages[name]) for name in ("convert", "filters", "compose"))
+    ours = ("convert", "cuts", "smooth", "filters", "foreground", "compose")
+    own = sum(middle(cost[0] for cost in stages[name]) for name in ours)
     frames = whole[0][3]
     wall = middle(one[0] for one in whole)
     print(f"| sum | {total:.1f} | |")
     print(f"\nown cost beside decoder, network and encoder: {own:.1f} ms CPU a frame")
     print(
-        f"whole command, {frames} frames: {wall:.1f} s, {frames / wall:.1f} fps, "
-        f"CPU {middle(one[1] for one in whole):.1f} s, peak {middle(one[2] for one in whole):.0f} MB"
+        f"whole command, {frames} frames: {wall:.1f} s, {frames / wall:.1f} fps, CPU "
+        f"{middle(one[1] for one in whole):.1f} s, peak {middle(one[2] for one in whole):.0f} MB"
     )
     spread = total / 1e3 * frames / (os.cpu_count() or 1)
     print(f"wall / (stages' CPU / {os.cpu_count()} cores): {wall / spread:.2f}")

@@ -8,14 +8,10 @@ environment() {
         && [ "$(cat "$folder/root" 2>/dev/null)" = "$ROOT" ]; then
         return
     fi
-    python=$(command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3) || {
-        echo "mattecast: Python 3.11 or newer is needed, and no python3 was found on PATH." >&2
+    python=$(usable_python) || {
+        echo "mattecast: Python 3.11 or newer is needed, and none was found on PATH." >&2
         return 1
     }
-    if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-        echo "mattecast: Python 3.11 or newer is needed; $python is $("$python" -V 2>&1)." >&2
-        return 1
-    fi
     echo "mattecast: setting up $folder (once; a minute or two) ..." >&2
     rm -rf "$folder"
     "$python" -m venv "$folder" || {
@@ -29,4 +25,17 @@ environment() {
     }
     echo "$ROOT" > "$folder/root"
     cp "$ROOT/pyproject.toml" "$folder/installed.toml"
+}
+
+# The first Python that starts and is new enough: a name on PATH may be a shim of a version manager
+# with nothing behind it.
+usable_python() {
+    local name
+    for name in python3 python3.13 python3.12 python3.11 python; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+            command -v "$name"
+            return
+        fi
+    done
+    return 1
 }

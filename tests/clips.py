@@ -34,7 +34,7 @@ class Recipe:
     container_options: tuple[tuple[str, str], ...] = ()
 
 
-def make(path: Path, recipe: Recipe = Recipe()) -> Path:  # noqa: B008
+def make(path: Path, recipe: Recipe = Recipe()) -> Path:
     """Write the clip a recipe describes and return its path."""
     with av.open(str(path), "w", options=dict(recipe.container_options)) as out:
         stream = _picture_stream(out, recipe)
@@ -135,7 +135,8 @@ def times(path: Path) -> list[Fraction]:
     with av.open(str(path)) as clip:
         stream = clip.streams.video[0]
         assert stream.time_base is not None
-        return [frame.pts * stream.time_base for frame in clip.decode(stream) if frame.pts is not None]
+        stamps = [frame.pts for frame in clip.decode(stream)]
+        return [stamp * stream.time_base for stamp in stamps if stamp is not None]
 
 
 def planes(path: Path, index: int = 0) -> list[Any]:
@@ -146,7 +147,8 @@ def planes(path: Path, index: int = 0) -> list[Any]:
                 return [
                     np.frombuffer(memoryview(frame.planes[part.plane]),
                                   np.dtype("u1" if part.bits <= 8 else "u2"))
-                    .reshape(frame.planes[part.plane].height, -1)[: part.height, : part.width].copy()
+                    .reshape(frame.planes[part.plane].height, -1)[: part.height, : part.width]
+                    .copy()
                     for part in frame.format.components
                 ]  # fmt: skip
     raise AssertionError(f"{path} has no frame {index}")

@@ -3,4 +3,34 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def folders(tmp_path_factory):
+    """Built engines and added models of the tests stay out of the user's folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MATTECAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MATTECAST_MODELS", str(tmp_path_factory.mktemp("models")))
+        yield
+
+
+@pytest.fixture
+def fake_gpu(monkeypatch):
+    """A GPU, a driver and TensorRT, all of them fakes that compute truly."""
+    import fake_tensorrt
+    from fake_cuda import FakeCuda
+
+    from mattecast.engines import cuda, selection, tensorrt
+
+    fake = FakeCuda()
+    trt = fake_tensorrt.module(fake)
+    monkeypatch.setattr(cuda, "runtime", lambda: fake)
+    monkeypatch.setattr(selection, "no_driver", lambda: None)
+    monkeypatch.setattr(selection, "_not_installed", lambda *names: None)
+    monkeypatch.setattr(tensorrt, "library", lambda capability: trt)
+    monkeypatch.setattr(tensorrt, "build_plan", fake_tensorrt.build_plan)
+    monkeypatch.setattr(fake_tensorrt.Context, "fails", False)
+    return fake

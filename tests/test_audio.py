@@ -82,7 +82,7 @@ def test_no_audio_when_asked(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_in_sync_after_ten_minutes(tmp_path: Path) -> None:
     """NTSC picture and AAC sound for ten minutes: the last click is where it was."""
-    recipe = Recipe(rate=Fraction(30000, 1001), pts=tuple(range(0, 17983)), size=(32, 32),
+    recipe = Recipe(rate=Fraction(30000, 1001), pts=tuple(range(17983)), size=(32, 32),
                     audio=("aac",))  # fmt: skip
     source = make(tmp_path / "source.mp4", recipe)
     matte(source, tmp_path / "out.mov")
@@ -103,7 +103,7 @@ def _samples(path: Path) -> tuple[np.ndarray, float]:
 
 
 def _clicks(path: Path) -> list[float]:
-    """When the loud bursts of the test tone begin, in seconds; one at the very start is left out."""
+    """When the loud bursts of the test tone begin (seconds); one at the very start is left out."""
     samples, start = _samples(path)
     loud = np.flatnonzero(np.abs(samples) > 0.5)
     firsts = loud[np.flatnonzero(np.diff(loud, prepend=-48000) > 4800)]

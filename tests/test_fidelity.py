@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import Recipe, make, planes, times
+from clips import Recipe, make, picture, planes, times
 
 from mattecast import Settings, matte
 
@@ -16,7 +16,7 @@ NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 VFR = [0, 512, 1024, 1200, 2560, 2600, 4096, 9000]
 X264 = (("preset", "ultrafast"), ("qp", "0"))
 B_FRAMES = (("preset", "ultrafast"), ("bf", "2"), ("b_strategy", "0"), ("g", "12"), ("qp", "1"))
-WHOLE = Settings(whole_picture=True, quality="max")
+WHOLE = Settings(whole_picture=True, foreground="source", quality="max")
 
 TIMINGS = {
     "25": Recipe(),
@@ -44,6 +44,47 @@ def test_other_containers(suffix: str, tmp_path: Path) -> None:
     source = make(tmp_path / f"source{suffix}", recipe)
     matte(source, tmp_path / "out.mov")
     assert times(tmp_path / "out.mov") == times(source)
+
+
+CODECS = {
+    "hevc 8": ("libx265", "yuv420p", ".mp4"),
+    "hevc 10": ("libx265", "yuv420p10le", ".mp4"),
+    "vp9": ("libvpx-vp9", "yuv420p", ".webm"),
+    "av1": ("libsvtav1", "yuv420p10le", ".mkv"),
+    "prores 4444": ("prores_ks", "yuva444p10le", ".mov"),
+    "dnxhr": ("dnxhd", "yuv422p10le", ".mxf"),
+    "mjpeg": ("mjpeg", "yuvj420p", ".avi"),
+    "qtrle": ("qtrle", "argb", ".mov"),
+    "png": ("png", "rgb24", ".mov"),
+}
+
+
+@pytest.mark.parametrize("kind", CODECS)
+def test_every_codec(kind: str, tmp_path: Path) -> None:
+    codec, pixels, suffix = CODECS[kind]
+    options = {"dnxhd": {"profile": "dnxhr_hqx"}, "libx265": {"x265-params": "log-level=none"}}
+    colour = (2, 1, 1, 1) if pixels == "yuvj420p" else (1, 1, 1, 1)
+    recipe = Recipe(codec=codec, pixels=pixels, size=(256, 144), colour=colour,
+                    options=tuple(options.get(codec, {}).items()), pts=(0, 1, 2, 3))  # fmt: skip
+    source = make(tmp_path / f"source{suffix}", recipe)
+    summary = matte(source, tmp_path / "out.mov")
+    assert summary.frames == 4 and times(tmp_path / "out.mov") == times(source)
+
+
+def test_pictures_by_folder_and_by_pattern(tmp_path: Path) -> None:
+    (tmp_path / "shot").mkdir()
+    for number in (8, 9, 10, 11):
+        frame = picture(Recipe(), number).reformat(format="rgb24")
+        frame.save(tmp_path / "shot" / f"shot_{number}.png")
+    for source in (tmp_path / "shot", tmp_path / "shot" / "shot_%d.png"):
+        settings = Settings(
+            rate=NTSC_FILM, whole_picture=True, foreground="source", overwrite=True
+        )
+        matte(source, tmp_path / "out.mov", settings)
+        assert times(tmp_path / "out.mov") == [n / NTSC_FILM for n in range(4)]
+        # Number 8 comes before number 10, whatever the alphabet says.
+        brightness = [float(planes(tmp_path / "out.mov", n)[0].mean()) for n in range(4)]
+        assert brightness == sorted(brightness)
 
 
 def test_edit_list(tmp_path: Path) -> None:
@@ -150,7 +191,10 @@ def test_range_by_seconds_and_by_timecode(tmp_path: Path) -> None:
     source = make(tmp_path / "source.mov", recipe)
     for text in ("0.4..0.8", "10:00:00:10..10:00:00:20"):
         out = tmp_path / "out.mov"
-        summary = matte(source, out, Settings(range=text, overwrite=True))
+        settings = Settings(
+            range=text, whole_picture=True, foreground="source", overwrite=True
+        )
+        summary = matte(source, out, settings)
         assert summary.frames == 10 and summary.timecode == "10:00:00:10"
         assert times(out) == [Fraction(n, 25) for n in range(10)]
         assert np.abs(planes(out)[0] / 4.0 - planes(source, 10)[0] * 4.0).max() < 80

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mattecast.filters.composite import at_chroma_size, keep_near, over, to_bits, to_luma
-from mattecast.filters.refine import guided_upsample, plain_resize
+from mattecast.filters.refine import GuidedUpsampler, guided_upsample, plain_resize
 
 ALPHA = st.integers(0, 2**31).map(lambda seed: np.random.default_rng(seed))
 
@@ -28,6 +28,21 @@ def test_a_sharp_edge_of_the_picture_sharpens_the_matte() -> None:
     alpha = guided_upsample(small, 300 + 400 * small, guide, guide_max=1023.0) / 65535
     plain = plain_resize(small, (640, 480)) / 65535
     assert np.abs(alpha - truth).mean() < 0.25 * np.abs(plain - truth).mean()
+
+
+@given(ALPHA, st.sampled_from([(135, 240), (160, 216), (101, 83)]))
+@settings(max_examples=25, deadline=None)
+def test_working_only_where_alpha_is_soft_changes_nothing(
+    random: np.random.Generator, size: tuple[int, int]
+) -> None:
+    small = np.roll(_disc(40, 56, random.uniform(0.05, 0.6)), random.integers(-20, 20, 2), (0, 1))
+    guide = random.integers(64, 940, size).astype(np.uint16)
+    step = random.uniform(64, 940, (40, 56)).astype(np.float32)
+    whole = guided_upsample(small, step, guide, guide_max=1023.0)
+    upsampler = GuidedUpsampler()
+    for _ in range(2):
+        part = upsampler(small, step, guide, guide_max=1023.0)
+        assert np.abs(part.astype(int) - whole).max() <= 8
 
 
 def test_without_edges_in_the_picture_the_matte_is_only_enlarged() -> None:

@@ -14,6 +14,15 @@ from mattecast.engines.training import augment, datasets, fit, losses, scenes  #
 SMALL = Widths(half=8, quarter=16, eighth=16, sixteenth=16, lowest=16, decoder=16, memory=(8, 8, 4))
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Pictures this small are quicker on one: threads would mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def figure(seed, height=96, width=80):
     """A picture (H, W, 3) with a red figure before blue, cut by the lower edge, and its alpha."""
     rng = np.random.default_rng(seed)

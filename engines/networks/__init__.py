@@ -1,1 +1,1 @@
-"""Matting networks, one per file: torch modules of one frame and its state in, matte and state out."""
+"""Matting networks, one per file: torch modules, picture and state in, matte and state out."""

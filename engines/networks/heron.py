@@ -119,12 +119,12 @@ class Memory(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """x: (batch * frames, width, h, w), frames innermost; state: (batch, moving, h, w)."""
-        passed, moving = x.split(self.sizes, 1)
+        passed, moving = torch.split(x, self.sizes, 1)
         if frames == 1:
             state = self.step(moving, state)
             return torch.cat([passed, state], 1), state
         outputs = []
-        for frame in moving.unflatten(0, (-1, frames)).unbind(1):
+        for frame in moving.reshape(-1, frames, *moving.shape[1:]).unbind(1):
             state = self.step(frame, state)
             outputs.append(state)
         return torch.cat([passed, torch.stack(outputs, 1).flatten(0, 1)], 1), state
@@ -204,7 +204,7 @@ class Heron(nn.Module):
         y, r2 = self.memory2(self.merge2(y, eighth), state[1], frames)
         y, r3 = self.memory3(self.merge3(y, quarter), state[2], frames)
         unfolded = functional.pixel_shuffle(self.head(self.merge4(y, half)).float(), 2)
-        logits, foreground = unfolded.split([1, 3], 1)
+        logits, foreground = torch.split(unfolded, [1, 3], 1)
         return Prediction(logits, torch.sigmoid(logits), foreground, coarse.float(), (r1, r2, r3))
 
     def forward(self, pictures: Tensor, state: State | None = None) -> Prediction:

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from mattecast.engines.training.datasets import Bytes
+from mattecast.engines.training.datasets import Bytes, to_bytes
 
 Matrix = NDArray[np.float64]
 Field = NDArray[np.float32]
-NOISE = (
-    np.random.default_rng(0).normal(0, 32, (704, 704, 3)).round().astype(np.int16)
-)  # 1 / 32 steps
+# Gaussian noise in steps of 1 / 32, drawn once: views into it are as random and much quicker.
+NOISE = np.random.default_rng(0).normal(0, 32, (704, 704, 3)).round().astype(np.int16)
 
 
 def scaling(x: float, y: float) -> Matrix:
@@ -82,7 +81,12 @@ def shrunk(picture: Bytes, matrix: Matrix) -> tuple[Bytes, Matrix]:
 
 
 def warp(
-    picture: Bytes, matrix: Matrix, size: tuple[int, int], *, border: int, field: Field | None = None
+    picture: Bytes,
+    matrix: Matrix,
+    size: tuple[int, int],
+    *,
+    border: int,
+    field: Field | None = None,
 ) -> Bytes:
     """The picture (H, W, C) seen through `matrix` in a frame of `size` (height, width)."""
     height, width = size
@@ -130,11 +134,11 @@ def look(rng: Generator, strength: float) -> Look:
     saturation = float(np.exp(rng.normal(0, 0.2))) if rng.random() < 0.4 * strength else 1.0
     if rng.random() < 0.05 * strength:
         saturation = 0.0
-    return Look(np.uint8(np.clip(y, 0, 1) * 255 + 0.5)[:, None, :], saturation)
+    return Look(to_bytes(np.clip(y, 0, 1) * 255)[:, None, :], saturation)
 
 
 def noisy(rng: Generator, picture: Bytes, sigma: float) -> Bytes:
-    """Gaussian noise of `sigma` levels (of 255), soft as after a camera's own filtering or not."""
+    """The picture with Gaussian noise of `sigma` levels (of 255)."""
     height, width = picture.shape[:2]
     y, x = rng.integers(0, 704 - height + 1), rng.integers(0, 704 - width + 1)
     grain = NOISE[y : y + height, x : x + width] * np.int16(round(sigma * 8)) >> 8

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -62,6 +63,10 @@ class Library:
     clips: list[Subject] = field(default_factory=list)
     backgrounds: list[Bytes] = field(default_factory=list)  # (H, W, 3) uint8 RGB
 
+    def __str__(self) -> str:
+        counts = len(self.stills), len(self.clips), len(self.backgrounds)
+        return "{} stills, {} clips, {} backgrounds".format(*counts)
+
     def split(self, every: int) -> tuple["Library", "Library"]:
         """(training, held out): about one in `every` is held out, chosen by name, so for ever."""
         clips = sorted(self.clips, key=lambda s: zlib.crc32(s.name.encode()))
@@ -99,13 +104,20 @@ def fuse(picture: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np
     return foreground
 
 
+def to_bytes(values: NDArray[np.floating[Any]]) -> Bytes:
+    """Values in [0, 255], rounded to uint8."""
+    return (values + 0.5).astype(np.uint8)
+
+
 def cut(picture: Bytes, alpha: Bytes) -> Bytes:
     """(H, W, 3) uint8 RGB and (H, W) uint8 alpha to a (H, W, 4) uint8 RGBA cut-out."""
-    colours = fuse(np.float32(picture) / 255, np.float32(alpha)[..., None] / 255)
-    return np.dstack([np.uint8(colours * 255 + 0.5), alpha])
+    colours, share = (np.multiply(x, 1 / 255, dtype=np.float32) for x in (picture, alpha))
+    return np.dstack([to_bytes(fuse(colours, share[..., None]) * 255), alpha])
 
 
-def subject(name: str, pictures: list[Bytes] | None, cutouts: list[Bytes], **facts: bool) -> Subject:
+def subject(
+    name: str, pictures: list[Bytes] | None, cutouts: list[Bytes], *, complete: bool = True
+) -> Subject:
     """A Subject with the measures that framing needs."""
     solid = cutouts[0][..., 3] > 127
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
@@ -117,7 +129,7 @@ def subject(name: str, pictures: list[Bytes] | None, cutouts: list[Bytes], **fac
     edges = (solid[:, :2].all(1), solid[:2].all(0), solid[:, -2:].all(1), solid[-2:].all(0))
     left, top, right, bottom = (bool(edge.mean() > 0.03) for edge in edges)
     stacked = None if pictures is None else np.stack(pictures)
-    return Subject(name, stacked, np.stack(cutouts), box, (left, top, right, bottom), **facts)
+    return Subject(name, stacked, np.stack(cutouts), box, (left, top, right, bottom), complete)
 
 
 def reduced(picture: Bytes) -> Bytes:
@@ -136,7 +148,7 @@ def read(path: Path) -> Bytes:
     if picture is None:
         raise ValueError(f"{path} is not a picture OpenCV can read")
     if picture.dtype != np.uint8:
-        picture = np.uint8(picture / 257)
+        picture = (picture / 257).astype(np.uint8)
     if picture.ndim == 3:
         order = cv2.COLOR_BGR2RGB if picture.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
         picture = cv2.cvtColor(picture, order)
@@ -198,7 +210,7 @@ def load(folder: Path, partial: tuple[str, ...] = ()) -> Library:
     with ThreadPoolExecutor() as pool:  # OpenCV and PyAV release the interpreter lock
         stills = list(pool.map(lambda path: read_pair(path, partial), pairs))
         cutouts = [(path.stem, read(path)) for path in lonely]
-        stills += [subject(name, None, [c]) for name, c in cutouts if c.ndim == 3 and c.shape[2] == 4]
+        stills += [subject(name, None, [c]) for name, c in cutouts if c.shape[2:] == (4,)]
         moving = list(pool.map(read_clip, [p for p in clips if p.suffix == ".mp4"]))
         empty = list(pool.map(colour, [path for path in photos if path not in set(pairs)]))
     if not stills and not moving:

@@ -60,6 +60,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     }
 
 
+def load_network(path: Path) -> Heron:
+    """The network of a checkpoint or an exported file, in eval mode."""
+    if path.suffix != ".onnx":
+        return read_checkpoint(path)
+    network = Heron()
+    network.load_state_dict(read_weights(path), strict=False)
+    return network.eval()
+
+
 def halve(model: Any) -> None:
     """Stores the convolution weights of an ONNX model in half precision, each with a cast."""
     from onnx import TensorProto, helper, numpy_helper

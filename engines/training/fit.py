@@ -9,7 +9,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from mattecast.engines.networks.heron import Heron, Prediction
+from mattecast.engines.networks.heron import Heron, Prediction, Widths
 from mattecast.engines.training import losses, scenes
 from mattecast.engines.training.datasets import Library, load
 from mattecast.engines.training.losses import Target, Weights, scaled
@@ -60,6 +60,7 @@ class Settings:
     out: Path
     start: Path | None = None  # weights to begin from: a checkpoint or an exported .onnx
     stages: tuple[Stage, ...] = STAGES
+    widths: Widths = field(default_factory=Widths)
     partial: tuple[str, ...] = ()  # see datasets.load
     recipe: scenes.Recipe = field(default_factory=scenes.Recipe)
     weights: Weights = field(default_factory=Weights)
@@ -98,7 +99,7 @@ class Settings:
 def batch(
     library: Library, recipe: scenes.Recipe, *, seed: list[int], stage: Stage, size: Size
 ) -> Tensors:
-    """One batch: picture, foreground (B, T, H, W, 3), alpha, valid (B, T, H, W), known (B,): uint8."""
+    """picture, foreground (B, T, H, W, 3), alpha, valid (B, T, H, W), known (B,): all uint8."""
     samples = [
         scenes.draw(
             np.random.default_rng([*seed, i]), recipe, library, size=size, frames=stage.frames
@@ -120,9 +121,13 @@ class Batches(Dataset[Tensors]):
     def __getitem__(self, step: int) -> Tensors:
         cv2.setNumThreads(0)  # one core a worker
         stage = self.settings.stage(step)
-        size = stage.sizes[int(np.random.default_rng([self.settings.seed, step]).integers(len(stage.sizes)))]
         seed = [self.settings.seed, step]
+        size = stage.sizes[int(np.random.default_rng(seed).integers(len(stage.sizes)))]
         return batch(self.library, self.settings.recipe, seed=seed, stage=stage, size=size)
+
+
+def to(device: torch.device, tensors: Tensors) -> Tensors:
+    return {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
 
 
 def target(tensors: Tensors) -> Target:
@@ -195,7 +200,8 @@ class Run:
 def begin(settings: Settings, device: torch.device) -> Run:
     """A fresh run, one from given weights, or the one that was stopped in `settings.out`."""
     torch.manual_seed(settings.seed)
-    network = Heron().to(device, memory_format=torch.channels_last)
+    network = Heron(settings.widths).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if settings.start is not None:
         from mattecast.engines.training.export import read_weights
 
@@ -256,13 +262,13 @@ def montage(held: list[Tensors], outs: list[Tensor], path: Path) -> None:
     rows = []
     for tensors, out in list(zip(held, outs, strict=True))[:4]:
         size = tensors["alpha"].shape
-        alpha = (out.reshape(size)[:, -1] * 255).byte().cpu().numpy()
-        mattes = [np.hstack([np.dstack([a] * 3) for a in group]) for group in
-                  (alpha, tensors["alpha"][:, -1].cpu().numpy())]
+        mattes = ((out.reshape(size) * 255).byte(), tensors["alpha"])
+        strips = [np.hstack([np.dstack([a] * 3) for a in m[:, -1].cpu().numpy()]) for m in mattes]
         pictures = np.hstack(list(tensors["picture"][:, -1].cpu().numpy()))[..., ::-1]
-        rows.append(np.vstack([pictures, *mattes]))
-    if rows:
-        cv2.imwrite(str(path), np.vstack(rows))
+        rows.append(np.vstack([pictures, *strips]))
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    cv2.imwrite(str(path), np.vstack(padded))
 
 
 def held_batches(settings: Settings, library: Library) -> list[Tensors]:
@@ -277,52 +283,69 @@ def held_batches(settings: Settings, library: Library) -> list[Tensors]:
     ]
 
 
+@dataclass
+class Pace:
+    """Adds up between two log lines, in seconds and frames."""
+
+    since: float = field(default_factory=time.monotonic)
+    frames: int = 0
+    loss: float = 0.0
+    waited: float = 0.0  # for the workers: near 0 % means that augmentation keeps up
+
+    def line(self, run: Run, settings: Settings) -> str:
+        """The log line, always of this form."""
+        seconds, steps = time.monotonic() - self.since, settings.log_every
+        stage = settings.stage(run.step).name
+        return (
+            f"step {run.step:6d} stage {stage} loss {self.loss / steps:.4f} "
+            f"rate {settings.rate_at(run.step):.2e} frames/s {self.frames / seconds:5.1f} "
+            f"wait {self.waited / seconds:3.0%} "
+            f"eta {(settings.steps - run.step) / steps * seconds / 60:5.1f} min"
+        )
+
+
+def timed(batches: Iterable[Tensors], pace: list[Pace]) -> Iterator[Tensors]:
+    """The batches, the time spent waiting for them added to the latest pace."""
+    asked = time.monotonic()
+    for tensors in batches:
+        pace[-1].waited += time.monotonic() - asked
+        yield tensors
+        asked = time.monotonic()
+
+
 def fit(settings: Settings) -> Path:
     """Trains to the end of the settings' stages, or until stopped; returns the checkpoint."""
     settings.out.mkdir(parents=True, exist_ok=True)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    cuda = settings.device == "auto" and torch.cuda.is_available()
-    device = torch.device("cuda" if cuda else settings.device.replace("auto", "cpu"))
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(automatic if settings.device == "auto" else settings.device)
+
     library, kept = load(settings.data, settings.partial).split(settings.held_out)
-    log.info("%d stills, %d clips, %d backgrounds; held out %d stills, %d clips",
-             len(library.stills), len(library.clips), len(library.backgrounds),
-             len(kept.stills), len(kept.clips))
-    held = [{n: v.to(device) for n, v in b.items()} for b in held_batches(settings, kept)]
+    log.info("training on %s; held out %s", library, kept)
+    held = [to(device, tensors) for tensors in held_batches(settings, kept)]
+
     run, checkpoint = begin(settings, device), settings.out / "last.pt"
-    loader = DataLoader(
+    batches = DataLoader(
         Batches(settings, library), batch_size=None, sampler=range(run.step, settings.steps),
         num_workers=settings.workers, prefetch_factor=6 if settings.workers else None,
-    )
-    saved = marked = time.monotonic()
-    seen, sum_loss, waited = 0, 0.0, 0.0
+    )  # fmt: skip
+    saved, pace = time.monotonic(), [Pace()]
     with stopping() as caught:
-        asked = time.monotonic()
-        for tensors in loader:
-            waited += time.monotonic() - asked
-            stage = settings.stage(run.step)
-            tensors = {n: v.to(device, non_blocking=True) for n, v in tensors.items()}
-            sum_loss += train_step(run, settings, tensors)
-            seen += stage.batch * stage.frames
-            now = time.monotonic()
+        for tensors in timed(batches, pace):
+            pace[-1].loss += train_step(run, settings, to(device, tensors))
+            pace[-1].frames += tensors["alpha"].shape[0] * tensors["alpha"].shape[1]
             if run.step % settings.log_every == 0:
-                pace = settings.log_every / (now - marked)
-                log.info(
-                    "step %6d stage %s loss %.4f rate %.2e frames/s %5.1f wait %2.0f%% eta %5.1f min",
-                    run.step, stage.name, sum_loss / settings.log_every, settings.rate_at(run.step),
-                    seen / (now - marked), 100 * waited / (now - marked),
-                    (settings.steps - run.step) / pace / 60,
-                )
-                marked, seen, sum_loss, waited = now, 0, 0.0, 0.0
+                log.info("%s", pace[-1].line(run, settings))
+                pace.append(Pace())
             if held and run.step % settings.check_every == 0:
                 score = check(run, held, settings.out / "held-out.png")
                 log.info("step %6d held-out MAD %.2f", run.step, score)
-            if caught or now - saved > settings.save_every:
+            if caught or time.monotonic() - saved > settings.save_every:
                 run.save(checkpoint, settings)
-                saved = now
+                saved = time.monotonic()
             if caught:
                 log.info("stopped at step %d by signal %d", run.step, caught[0])
                 return checkpoint
-            asked = time.monotonic()
     run.save(checkpoint, settings)
     return checkpoint

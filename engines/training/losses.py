@@ -50,8 +50,9 @@ def pyramid(difference: Tensor, levels: int = 4) -> Tensor:
 def temporal(difference: Tensor, frames: int) -> Tensor:
     """Mean square of how the error changes between neighbouring frames: zero for a matte that is
     right or steadily wrong, large for one that flickers."""
-    error = difference.unflatten(0, (-1, frames))
-    return (error[:, 1:] - error[:, :-1]).square().mean()
+    error = difference.reshape(-1, frames, *difference.shape[1:])
+    change: Tensor = error[:, 1:] - error[:, :-1]
+    return change.square().mean()
 
 
 def coarse(logits: Tensor, target: Target) -> Tensor:
@@ -84,7 +85,7 @@ def loss(out: Prediction, target: Target, frames: int, weights: Weights) -> Tens
 
 def mad(alpha: Tensor, target: Tensor, valid: Tensor) -> float:
     """Mean absolute difference over the valid pixels, times 1000."""
-    error = (alpha - target).abs() * valid
+    error = (alpha.detach() - target).abs() * valid
     return float(error.sum() / valid.sum().clamp(min=1) * 1e3)
 
 

@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 from mattecast.engines.training import augment
 from mattecast.engines.training.augment import Field, Matrix, about, scaling, shifting, turning
-from mattecast.engines.training.datasets import Bytes, Library, Subject
+from mattecast.engines.training.datasets import Bytes, Library, Subject, to_bytes
 
 LARGEST = 2.5  # times: enlarging a person further only teaches blur
 
@@ -72,16 +72,17 @@ def portion(rng: Generator, subject: Subject) -> tuple[float, float]:
     """(part of the person from the head down that is shown, its height as part of the frame's)."""
     left, top, right, bottom = subject.box
     tall = (bottom - top) / max(1, right - left)
+    whole_body = tall > 1.7
     kind = rng.random()
     if kind < 0.12:  # a face
-        return (rng.uniform(0.14, 0.3) if tall > 1.7 else rng.uniform(0.4, 0.75)), rng.uniform(0.7, 1.2)
+        return rng.uniform(*((0.14, 0.3) if whole_body else (0.4, 0.75))), rng.uniform(0.7, 1.2)
     if kind < 0.6:  # head and shoulders
-        return (rng.uniform(0.25, 0.6) if tall > 1.7 else rng.uniform(0.7, 1.0)), rng.uniform(0.5, 1.0)
+        return rng.uniform(*((0.25, 0.6) if whole_body else (0.7, 1.0))), rng.uniform(0.5, 1.0)
     return 1.0, rng.uniform(0.4, 1.05)  # all there is
 
 
 def place(rng: Generator, subject: Subject, size: tuple[int, int]) -> Matrix:
-    """Where the cut-out stands in a frame of `size`; edges that cut it stay at the frame's edges."""
+    """Where the cut-out stands in a frame of `size`; sides that cut it stay at the frame's."""
     height, width = size
     source_height, source_width = subject.cutouts.shape[1:3]
     left, top, right, bottom = subject.box
@@ -134,12 +135,18 @@ def cover(rng: Generator, shape: tuple[int, ...], size: tuple[int, int], focus: 
 
 
 def follow(
-    source: Bytes, moment: list[int], matrix: Matrix, path: list[Matrix], size: tuple[int, int],
-    *, border: int, fields: list[Field] | None = None,
+    source: Bytes,
+    moment: list[int],
+    matrix: Matrix,
+    path: list[Matrix],
+    size: tuple[int, int],
+    *,
+    border: int,
+    fields: list[Field] | None = None,
 ) -> Bytes:
     """The frames `moment` of `source` (N, H, W, C) along a path: (T, H, W, C)."""
     small = {m: augment.shrunk(source[m], matrix) for m in set(moment)}
-    frames = []
+    frames: list[Bytes] = []
     for t, (m, step) in enumerate(zip(moment, path, strict=True)):
         picture, base = small[m]
         bent = None if fields is None else fields[t]
@@ -157,7 +164,8 @@ def paths(
     rest = [np.eye(3)] * frames
     if frames == 1 or rng.random() < recipe.still:
         return rest, rest
-    camera = augment.motion(rng, frames, size, rng.choice([0.3, 1.0])) if rng.random() < 0.6 else rest
+    held = rng.random() < 0.4
+    camera = rest if held else augment.motion(rng, frames, size, rng.choice([0.3, 1.0]))
     own = augment.motion(rng, frames, size, rng.choice([0.3, 1.0, 2.0]))
     return [c @ o for c, o in zip(camera, own, strict=True)], camera
 
@@ -170,7 +178,8 @@ def layer(
     moment = moments(rng, subject, frames)
     fields = augment.wobble(rng, frames, size) if frames > 1 and rng.random() < 0.4 else None
     matrix = place(rng, subject, size)
-    moved = follow(subject.cutouts, moment, matrix, path, size, border=cv2.BORDER_CONSTANT, fields=fields)
+    border = cv2.BORDER_CONSTANT
+    moved = follow(subject.cutouts, moment, matrix, path, size, border=border, fields=fields)
     light = augment.look(rng, 0.7)
     colours = np.stack([light.on(np.ascontiguousarray(frame[..., :3])) for frame in moved])
     return Layer(colours, moved[..., 3])
@@ -180,7 +189,6 @@ def backdrop(
     rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], path: list[Matrix]
 ) -> Bytes:
     """A background (T, H, W, 3), moving and lit, sometimes out of focus."""
-    height, width = size
     if rng.random() < 0.05 or not library.backgrounds:
         base = rng.integers(0, 256, 3)
         flat = np.clip(base + rng.normal(0, 12, (4, 4, 3)), 0, 255).astype(np.uint8)
@@ -188,7 +196,8 @@ def backdrop(
     else:
         picture = library.backgrounds[int(rng.integers(len(library.backgrounds)))]
     matrix = cover(rng, picture.shape, size, 0.5)
-    moved = follow(picture[None], [0] * len(path), matrix, path, size, border=cv2.BORDER_REFLECT_101)
+    border = cv2.BORDER_REFLECT_101
+    moved = follow(picture[None], [0] * len(path), matrix, path, size, border=border)
     light = augment.look(rng, 0.7)
     sigma = rng.uniform(0.6, 0.012 * max(size) + 0.7) if rng.random() < 0.3 else 0.0
     frames = [light.on(frame) for frame in moved]
@@ -199,16 +208,17 @@ def blend(over: Bytes, alpha: Bytes, under: Bytes) -> Bytes:
     """over * alpha + under * (1 - alpha), (T, H, W, 3) uint8."""
     a = alpha[..., None].astype(np.uint16)
     mixed = over * a + under * (255 - a)
-    return ((mixed + 128 + (mixed >> 8)) >> 8).astype(np.uint8)
+    # Division by 255 in whole numbers: exact at both ends, within one level between.
+    return np.asarray((mixed + 128 + (mixed >> 8)) >> 8, np.uint8)
 
 
 def stacked(front: Layer, behind: Layer) -> Layer:
     """Two cut-outs as one: alpha of the union, colours of what is seen."""
-    a, b = np.float32(front.alpha) / 255, np.float32(behind.alpha) / 255
+    a, b = (layer.alpha.astype(np.float32) / 255 for layer in (front, behind))
     union = a + b * (1 - a)
     share = (a / np.maximum(union, 1e-3))[..., None]
     colours = front.colours * share + behind.colours * (1 - share)
-    return Layer(np.uint8(colours + 0.5), np.uint8(union * 255 + 0.5))
+    return Layer(to_bytes(colours), to_bytes(union * 255))
 
 
 def composite(
@@ -234,8 +244,9 @@ def empty(
     return Sample(picture, alpha, picture, np.ones_like(alpha), False)
 
 
-def photograph(rng: Generator, recipe: Recipe, subject: Subject, size: tuple[int, int],
-               frames: int) -> Sample:
+def photograph(
+    rng: Generator, recipe: Recipe, subject: Subject, size: tuple[int, int], frames: int
+) -> Sample:
     """A subject before its own background, seen by a moving camera."""
     assert subject.pictures is not None
     _, camera = paths(rng, recipe, frames, size)
@@ -258,17 +269,14 @@ def filmed(rng: Generator, sample: Sample) -> Sample:
     light = augment.look(rng, 0.7)
     picture = [light.on(frame) for frame in sample.picture]
     colours = [light.on(frame) for frame in sample.foreground]
-    alpha = list(sample.alpha)
+    groups = [picture, colours, list(sample.alpha)]  # focus and motion soften alpha as well
     if rng.random() < 0.15:
         sigma = rng.uniform(0.4, 1.3)
-        picture, colours, alpha = (
-            [augment.blurred(f, sigma) for f in group] for group in (picture, colours, alpha)
-        )
+        groups = [[augment.blurred(frame, sigma) for frame in group] for group in groups]
     elif rng.random() < 0.08:
         length, angle = int(rng.integers(3, 10)), rng.uniform(0, 180)
-        picture, colours, alpha = (
-            [augment.streaked(f, length, angle) for f in group] for group in (picture, colours, alpha)
-        )
+        groups = [[augment.streaked(f, length, angle) for f in group] for group in groups]
+    picture, colours, alpha = groups
     if rng.random() < 0.5:
         sigma = rng.exponential(4.0)
         picture = [augment.noisy(rng, frame, min(sigma, 20)) for frame in picture]

@@ -1,0 +1,151 @@
+"""Which back-end runs a network: a written order for 'auto', and nothing but the asked-for else."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mattecast.engines.cuda import no_driver
+from mattecast.engines.engine import Engine
+from mattecast.engines.errors import EngineError
+from mattecast.engines.fallback import FallbackEngine
+from mattecast.engines.models import ModelSpec, check_size, find
+
+BACKENDS = ("openvino", "tensorrt", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for, the same for every back-end. size: (width, height)."""
+
+    spec: ModelSpec
+    size: tuple[int, int]
+    precision: str
+    threads: int | None
+    plate: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run a network. kind: 'cuda' or 'cpu'. absent: why it cannot be here, if so."""
+
+    backend: str
+    kind: str
+    absent: Callable[[], str | None]
+
+    def __str__(self) -> str:
+        return f"{self.backend} on {self.kind}"
+
+
+def load(
+    model: str | ModelSpec,
+    size: tuple[int, int],
+    *,
+    backend: str = "auto",
+    precision: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    plate: NDArray[np.uint8] | None = None,
+    fallback: bool = False,
+) -> Engine:
+    """Load a network for pictures of size = (width, height), multiples of the model's own.
+
+    backend, device: 'auto' takes the first of ORDER that loads; named ones never fall back.
+    device: 'cpu', 'cuda', 'cuda:1', or OpenVINO's 'GPU', 'GPU.1', 'NPU'. plate: (h, w, 3) uint8 RGB
+    of the empty scene, for networks that need it. fallback: when a GPU fails in mid-clip, go on
+    with the CPU instead of raising. Raises EngineError with every reason when nothing loads.
+    """
+    spec = find(model) if isinstance(model, str) else model
+    check_size(spec, size)
+    request = Request(spec, size, precision, threads, plate)
+    engine = _first(request, backend, device)
+    if fallback and not engine.info.device.startswith("CPU"):
+        return FallbackEngine(engine, lambda why: _first(request, backend="auto", device="cpu",
+                                                         why=why))  # fmt: skip
+    return engine
+
+
+def _first(request: Request, backend: str, device: str, why: str = "") -> Engine:
+    """The first candidate that fits and loads."""
+    if backend not in ("auto", *BACKENDS):
+        raise EngineError(f"backend '{backend}' is not known: choose auto, {', '.join(BACKENDS)}")
+    chosen = _candidates(backend, device)
+    reasons: list[str] = []
+    for candidate in chosen:
+        named = device if device != "auto" else candidate.kind
+        told = why or _why(reasons, named=len(chosen) == 1)
+        reason = candidate.absent()
+        if reason is None:
+            try:
+                return _open(candidate.backend, request, named, told)
+            except EngineError as error:
+                if len(chosen) == 1:
+                    raise
+                reason = str(error)
+        reasons.append(f"{candidate}: {reason}")
+    raise EngineError(f"nothing can run {request.spec.name} - {'; '.join(reasons)}")
+
+
+def _candidates(backend: str, device: str) -> list[Candidate]:
+    """Those of ORDER that fit what was named; raises EngineError when nothing does."""
+    kind = device.partition(":")[0].lower()
+    if kind not in ("auto", "cpu", "cuda"):
+        # Intel's GPUs and NPUs, by OpenVINO's names for them.
+        if backend not in ("auto", "openvino"):
+            raise EngineError(f"device '{device}': {backend} runs on cpu or cuda")
+        return [Candidate("openvino", device, lambda: None)]
+    chosen = [one for one in ORDER
+              if backend in ("auto", one.backend) and kind in ("auto", one.kind)]  # fmt: skip
+    if not chosen:
+        raise EngineError(f"backend '{backend}' does not run on device '{device}'")
+    return chosen
+
+
+def _why(reasons: list[str], *, named: bool) -> str:
+    if named:
+        return "asked for"
+    return f"chosen automatically; passed over {'; '.join(reasons)}" if reasons else "first choice"
+
+
+def _open(backend: str, request: Request, device: str, why: str) -> Engine:
+    spec, size, precision = request.spec, request.size, request.precision
+    if backend == "tensorrt":
+        from mattecast.engines.tensorrt import TensorRtEngine
+
+        return TensorRtEngine(spec, size, device=device, precision=precision, why=why,
+                              plate=request.plate)  # fmt: skip
+    if backend == "torch":
+        from mattecast.engines.torch import TorchEngine
+
+        return TorchEngine(spec, size, device=device, precision=precision, why=why,
+                           threads=request.threads, plate=request.plate)  # fmt: skip
+    from mattecast.engines.openvino import OpenVinoEngine
+
+    return OpenVinoEngine(spec, size, device=device, precision=precision, why=why,
+                          threads=request.threads, plate=request.plate)  # fmt: skip
+
+
+def _no_tensorrt() -> str | None:
+    return no_driver() or _not_installed("tensorrt_rtx", "tensorrt")
+
+
+def _no_torch_cuda() -> str | None:
+    return no_driver() or _not_installed("torch")
+
+
+def _not_installed(*packages: str) -> str | None:
+    if any(importlib.util.find_spec(package) for package in packages):
+        return None
+    return f"{' and '.join(packages)} not installed"
+
+
+ORDER = (
+    Candidate("tensorrt", "cuda", _no_tensorrt),
+    Candidate("torch", "cuda", _no_torch_cuda),
+    Candidate("openvino", "cpu", lambda: _not_installed("openvino")),
+    Candidate("torch", "cpu", lambda: _not_installed("torch")),
+)

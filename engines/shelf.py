@@ -1,0 +1,99 @@
+"""The models of one user: a folder of ONNX files, each with the JSON file that amends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mattecast.engines.catalogue import CATALOGUE, WellKnown, well_known
+from mattecast.engines.download import Progress, download
+from mattecast.engines.errors import EngineError
+from mattecast.engines.models import ModelSpec, described, embedded, find, models_folder
+from mattecast.engines.store import sha256_of
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A model that was fetched. verified: its hash is the one its distributor states."""
+
+    spec: ModelSpec
+    row: WellKnown
+    sha256: str
+    verified: bool
+
+
+def listed() -> Iterator[str]:
+    """A line for each model that is here, then for each that can be fetched."""
+    yield f"default  embedded, {embedded().stat().st_size / 1e6:.1f} MB"
+    here = sorted(models_folder().glob("*.onnx")) if models_folder().is_dir() else []
+    for path in here:
+        yield f"{path.stem}  added, {path.stat().st_size / 1e6:.1f} MB, {path}"
+    for row in CATALOGUE.values():
+        if row.name not in {path.stem for path in here}:
+            size = f"about {row.size / 1e6:.0f} MB" if row.size else "by hand"
+            yield f"{row.name}  not here ({size}), {row.licence}: {row.about}"
+
+
+def told(name: str) -> Iterator[str]:
+    """What is known of a model: of a file that is here, or of a row of the table."""
+    row = CATALOGUE.get(name)
+    if row is None or _stored(name).is_file():
+        spec = find(name)
+        yield f"{spec.name}: {spec.path}"
+        yield f"  family: {spec.family}; long side {spec.long_side}, multiples of {spec.multiple}"
+        yield f"  sha256: {sha256_of(spec.path)}"
+    if row is not None:
+        yield f"{row.name}: {row.about}"
+        yield f"  licence: {row.licence}, {row.page}"
+        yield f"  file: {row.address or 'linked from that page'}"
+        yield f"  sha256 stated by its distributor: {row.sha256 or 'none (unverified)'}"
+
+
+def add(path: Path, name: str | None = None) -> ModelSpec:
+    """Copy an ONNX file, and the JSON file beside it, into the folder; refuse what cannot run."""
+    if not path.is_file():
+        raise EngineError(f"{path}: no such file")
+    described(path)
+    target = _stored(name or path.stem)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_suffix(".part")
+        shutil.copyfile(path, part)
+        if path.with_suffix(".json").is_file():
+            shutil.copyfile(path.with_suffix(".json"), target.with_suffix(".json"))
+        os.replace(part, target)
+    except OSError as error:
+        raise EngineError(f"{target}: cannot be written ({error.strerror})") from error
+    return find(target.stem)
+
+
+def pull(name: str, progress: Progress | None = None) -> Pulled:
+    """Fetch a model of the table into the folder, check it, and see that it can run."""
+    row, target = well_known(name), _stored(name)
+    if row.address is None:
+        raise EngineError(f"{name}: its authors offer no direct download; fetch the ONNX file from "
+                          f"{row.page} and run `mattecast models add FILE`")  # fmt: skip
+    found = download(row.address, target, sha256=row.sha256, progress=progress)
+    if row.amendments:
+        target.with_suffix(".json").write_text(json.dumps(row.amendments))
+    return Pulled(described(target), row, found, verified=row.sha256 is not None)
+
+
+def remove(name: str) -> Path:
+    """Delete an added or fetched model; the embedded one stays."""
+    path = _stored(name)
+    if not path.is_file():
+        raise EngineError(f"model '{name}': not in {models_folder()}")
+    path.unlink()
+    path.with_suffix(".json").unlink(missing_ok=True)
+    return path
+
+
+def _stored(name: str) -> Path:
+    if not name or name in ("default", ".", "..") or set(name) & set("/\\:"):
+        raise EngineError(f"model name '{name}': a plain name is needed, and not 'default'")
+    return models_folder() / f"{name}.onnx"

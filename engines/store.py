@@ -1,0 +1,271 @@
+"""Built engines on disk, so that the second start is quick: keyed, checked, locked, pruned.
+
+An entry is two files: KEY.engine, what a back-end built, and KEY.json, which says in words what it
+was built from. KEY is the SHA-256 of everything the build depends on. Both are written to a
+temporary name first and renamed, so that no reader ever sees half a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, TypeVar
+
+from mattecast.engines.errors import EngineError
+
+T = TypeVar("T")
+_LOG = logging.getLogger("mattecast.engines")
+# Some two hundred networks of the default's size, or some twenty large TensorRT plans.
+LIMIT = 4_000_000_000
+# A builder that waits for another one looks this often whether it has finished (seconds).
+_POLL = 0.1
+# Past this (seconds) a waiting process builds for itself: no build takes longer.
+_PATIENCE = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """All that a built engine depends on; a change of any field is another engine.
+
+    model: SHA-256 of the network file. device: what it was built for - CPU name, or GPU name with
+    compute capability and driver. flags: whatever else the back-end was told.
+    """
+
+    model: str
+    backend: str
+    version: str
+    size: tuple[int, int]
+    precision: str
+    flags: tuple[str, ...] = ()
+    device: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The name of the entry: 32 hexadecimal digits."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One built engine on disk, as its side file describes it. used: seconds since 1970."""
+
+    path: Path
+    name: str
+    key: Key
+    sha256: str
+    bytes: int
+    build_seconds: float
+    used: float
+
+    def __str__(self) -> str:
+        width, height = self.key.size
+        return (
+            f"{self.path.stem}  {self.name} at {width}x{height}, {self.key.backend} "
+            f"{self.key.version}, {self.key.precision}, {self.bytes / 1e6:.1f} MB"
+        )
+
+    def intact(self) -> bool:
+        """Whether the file holds what was written."""
+        try:
+            return hashlib.sha256(self.path.read_bytes()).hexdigest() == self.sha256
+        except OSError:
+            return False
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where built engines are kept: MATTECAST_CACHE, or the system's per-user cache folder."""
+    if named := os.environ.get("MATTECAST_CACHE"):
+        return Path(named)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_path("mattecast"))
+
+
+class Store:
+    """The built engines of one folder."""
+
+    def __init__(self, folder: Path | None = None, limit: int = LIMIT) -> None:
+        self.folder = (folder or cache_folder()) / "engines"
+        self.limit = limit
+
+    def fetch(self, key: Key, name: str, build: Callable[[], bytes],
+              load: Callable[[bytes], T]) -> T:  # fmt: skip
+        """load() what is stored under key; build() and store it first where it is not there.
+
+        What is damaged or does not load is built once more; then load's error is the caller's.
+        A folder that cannot be written costs a warning and a build at each start.
+        """
+        found = self._read(key)
+        if found is not None:
+            try:
+                return load(found)
+            except EngineError as error:
+                _LOG.warning("a stored engine of %s does not load, building anew: %s", name, error)
+                self.remove(key)
+        with self._locked(key):
+            return load(self._read(key) or self._build(key, name, build))
+
+    def keep(self, key: Key, suffix: str, data: bytes) -> None:
+        """Put more beside an engine, which goes when it goes; a full disk is not an error here."""
+        with suppress(OSError):
+            _write(self.folder / f"{key.digest}{suffix}", data)
+
+    def kept(self, key: Key, suffix: str) -> bytes | None:
+        """What was put beside an engine, or None."""
+        try:
+            return (self.folder / f"{key.digest}{suffix}").read_bytes()
+        except OSError:
+            return None
+
+    def entries(self) -> list[Entry]:
+        """All engines whose side file can be read, most recently used first."""
+        found = [_entry(side) for side in self.folder.glob("*.json")]
+        return sorted((e for e in found if e), key=lambda entry: entry.used, reverse=True)
+
+    def remove(self, key: Key) -> None:
+        """Forget one engine; nothing happens when it is not there."""
+        self._discard(key.digest)
+
+    def prune(self, limit: int | None = None) -> list[Entry]:
+        """Remove the least recently used engines until all take at most `limit` bytes."""
+        limit = self.limit if limit is None else limit
+        entries, removed = self.entries(), []
+        total = sum(entry.bytes for entry in entries)
+        while entries and total > limit:
+            entry = entries.pop()
+            total -= entry.bytes
+            self._discard(entry.path.stem)
+            removed.append(entry)
+        return removed
+
+    def verify(self) -> list[Entry]:
+        """Remove and return the engines whose file is not what was written."""
+        damaged = [entry for entry in self.entries() if not entry.intact()]
+        for entry in damaged:
+            self._discard(entry.path.stem)
+        return damaged
+
+    def _read(self, key: Key) -> bytes | None:
+        """The stored engine, or None where there is none or it is not what was written."""
+        entry = _entry(self.folder / f"{key.digest}.json")
+        if entry is None:
+            return None
+        try:
+            data = entry.path.read_bytes()
+            os.utime(entry.path)
+        except OSError:
+            return None
+        if hashlib.sha256(data).hexdigest() == entry.sha256:
+            return data
+        _LOG.warning("the stored engine of %s is damaged, building anew", entry.name)
+        return None
+
+    def _build(self, key: Key, name: str, build: Callable[[], bytes]) -> bytes:
+        _LOG.info("building %s for %s: %s", name, key.backend, self._reason(key, name))
+        start = time.perf_counter()
+        data = build()
+        side = {
+            "name": name, "key": asdict(key), "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data), "build_seconds": round(time.perf_counter() - start, 3),
+        }  # fmt: skip
+        try:
+            _write(self.folder / f"{key.digest}.engine", data)
+            _write(self.folder / f"{key.digest}.json", json.dumps(side, indent=1).encode())
+        except OSError as error:
+            self._cannot_keep(error)
+        self.prune()
+        return data
+
+    def _cannot_keep(self, error: OSError) -> None:
+        form = "engines cannot be kept in %s (%s), each start builds anew; set MATTECAST_CACHE"
+        _LOG.warning(form, self.folder, error.strerror)
+
+    def _reason(self, key: Key, name: str) -> str:
+        """Why there is nothing to load, held against the last engine of this name and back-end."""
+        for entry in self.entries():
+            if entry.name == name and entry.key.backend == key.backend:
+                before, now = asdict(entry.key), asdict(key)
+                return ", ".join(
+                    f"{part} was {_short(before[part])}, is {_short(now[part])}"
+                    for part in now if before[part] != now[part]
+                ) or "the stored one was damaged"  # fmt: skip
+        return "not built before"
+
+    def _discard(self, digest: str) -> None:
+        # The side file first: without it there is no entry.
+        (self.folder / f"{digest}.json").unlink(missing_ok=True)
+        for path in self.folder.glob(f"{digest}.*"):
+            if path.suffix not in (".lock", ".part"):
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self, key: Key) -> Iterator[None]:
+        """Hold the lock of one entry; whoever comes second waits for the first to finish."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / f"{key.digest}.lock").open("a+b")
+        except OSError as error:
+            self._cannot_keep(error)
+            yield
+            return
+        with file:
+            end = time.monotonic() + _PATIENCE
+            while not _lock(file) and time.monotonic() < end:
+                time.sleep(_POLL)
+            yield
+
+
+def _entry(side: Path) -> Entry | None:
+    path = side.with_suffix(".engine")
+    try:
+        said = json.loads(side.read_text())
+        fields = said["key"]
+        key = Key(**{**fields, "size": tuple(fields["size"]), "flags": tuple(fields["flags"])})
+        return Entry(path, said["name"], key, said["sha256"], said["bytes"],
+                     said["build_seconds"], path.stat().st_mtime)  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Take the file's lock without waiting; the system gives it back when the file closes."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""PyMatting's solvers on the unknown band, in tiles, for stills and short clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mattecast.filters.closed_form import tiles
+from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN
+
+Float = NDArray[np.float32]
+
+MISSING = "PyMatting is not installed: pip install 'mattecast[refine]'"
+# Name to PyMatting's function (Germer et al., JOSS 2020), and a guess of its memory in bytes a
+# pixel of a tile: the sparse matrix, its preconditioner and the solver's vectors. Not measured.
+SOLVERS = {
+    "closed-form": ("estimate_alpha_cf", 1400),
+    "knn": ("estimate_alpha_knn", 1600),
+    "random-walk": ("estimate_alpha_rw", 900),
+}
+TILE, OVERLAP = 512, 48
+
+
+def memory(size: tuple[int, int], name: str) -> int:
+    """Bytes a solver needs for a picture of (width, height), tiles being solved one by one."""
+    width, height = (min(side, TILE + 2 * OVERLAP) for side in size)
+    return width * height * SOLVERS[name][1] + size[0] * size[1] * 40
+
+
+def load(name: str) -> Callable[..., Any]:
+    """PyMatting's function of a solver. Raises ImportError that says how to install it."""
+    try:
+        import pymatting
+    except ImportError as error:
+        raise ImportError(f"{MISSING} ({error})") from error
+    solver: Callable[..., Any] = getattr(pymatting, SOLVERS[name][0])
+    return solver
+
+
+def solve(picture: NDArray[np.uint8], known: NDArray[np.uint8], alpha: Float, name: str) -> Float:
+    """Solve alpha in the unknown band; elsewhere it is exactly 0 or 1.
+
+    picture: (h, w, 3) uint8 RGB. known: (h, w) uint8 trimap. alpha: (h, w) float32, kept where a
+    tile knows only one side. Overlapping tiles are mixed.
+    """
+    solver = load(name)
+    total, share = np.zeros_like(alpha), np.zeros_like(alpha)
+    for area in tiles(known, TILE, OVERLAP):
+        part = known[area]
+        if not ((part == PERSON).any() and (part == BACKGROUND).any()):
+            continue
+        trimap = np.where(part == UNKNOWN, 0.5, part / 255.0)
+        total[area] += solver(picture[area] / 255.0, trimap)
+        share[area] += 1
+    found = np.where(share > 0, total / np.maximum(share, 1), alpha)
+    solid = (known == PERSON).astype(np.float32)
+    return np.where(known == UNKNOWN, np.clip(found, 0, 1), solid).astype(np.float32)

@@ -1,0 +1,47 @@
+"""Flags of everything between network and encoder; each sets the setting of the same name."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_refinement(parser: argparse.ArgumentParser) -> None:
+    """Smoothing, edges and colours, in a group of their own."""
+    add = parser.add_argument_group("refinement").add_argument
+    add("--smooth", default="two-way", metavar="HOW[:STRENGTH]",
+        help="over time: off, causal, delayed or two-way, strength 0 to 1 (default: two-way)")
+    add("--cuts", action=argparse.BooleanOptionalAction, default=True,
+        help="look for cuts and remember nothing across them")
+    add("--detail", default="fast", choices=("fast", "fine"),
+        help="fine solves soft edges again from the picture, slowly (default: fast)")
+    add("--refine", choices=("closed-form", "knn", "random-walk"),
+        help="PyMatting's solvers, for stills and short clips; needs mattecast[refine]")
+    add("--foreground", default="estimate", choices=("estimate", "source"),
+        help="colours under soft edges: the person's own, or the source's (default: estimate)")
+    add("--choke", type=float, default=0.0, metavar="PIXELS",
+        help="move the edge inwards, fractions too; negative spreads it (default: 0)")
+    add("--feather", type=float, default=0.0, metavar="PIXELS",
+        help="soften the edge (default: 0)")
+    add("--gamma", type=float, default=1.0, help="above 1 lifts soft alpha (default: 1)")
+    add("--threshold", type=float, metavar="ALPHA", help="hard edge at this alpha (default: none)")
+    add("--min-island", type=float, default=0.0, metavar="PERCENT",
+        help="remove pieces smaller than this part of the picture (default: 0)")
+    add("--min-hole", type=float, default=0.0, metavar="PERCENT",
+        help="fill holes smaller than this part of the picture (default: 0)")
+    add = parser.add_argument_group("composites").add_argument
+    add("--light-wrap", type=float, default=0.0, metavar="SHARE",
+        help="background light over the person's edges, 0 to 1 (default: 0)")
+    add("--shadow", type=float, default=0.0, metavar="SHARE",
+        help="light the person takes from the background, 0 to 1 (default: 0)")
+    add("--colour-match", type=float, default=0.0, metavar="SHARE",
+        help="bring the person's colours to the background's, 0 to 1 (default: 0)")
+    add("--linear-light", action="store_true", help="blend in linear light")
+    add = parser.add_argument_group("guidance").add_argument
+    add("--guidance", metavar="FILE",
+        help="masks, plate, persons, corrections (default: CLIP.mattecast.json if there; or off)")
+    add("--garbage", metavar="PICTURE", help="mask of what is never a person, white there")
+    add("--keep", metavar="PICTURE", help="mask of what always stays, white there")
+    add("--plate", metavar="PICTURE", help="the same view without people")
+    add("--person", metavar="X,Y[@SECONDS]",
+        help="keep only whoever is at this place, in parts of width and height")
+    add("--first-mask", metavar="PICTURE", help="the true matte of the first frame")

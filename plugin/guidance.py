@@ -1,0 +1,239 @@
+"""What a person tells a run about its clip: masks, a clean plate, whom to keep, corrections.
+
+It stands in one file, CLIP.mattecast.json beside the clip or named by --guidance; every entry may
+be left out. Times are seconds from the clip's first frame, places are parts of the picture (0 to 1,
+from the upper left corner), paths are relative to the file. Masks are gray pictures, white inside:
+
+    {"garbage": [{"keys": [{"time": 0, "polygon": [[0, 0], [0.2, 0], [0.2, 1], [0, 1]]}]}],
+     "keep":    [{"keys": [{"time": 0, "mask": "chair.png"}, {"time": 4.5, "mask": "later.png"}]}],
+     "plate": "empty_set.png",
+     "person": [{"time": 0, "point": [0.4, 0.5]}, {"time": 7, "box": [0.3, 0.2, 0.5, 0.9]}],
+     "corrections": [{"time": 0, "mask": "first.png"}]}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mattecast.errors import UsageError
+from mattecast.filters.correction import Correction
+from mattecast.filters.masks import Key, held, mask_at, without
+from mattecast.filters.person import Follower
+from mattecast.filters.plate import with_plate
+from mattecast.flow import StageTimes
+from mattecast.frame import Estimated, Matted
+from mattecast.plan import Plan
+from mattecast.settings import Settings
+
+SUFFIX = ".mattecast.json"
+_KNOWN = {"garbage", "keep", "plate", "person", "corrections"}
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """One clip's guidance, read and checked.
+
+    garbage, keep: shapes, each its keys in order of time. plate: (H, W, 3) uint8 RGB. person: whom
+    to follow from a time on. corrections: (H, W) float32 mattes in [0, 1] drawn by hand.
+    """
+
+    garbage: tuple[tuple[Key, ...], ...] = ()
+    keep: tuple[tuple[Key, ...], ...] = ()
+    plate: NDArray[np.uint8] | None = None
+    person: tuple[tuple[Fraction, Box], ...] = ()
+    corrections: tuple[tuple[Fraction, NDArray[np.float32]], ...] = ()
+
+    @property
+    def before(self) -> bool:
+        """Whether anything of it works on the network's own matte."""
+        return bool(self.plate is not None or self.person or self.corrections)
+
+
+def find(source: Path, settings: Settings) -> Guidance:
+    """What the settings ask for, on top of the file named there or beside the source.
+
+    Raises UsageError for files that cannot be read.
+    """
+    beside = source.parent / (source.stem + SUFFIX)
+    wish = settings.guidance or (str(beside) if beside.is_file() else "off")
+    guidance = Guidance() if wish == "off" else read(Path(wish))
+    added: dict[str, Any] = {
+        "garbage": [_still(settings.garbage)] if settings.garbage else [],
+        "keep": [_still(settings.keep)] if settings.keep else [],
+        "corrections": [{"mask": settings.first_mask}] if settings.first_mask else [],
+        "person": [_pointed(settings.person)] if settings.person else [],
+        "plate": settings.plate,
+    }
+    asked = _checked(added, Path(), "the guidance asked for")
+    return Guidance(
+        garbage=guidance.garbage + asked.garbage,
+        keep=guidance.keep + asked.keep,
+        plate=guidance.plate if asked.plate is None else asked.plate,
+        person=asked.person or guidance.person,
+        corrections=asked.corrections + guidance.corrections,
+    )
+
+
+def _still(picture: str) -> dict[str, Any]:
+    return {"keys": [{"mask": picture}]}
+
+
+def _pointed(text: str) -> dict[str, Any]:
+    """'X,Y' or 'X,Y@SECONDS'."""
+    place, _, time = text.partition("@")
+    return {"point": place.split(","), "time": time or 0}
+
+
+def read(path: Path) -> Guidance:
+    """Read a guidance file. Raises UsageError that says what is wrong with it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: is no JSON ({error})") from error
+    return _checked(content, path.parent, str(path))
+
+
+def _checked(content: Any, folder: Path, where: str) -> Guidance:
+    try:
+        return _guidance(content, folder)
+    except OSError as error:
+        named = error.filename or "a file"
+        raise UsageError(f"{where}: {named}: {(error.strerror or '').lower()}") from error
+    except KeyError as error:
+        raise UsageError(f"{where}: an entry lacks {error}") from error
+    except (ValueError, TypeError, AttributeError, ZeroDivisionError, cv2.error) as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def _guidance(content: Any, folder: Path) -> Guidance:
+    unknown = sorted(set(content) - _KNOWN)
+    if unknown:
+        raise ValueError(f"'{unknown[0]}' is not known, only {', '.join(sorted(_KNOWN))}")
+    plate = content.get("plate")
+    return Guidance(
+        garbage=tuple(_shape(each, folder) for each in content.get("garbage", ())),
+        keep=tuple(_shape(each, folder) for each in content.get("keep", ())),
+        plate=_picture(folder / plate)[..., ::-1] if plate else None,
+        person=tuple(sorted((_time(each), _box(each)) for each in content.get("person", ()))),
+        corrections=tuple(
+            (_time(each), _mask(folder / each["mask"]).astype(np.float32) / np.float32(255))
+            for each in sorted(content.get("corrections", ()), key=_time)
+        ),
+    )
+
+
+def _shape(entry: Any, folder: Path) -> tuple[Key, ...]:
+    keys = sorted((_key(each, folder) for each in entry["keys"]), key=lambda key: key.time)
+    if not keys:
+        raise ValueError("a mask has no keys, expected at least one")
+    return tuple(keys)
+
+
+def _key(entry: Any, folder: Path) -> Key:
+    if "mask" in entry:
+        return Key(_time(entry), picture=_mask(folder / entry["mask"]))
+    polygon = np.asarray(entry["polygon"], np.float64)
+    if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3:
+        raise ValueError(f"a polygon is {polygon.shape}, expected three or more [x, y]")
+    if not np.isfinite(polygon).all():
+        raise ValueError("a polygon has a corner that is no number")
+    return Key(_time(entry), polygon=polygon)
+
+
+def _time(entry: Any) -> Fraction:
+    return Fraction(str(entry.get("time", 0)))
+
+
+def _box(entry: Any) -> Box:
+    place = [float(each) for each in entry["box" if "box" in entry else "point"]]
+    if len(place) not in (2, 4) or not all(0 <= each <= 1 for each in place):
+        raise ValueError(f"a person's place is {place}, expected point [x, y] or box "
+                         "[left, top, right, bottom], each from 0 to 1")  # fmt: skip
+    left, top, right, bottom = (place * 2)[:4]
+    return left, top, right, bottom
+
+
+def _picture(path: Path) -> NDArray[np.uint8]:
+    picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"{path.name} is no picture that can be read")
+    return np.asarray(picture, np.uint8)
+
+
+def _mask(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(_picture(path), cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Times of frames as a guidance file counts them. start: of the clip's first frame."""
+
+    plan: Plan
+    start: Fraction
+
+    def __call__(self, pts: int) -> Fraction:
+        """Seconds from the clip's first frame."""
+        return pts * self.plan.time_base + self.plan.origin - self.start
+
+
+def guide(
+    estimates: Iterable[Estimated], guidance: Guidance, clock: Clock, times: StageTimes
+) -> Iterator[Estimated]:
+    """The stage before smoothing: plate, chosen person, corrections, at the network's size."""
+    follower, correction = Follower(), Correction()
+    persons, corrections = list(guidance.person), list(guidance.corrections)
+    plate: NDArray[np.uint8] | None = None
+    for estimated in estimates:
+        with times.measure("guidance"):
+            alpha, small = estimated.alpha, estimated.frame.small
+            time, size = clock(estimated.frame.pts), (alpha.shape[1], alpha.shape[0])
+            if guidance.plate is not None:
+                if plate is None:
+                    plate = _resized(guidance.plate, size)
+                alpha = with_plate(alpha, small, plate)
+            while persons and persons[0][0] <= time:
+                follower.choose(persons.pop(0)[1], alpha.shape)
+            alpha = follower.step(alpha)
+            wanted = None
+            if estimated.first:
+                correction.forget()
+            while corrections and corrections[0][0] <= time:
+                wanted = _resized(corrections.pop(0)[1], size)
+            alpha = correction.step(alpha, small, wanted)
+        yield replace(estimated, alpha=alpha)
+
+
+def _resized(picture: Any, size: tuple[int, int]) -> Any:
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+def mask(
+    mattes: Iterable[Matted], guidance: Guidance, clock: Clock, times: StageTimes
+) -> Iterator[Matted]:
+    """The stage at full size: what is kept is solid, then what is garbage is gone, exactly."""
+    for matted in mattes:
+        with times.measure("guidance"):
+            height, width = matted.alpha16.shape
+            time, alpha16, small = clock(matted.pts), matted.alpha16, matted.alpha_small
+            for keys in guidance.keep:
+                drawn = mask_at(keys, time, (width, height))
+                alpha16 = held(alpha16, drawn)
+                around = cv2.dilate(drawn, np.ones((5, 5), np.uint8))
+                inside = _resized(around, small.shape[::-1]).astype(np.float32) / np.float32(255)
+                small = np.maximum(small, inside)
+            for keys in guidance.garbage:
+                alpha16 = without(alpha16, mask_at(keys, time, (width, height)))
+            masked = replace(matted, alpha16=alpha16, alpha_small=small)
+        yield masked

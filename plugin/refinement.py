@@ -1,0 +1,172 @@
+"""Between network and encoder: smoothing over time, full size, edges, true colours."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mattecast.chain import full_size
+from mattecast.errors import UsageError
+from mattecast.filters.closed_form import closed_form
+from mattecast.filters.composite import at_chroma_size
+from mattecast.filters.edges import EdgeWish, adjust
+from mattecast.filters.foreground import local_colours, recover
+from mattecast.filters.islands import Sweeper
+from mattecast.filters.refine import FLOOR, GuidedUpsampler
+from mattecast.filters.solvers import load, memory, solve
+from mattecast.filters.temporal import SMOOTHERS, Smoother
+from mattecast.filters.trimap import trimap
+from mattecast.flow import StageTimes
+from mattecast.frame import ALPHA_MAX, Estimated, Frame, Matted, components
+from mattecast.guidance import Clock, Guidance, guide, mask
+from mattecast.plan import Plan
+from mattecast.settings import Settings
+
+_LOG = logging.getLogger("mattecast")
+# Half width of the unknown band in pixels of a 720-line picture.
+BAND = 3.0
+
+
+def refine(
+    estimates: Iterable[Estimated], guidance: Guidance, clock: Clock, settings: Settings,
+    times: StageTimes,
+) -> Iterator[Matted]:  # fmt: skip
+    """Everything the settings ask for, in order: the one stage between network and encoder."""
+    plan = clock.plan
+    if settings.refine:
+        announce(settings.refine, plan.size)
+    if guidance.before:
+        estimates = guide(estimates, guidance, clock, times)
+    for smoother in smoothers(settings):
+        estimates = smooth(estimates, smoother, times)
+    detail = settings.refine or settings.detail
+    mattes = enlarge(estimates, plan, edge_wish(settings), times, detail)
+    if guidance.keep or guidance.garbage:
+        mattes = mask(mattes, guidance, clock, times)
+    if settings.foreground == "source" or plan.format.matte_only:
+        return mattes
+    return recover_foreground(mattes, plan, times)
+
+
+def announce(solver: str, size: tuple[int, int]) -> None:
+    """Say what a solver will need. Raises UsageError when it is not installed or cannot fit."""
+    try:
+        load(solver)
+    except ImportError as error:
+        raise UsageError(f"refine {solver}: {error}") from error
+    needed, present = memory(size, solver), _free_memory()
+    if present is not None and needed > present:
+        raise UsageError(
+            f"refine {solver}: needs about {needed >> 20} MB and {present >> 20} MB are free; "
+            "--size makes pictures smaller, --detail fine needs less"
+        )
+    _LOG.warning("refine %s: about %d MB, and seconds a frame", solver, needed >> 20)
+
+
+def _free_memory() -> int | None:
+    """Bytes of memory that are free, where the system says so."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def smoothers(settings: Settings) -> Iterator[Smoother]:
+    """The filters over time that are asked for."""
+    if settings.min_island or settings.min_hole:
+        yield Sweeper(settings.min_island / 100, settings.min_hole / 100)
+    name, _, strength = settings.smooth.partition(":")
+    if name != "off":
+        yield SMOOTHERS[name](strength=float(strength)) if strength else SMOOTHERS[name]()
+
+
+def edge_wish(settings: Settings) -> EdgeWish:
+    """What is asked of the edge."""
+    return EdgeWish(choke=settings.choke, feather=settings.feather, gamma=settings.gamma,
+                    threshold=settings.threshold)  # fmt: skip
+
+
+def smooth(
+    estimates: Iterable[Estimated], smoother: Smoother, times: StageTimes
+) -> Iterator[Estimated]:
+    """The stage: mattes smoothed within their shot; as many frames late as the smoother is."""
+    held: deque[Estimated] = deque()
+    for estimated in estimates:
+        with times.measure("smooth"):
+            ready = smoother.flush() if estimated.first else []
+            leaving = [replace(held.popleft(), alpha=alpha) for alpha in ready]
+            held.append(estimated)
+            ready = smoother.push(estimated.alpha, estimated.frame.small)
+            leaving += [replace(held.popleft(), alpha=alpha) for alpha in ready]
+        yield from leaving
+    yield from (replace(held.popleft(), alpha=alpha) for alpha in smoother.flush())
+
+
+def enlarge(
+    estimates: Iterable[Estimated], plan: Plan, wish: EdgeWish, times: StageTimes,
+    detail: str = "fast",
+) -> Iterator[Matted]:  # fmt: skip
+    """The stage: mattes at full size along the picture's edges, then the edge as asked."""
+    upsampler = GuidedUpsampler()
+    for estimated in estimates:
+        with times.measure("filters"):
+            whole = full_size(estimated.alpha, estimated.frame, plan, upsampler)
+            if detail != "fast":
+                whole = fine(whole, estimated.frame, detail)
+            alpha16 = adjust(whole, wish)
+            small = _reaching(estimated.alpha, wish, estimated.alpha.shape[0] / alpha16.shape[0])
+        yield Matted(estimated.frame, alpha16, small)
+
+
+def fine(alpha16: NDArray[np.uint16], frame: Frame, how: str) -> NDArray[np.uint16]:
+    """A matte whose edge is solved again from the picture: `how` is 'fine' or a solver's name."""
+    alpha = alpha16.astype(np.float32) * np.float32(1 / ALPHA_MAX)
+    known = trimap(alpha, max(BAND, BAND * alpha.shape[0] / 720))
+    picture = frame.picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+    if how == "fine":
+        alpha = closed_form(picture, known, alpha)
+    else:
+        alpha = solve(picture, known, alpha, how)
+    return np.asarray(np.round(alpha * ALPHA_MAX), np.uint16)
+
+
+def _reaching(alpha: NDArray[np.float32], wish: EdgeWish, scale: float) -> NDArray[np.float32]:
+    """The small matte grown by what the wish adds outside, so that its colours are kept."""
+    reach = math.ceil(max(0.0, 3 * wish.feather - wish.choke) * scale)
+    if not reach:
+        return alpha
+    grown = cv2.dilate(alpha, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    return np.asarray(grown, np.float32)
+
+
+def recover_foreground(mattes: Iterable[Matted], plan: Plan, times: StageTimes) -> Iterator[Matted]:
+    """The stage: the picture's own codes under soft alpha give way to the person's."""
+    for matted in mattes:
+        with times.measure("foreground"):
+            _recover(matted, plan)
+        yield matted
+
+
+def _recover(matted: Matted, plan: Plan) -> None:
+    picture = matted.frame.picture
+    planes = components(picture)[:3]
+    bits = picture.format.components[0].bits
+    colour = plan.colour if plan.yuv else plan.colour.as_rgb()
+    small = matted.frame.small.astype(np.float32)
+    codes = np.asarray(cv2.transform(small, colour.from_rgb(bits)), np.float32)
+    # Not the alpha that is drawn but the network's: the blur is wider than their difference.
+    alpha = np.clip((matted.alpha_small - FLOOR) / np.float32(1 - 2 * FLOOR), 0, 1)
+    colours = local_colours(codes, alpha)
+    top = (1 << bits) - 1
+    whole = planes[0].shape == planes[1].shape
+    for part in (slice(0, 3),) if whole else (slice(0, 1), slice(1, 3)):
+        alpha16 = at_chroma_size(matted.alpha16, planes[part][0].shape)
+        recover(planes[part], alpha16, colours.of(part), top)

@@ -1,0 +1,50 @@
+"""Signals that ask a program to stop, as an exception that lets it clean up first."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+# How long cleaning up may take before a further Ctrl-C is taken for a new wish (seconds).
+_PATIENCE = 10.0
+
+
+class Stopped(BaseException):
+    """A signal to stop, raised so that every `finally` runs."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@contextmanager
+def stoppable(stops: list[int]) -> Iterator[None]:
+    """Raise Stopped for a signal to stop, and let no other one soon after disturb the clean-up.
+
+    stops: the signals that were raised are added.
+    """
+    # A signal that is ignored from the start (nohup, a shell's background jobs) stays ignored.
+    numbers = [number for name in ("SIGINT", "SIGTERM", "SIGHUP")
+               if (number := getattr(signal, name, None))
+               and signal.getsignal(number) is not signal.SIG_IGN]  # fmt: skip
+
+    since = -_PATIENCE
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal since
+        if time.monotonic() - since > _PATIENCE:
+            since = time.monotonic()
+            stops.append(number)
+            raise Stopped(number)
+
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    except Stopped:
+        before = [signal.SIG_IGN] * len(numbers)  # nothing but the exit is left
+        raise
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,175 @@
+"""The contract of mattecast.engines.engine, over every back-end that imports."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+
+import numpy as np
+import pytest
+from mattes import gate, pictures, run
+
+from mattecast import engines
+
+SIZE = (96, 64)  # width, height
+HAVE_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "onnx"))
+needs_torch = pytest.mark.skipif(not HAVE_TORCH, reason="needs torch and onnx")
+
+
+CASES = [
+    pytest.param(("openvino", "cpu", "f32"), id="openvino-f32"),
+    pytest.param(("openvino", "cpu", "bf16"), id="openvino-bf16"),
+    pytest.param(("torch", "cpu", "f32"), id="torch-f32", marks=needs_torch),
+    pytest.param(("tensorrt", "cuda", "f32"), id="tensorrt-f32", marks=needs_torch),
+    pytest.param(("tensorrt", "cuda", "f16"), id="tensorrt-f16", marks=needs_torch),
+]
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    if request.param[0] == "tensorrt":
+        request.getfixturevalue("fake_gpu")
+    return request.param
+
+
+@pytest.fixture
+def load(case):
+    """load() with the case's back-end; all that it loads is closed at the end."""
+    backend, device, precision = case
+    loaded = []
+
+    def one(size=SIZE):
+        engine = engines.load("default", size, backend=backend, device=device, precision=precision)
+        loaded.append(engine)
+        return engine
+
+    yield one
+    for engine in loaded:
+        engine.close()
+
+
+def test_a_matte_is_a_matte(load):
+    picture = next(pictures(1))
+    alpha, foreground = load().step(picture)
+    assert alpha.shape == picture.shape[:2] and alpha.dtype == np.float32
+    assert foreground.shape == picture.shape and foreground.dtype == np.float32
+    assert alpha.min() >= 0 and alpha.max() <= 1 and np.isfinite(foreground).all()
+
+
+def test_the_reference_is_followed(load, case):
+    """Every back-end against OpenVINO in f32, from the first picture on."""
+    reference = engines.load("default", SIZE, backend="openvino", precision="f32")
+    bound = 1e-4 if case[2] == "f32" else 0.02
+    engine = load()
+    for picture in pictures(4):
+        ours, theirs = engine.step(picture), reference.step(picture)
+        assert np.abs(ours.alpha - theirs.alpha).max() < bound
+        assert np.abs(ours.foreground - theirs.foreground).max() < 10 * bound
+    reference.close()
+
+
+def test_reset_is_a_fresh_start_and_state_matters(load):
+    engine, clip = load(), list(pictures(3))
+    first = run(engine, clip)
+    engine.reset()
+    again = run(engine, clip)
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    engine.reset()
+    assert np.abs(engine.step(clip[2]).alpha - first[2]).max() > 1e-6
+
+
+def test_two_engines_do_not_share_state(load):
+    one, other = load(), load()
+    clip = list(pictures(2))
+    run(one, clip[:1])
+    np.testing.assert_array_equal(run(other, clip)[1], run(one, clip[1:])[0])
+
+
+def test_the_door(load):
+    engine = load()
+    width, height = SIZE
+    with pytest.raises(ValueError, match=r"\(64, 64, 3\) uint8: expected \(64, 96, 3\)"):
+        engine.step(np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(ValueError, match="float32: expected"):
+        engine.step(np.zeros((height, width, 3), np.float32))
+    with pytest.raises(ValueError, match="multiples of 32"):
+        load((100, 64))
+
+
+def test_pictures_need_not_be_contiguous(load):
+    engine, picture = load(), next(pictures(1))
+    whole = engine.step(picture).alpha.copy()
+    engine.reset()
+    np.testing.assert_array_equal(engine.step(np.asfortranarray(picture)).alpha, whole)
+
+
+def test_one_thread_owns_an_engine(load):
+    engine, picture = load(), next(pictures(1))
+    seen = []
+
+    def elsewhere():
+        try:
+            engine.step(picture)
+        except RuntimeError as error:
+            seen.append(str(error))
+
+    engine.step(picture)
+    other = threading.Thread(target=elsewhere, name="elsewhere")
+    other.start()
+    other.join()
+    assert len(seen) == 1 and "'elsewhere'" in seen[0] and "each thread" in seen[0]
+
+
+def test_loading_on_one_thread_and_stepping_on_another_is_the_normal_case(load):
+    engine, seen = load(), []
+    worker = threading.Thread(target=lambda: seen.extend(run(engine, pictures(1))))
+    worker.start()
+    worker.join()
+    assert len(seen) == 1
+    run(engine, pictures(1))  # that thread has ended: another may go on
+
+
+def test_closing_twice_and_using_it_afterwards(load):
+    engine = load()
+    engine.close()
+    engine.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        engine.step(next(pictures(1)))
+
+
+def test_info_tells_the_truth(load, case):
+    info = load().info
+    backend, device, precision = case
+    assert info.backend.startswith(backend) and info.precision == precision
+    assert info.size == SIZE and info.model == "default" and info.why == "asked for"
+    assert info.device == ("CPU" if device == "cpu" else "Fake GPU")
+    assert f"96x64 on {info.backend}" in str(info)
+
+
+@needs_torch
+def test_a_hundred_frames_of_openvino_follow_torch():
+    """Recurrent states carry every error on: after 100 frames it is still rounding."""
+    one = engines.load("default", SIZE, backend="openvino", precision="f32")
+    other = engines.load("default", SIZE, backend="torch", device="cpu")
+    for ours, theirs in zip(run(one, pictures(100)), run(other, pictures(100)), strict=True):
+        assert np.abs(ours - theirs).max() < 1e-4
+
+
+def test_bf16_meets_the_parity_gate():
+    clip = list(pictures(100))
+    mattes = [run(engines.load("default", SIZE, backend="openvino", precision=precision), clip)
+              for precision in ("bf16", "f32")]  # fmt: skip
+    worst, mean = gate(*mattes)
+    assert mean <= 0.2, f"mean {mean:.3f}/255, worst {worst:.2f}/255"
+    assert worst <= 2, f"mean {mean:.3f}/255, worst {worst:.2f}/255"
+
+
+@needs_torch
+def test_half_meets_the_parity_gate(fake_gpu):
+    """The halved file, in true half arithmetic, against the same file in float."""
+    clip = list(pictures(100, size=(64, 32)))
+    mattes = [run(engines.load("default", (64, 32), backend="tensorrt", precision=precision), clip)
+              for precision in ("f16", "f32")]  # fmt: skip
+    worst, mean = gate(*mattes)
+    assert mean <= 0.2 and worst <= 2, f"mean {mean:.3f}/255, worst {worst:.2f}/255"

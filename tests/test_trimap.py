@@ -1,0 +1,79 @@
+"""Trimaps and what is solved inside their unknown band."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from mattecast.filters.closed_form import closed_form, tiles
+from mattecast.filters.solvers import SOLVERS, load, memory, solve
+from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN, trimap
+
+
+def _hairy(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(picture (120, 160, 3) uint8, alpha): a disc with fine spikes over a smooth background."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[0:480, 0:640]
+    angle = np.arctan2(y - 240, x - 320)
+    edge = 120 + 40 * np.sin(angle * 24) ** 8
+    alpha = cv2.resize((np.hypot(y - 240, x - 320) < edge).astype(np.float32), (160, 120),
+                       interpolation=cv2.INTER_AREA)  # fmt: skip
+    front, back = (
+        cv2.resize(random.uniform(low, low + 0.4, (3, 4, 3)).astype(np.float32), (160, 120))
+        for low in (0.55, 0.05)
+    )
+    picture = back + alpha[..., None] * (front - back)
+    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8), alpha
+
+
+@pytest.mark.parametrize("width", [1.0, 4.0, 15.0])
+def test_the_band_is_as_wide_as_asked(width: float) -> None:
+    alpha = np.zeros((60, 100), np.float32)
+    alpha[:, 50:] = 1
+    known = trimap(alpha, width)
+    assert abs((known[30] == UNKNOWN).sum() - 2 * width) <= 2
+    assert known[30, 0] == BACKGROUND and known[30, -1] == PERSON
+
+
+def test_one_sided_mattes_have_no_band() -> None:
+    assert (trimap(np.zeros((20, 30), np.float32), 5) == BACKGROUND).all()
+    assert (trimap(np.ones((20, 30), np.float32), 5) == PERSON).all()
+
+
+def test_tiles_cover_the_band_and_nothing_far() -> None:
+    known = np.zeros((300, 700), np.uint8)
+    known[40:60, 30:40] = known[250, 600] = UNKNOWN
+    seen = np.zeros(known.shape, bool)
+    for area in tiles(known, 128, 16):
+        seen[area] = True
+    assert seen[known == UNKNOWN].all() and not seen[:, 300:450].any()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_closed_form_finds_the_spikes(seed: int) -> None:
+    picture, true = _hairy(seed)
+    rough = cv2.GaussianBlur(true, (0, 0), 4)
+    known = trimap(rough, 4)
+    found = closed_form(picture, known, rough, prior=1e-3, steps=200)
+    assert found.min() >= 0 and found.max() <= 1
+    assert np.abs(found - true).mean() < 0.6 * np.abs(rough - true).mean()
+    assert np.array_equal(found[known == PERSON], np.ones((known == PERSON).sum(), np.float32))
+
+
+def test_memory_is_bounded_by_the_tile() -> None:
+    small, large = memory((7680, 4320), "closed-form"), memory((3840, 2160), "closed-form")
+    assert small - large < 1.1e9 and memory((320, 200), "knn") < 2e8
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_pymatting(name: str) -> None:
+    try:
+        load(name)
+    except ImportError as error:
+        assert "pip install 'mattecast[refine]'" in str(error)
+        pytest.skip("PyMatting is not installed")
+    picture, true = _hairy(1)
+    rough = cv2.GaussianBlur(true, (0, 0), 4)
+    found = solve(picture, trimap(rough, 4), rough, name)
+    assert np.abs(found - true).mean() < 0.6 * np.abs(rough - true).mean()
