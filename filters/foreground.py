@@ -22,7 +22,7 @@ Float = NDArray[np.float32]
 # 1080 lines.
 WIDE, NARROW = 1 / 12, 1 / 180
 # Local means are smooth: they are found at the network's size divided by this.
-SHRINK = 2
+SHRINK = 3
 # Pixels to a row of the sampling maps; OpenCV's remap takes at most 32767. Pixels worked on at
 # once: few enough that all their numbers stay in a core's cache.
 _ROW, _CHUNK = 1024, 16 * 1024
@@ -91,10 +91,20 @@ def _recover_some(
     rows, columns = np.divmod(places, np.int32(alpha16.shape[1]))
     foreground, background = _sampled(colours, columns, rows, alpha16.shape)
     alpha = alpha16.ravel()[places].astype(np.float32) * np.float32(1 / 65535)
-    at = (rows.astype(np.intp), columns.astype(np.intp))
     for plane, front, back in zip(planes, foreground.T, background.T, strict=True):
-        code = front + alpha * (plane[at] - back - alpha * (front - back)) + np.float32(0.5)
-        plane[at] = np.clip(code, 0, top).astype(plane.dtype)
+        flat, down, across = _flat(plane)
+        at = rows.astype(np.intp) * down + columns * across
+        code = front + alpha * (flat[at] - back - alpha * (front - back)) + np.float32(0.5)
+        flat[at] = np.clip(code, 0, top).astype(plane.dtype)
+
+
+def _flat(plane: Plane) -> tuple[Plane, int, int]:
+    """A plane's memory as one row, and the steps down and across in it: indexing that is three
+    times quicker than by row and column, whatever padding or packing lies between."""
+    down, across = (stride // plane.itemsize for stride in plane.strides)
+    length = (plane.shape[0] - 1) * down + (plane.shape[1] - 1) * across + 1
+    flat: Plane = np.lib.stride_tricks.as_strided(plane, (length,), (plane.itemsize,))
+    return flat, down, across
 
 
 def _soft(alpha16: NDArray[np.uint16]) -> NDArray[np.int32]:

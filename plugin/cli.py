@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
+import platform
 import signal
 import sys
 import traceback
@@ -38,6 +40,7 @@ _MATTE_EXAMPLES = f"""examples:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
+    _share_arenas()
     options.stops = []
     try:
         with stoppable(options.stops):
@@ -46,6 +49,17 @@ def main(arguments: list[str] | None = None) -> int:
         name = signal.Signals(stop.number).name
         _line(f"mattecast: stopped by {name}; nothing half-written was left")
         return 128 + stop.number
+
+
+def _share_arenas() -> None:
+    """Let glibc's threads share two memory pools instead of having up to 16 of their own.
+
+    Frames are allocated on one thread and freed on another: with pools for each, 1080p runs held
+    110 MB more, and more the longer they lasted.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        arena_max = -8  # M_ARENA_MAX of malloc.h
+        ctypes.CDLL(None).mallopt(arena_max, 2)
 
 
 def _run(options: argparse.Namespace) -> int:
