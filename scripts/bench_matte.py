@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import metadata
@@ -102,9 +103,10 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
         engine = engines.load("default", size, precision=options.precision)
         frames = clip.frames()
         decoded = timed("decode", lambda: _take(frames, count))
-        prepared = timed("convert", lambda: list(
-            Preparer(facts, ours, size).frames(own_times(decoded, facts, ours), StageTimes())
-        ))  # fmt: skip
+        stage = partial(Preparer(facts, ours, size).frames, times=StageTimes())
+        # Let go at once, as a run does: memory that is used again costs no page faults.
+        timed("convert", lambda: deque(stage(own_times(decoded, facts, ours)), maxlen=1))
+        prepared = list(stage(own_times(decoded, facts, ours)))
         for frame in prepared[:3]:
             engine.step(frame.small)  # the first steps fill caches
         engine.reset()
