@@ -103,7 +103,9 @@ def _flat(plane: Plane) -> tuple[Plane, int, int]:
     times quicker than by row and column, whatever padding or packing lies between."""
     down, across = (stride // plane.itemsize for stride in plane.strides)
     length = (plane.shape[0] - 1) * down + (plane.shape[1] - 1) * across + 1
-    flat: Plane = np.lib.stride_tricks.as_strided(plane, (length,), (plane.itemsize,))
+    flat: Plane = np.lib.stride_tricks.as_strided(  # type: ignore[assignment]
+        plane, (length,), (plane.itemsize,)
+    )
     return flat, down, across
 
 
