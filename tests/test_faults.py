@@ -14,6 +14,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 from clips import Recipe, make, times
-from commands import StandIn, call, entries, start
+from commands import Result, StandIn, call, entries, start
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -545,23 +546,40 @@ def test_names_that_libav_takes_for_protocols(talk: Path, tmp_path: Path,
 # ---------------------------------------------------------------- disks that are full
 
 
+@dataclass
+class LittleRoom:
+    """A folder that takes no more than `limit` bytes: a small disk, or a limit of the process."""
+
+    folder: Path
+    disk: bool
+    limit: int = 1 << 16
+
+    def call(self, *arguments: str | Path) -> Result:
+        """The command in this room. A limit of the process holds for this call alone: outside it,
+        whatever the tests print into would be a file of this process as well."""
+        if self.disk:
+            return call(*arguments)
+        # Python ignores SIGXFSZ, so that writing fails instead of killing.
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.limit, before[1]))
+        try:
+            return call(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 @pytest.fixture(params=["small disk", "limit of the process"])
-def little_room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A folder that takes no more than 64 KB."""
+def little_room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LittleRoom]:
     folder = tmp_path / "little"
     folder.mkdir()
-    if request.param == "small disk":
+    disk = request.param == "small disk"
+    if disk:
         mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
         if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
             pytest.skip("only root can mount a small disk")
-        yield folder
+    yield LittleRoom(folder, disk)
+    if disk:
         subprocess.run(["umount", str(folder)], check=True)
-    else:
-        # Python ignores SIGXFSZ, so that writing fails instead of killing.
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
-        yield folder
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture(scope="module")
@@ -579,22 +597,22 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("output", ["talk.mov", "talk.webm", "frames.png", "talk.fill-key"])
-def test_a_full_disk(output: str, noise: Path, little_room: Path) -> None:
+def test_a_full_disk(output: str, noise: Path, little_room: LittleRoom) -> None:
     format = {"talk.fill-key": "fill-key", "frames.png": "png"}.get(output)
     wish = ("--format", format) if format else ()
-    result = call("matte", noise, "-o", little_room / output, *wish)
-    result.refuses(1, str(little_room), "full" if "full" in result.err else "too large")
-    assert entries(little_room) == []
+    result = little_room.call("matte", noise, "-o", little_room.folder / output, *wish)
+    result.refuses(1, str(little_room.folder), "full" if "full" in result.err else "too large")
+    assert entries(little_room.folder) == []
 
 
-def test_a_disk_that_fills_at_the_very_end(talk: Path, little_room: Path) -> None:
+def test_a_disk_that_fills_at_the_very_end(talk: Path, little_room: LittleRoom) -> None:
     """The index of a short clip is written last of all, when the file is closed."""
-    if resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 1 << 16:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
-    else:
-        (little_room / "other").write_bytes(bytes((1 << 16) - 8192))
-    call("matte", talk, "-o", little_room / "talk.mov").refuses(1, "talk.mov")
-    assert entries(little_room) in ([], ["other"])
+    little_room.limit = 5000
+    if little_room.disk:
+        (little_room.folder / "other").write_bytes(bytes((1 << 16) - 8192))
+    output = little_room.folder / "talk.mov"
+    little_room.call("matte", talk, "-o", output).refuses(1, "talk.mov")
+    assert entries(little_room.folder) in ([], ["other"])
 
 
 def test_an_output_that_never_opened_is_left_in_peace(
