@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mattecast.engines.errors import EngineError
+from mattecast.engines.errors import EngineError, refuse
 
 _MISSING = "cuda-bindings is not installed: pip install 'mattecast[tensorrt-rtx]'"
 
@@ -48,7 +48,7 @@ def runtime() -> Any:
     try:
         from cuda.bindings import runtime as module
     except ImportError as error:
-        raise EngineError(f"{_MISSING} ({error})") from error
+        refuse(error, _MISSING)
     return module
 
 

@@ -74,6 +74,14 @@ def _mattecast(path: Path, ports: Ports) -> ModelSpec | None:
     return ModelSpec(path.name, path, foreground=foreground)
 
 
+def _dlmn(path: Path, ports: Ports) -> ModelSpec | None:
+    """DLMN-G, alone or with its refinement; its state is the last four gray frames."""
+    if not ports.has({"picture", "motion"}, {"alpha", "motiono"}):
+        return None
+    states: tuple[tuple[str, str, int | None], ...] = (("motion", "motiono", 1),)
+    return ModelSpec(path.name, path, "dlmn", long_side=512, states=states)
+
+
 def _rvm(path: Path, ports: Ports) -> ModelSpec | None:
     """Lin et al. 2021, arXiv 2108.11515, as its authors export it."""
     states = tuple((f"r{n}i", f"r{n}o", None) for n in range(1, 5))
@@ -81,8 +89,9 @@ def _rvm(path: Path, ports: Ports) -> ModelSpec | None:
     if not ports.has(inputs, {"pha", *(target for _, target, _ in states)}):
         return None
     return ModelSpec(
-        path.name, path, "rvm", multiple=16, picture="src", alpha="pha", foreground=None,
-        states=states, raw=False, channels_last=False, ratio="downsample_ratio", alpha_last=False,
+        path.name, path, "rvm", long_side=512, multiple=16, picture="src", alpha="pha",
+        foreground=None, states=states, raw=False, channels_last=False,
+        ratio="downsample_ratio", alpha_last=False,
     )  # fmt: skip
 
 
@@ -171,6 +180,7 @@ def _fixed(sides: Shape) -> tuple[int, int] | None:
 
 FAMILIES = (
     Family("mattecast", "picture, r1, r2, r3 -> alpha, r1o, r2o, r3o", _mattecast),
+    Family("dlmn", "picture, motion -> alpha, foreground, motiono", _dlmn),
     Family("rvm", "src, r1i..r4i, downsample_ratio -> pha, r1o..r4o", _rvm),
     Family("background-matting", "src, bgr -> pha", _background_matting),
     Family("modnet", "input (?x3x?x?) -> output (?x1x?x?) through a sigmoid", _modnet),

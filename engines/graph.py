@@ -273,7 +273,7 @@ OPERATIONS: dict[str, Operation] = {
     "Add": _one(torch.add), "Sub": _one(torch.sub), "Mul": _one(torch.mul), "Div": _div,
     "Pow": _one(torch.pow), "Sqrt": _one(torch.sqrt), "Exp": _one(torch.exp),
     "Neg": _one(torch.neg), "Abs": _one(torch.abs), "Floor": _one(torch.floor),
-    "Ceil": _one(torch.ceil), "Reciprocal": _one(torch.reciprocal),
+    "Ceil": _one(torch.ceil), "Log": _one(torch.log), "Reciprocal": _one(torch.reciprocal),
     "Min": _one(torch.minimum), "Max": _one(torch.maximum), "MatMul": _one(torch.matmul),
     "Equal": _one(torch.eq), "Where": _one(torch.where), "Identity": lambda x, a: x[0],
     "Relu": _one(torch.relu), "Sigmoid": _one(torch.sigmoid), "Tanh": _one(torch.tanh),

@@ -41,7 +41,7 @@ class ModelSpec:
     name: str
     path: Path
     family: str = "mattecast"
-    long_side: int = 512
+    long_side: int = 384
     multiple: int = 32
     fixed: tuple[int, int] | None = None
     picture: str = "picture"
@@ -60,6 +60,11 @@ class ModelSpec:
     ratio: str | None = None
     meaning: Meaning = "alpha"
     alpha_last: bool = True
+
+    @property
+    def quantised(self) -> Path:
+        """Where its int8 file would be: NAME.int8.onnx beside NAME.onnx, with the same ports."""
+        return self.path.with_suffix(".int8.onnx")
 
     def constants(self, size: tuple[int, int]) -> dict[str, float]:
         """Inputs that are one number for a picture size, to be written into the graph."""
@@ -197,8 +202,8 @@ def plate_for(
     """The plate a network needs, checked; raises EngineError without one."""
     if plate is None:
         raise EngineError(
-            f"{spec.name} ({spec.family}) needs a picture of the empty scene, which only "
-            "mattecast.engines.load(..., plate=...) takes; choose another model"
+            f"{spec.name} ({spec.family}) needs a picture of the empty scene: name one with "
+            "--plate, or choose another model"
         )
     check_picture(plate, size)
     return np.ascontiguousarray(plate)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.engines.engine import CheckedEngine, EngineInfo, Estimate
-from mattecast.engines.errors import EngineError
+from mattecast.engines.errors import EngineError, refuse
 from mattecast.engines.families import Port, Ports
 from mattecast.engines.models import ModelSpec, matte_of, plate_for
 from mattecast.engines.store import Key, Store, sha256_of
 
-PRECISIONS = ("f32", "bf16", "f16")
+PRECISIONS = ("f32", "bf16", "f16", "int8")
 # Operations a mask passes through unchanged on its way out, and those that bound it to 0..1.
 _PASSING = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Convert", "Interpolate", "Identity"}
 _BOUNDING = {"Sigmoid", "Softmax", "Clamp", "HardSigmoid"}
+_CONVERTER = "openvino.tools.ovc"
 
 
 class OpenVinoEngine(CheckedEngine):
     """One compiled network of one size; its recurrent state stays inside OpenVINO.
 
-    precision 'auto' is f32: the parity gates are met on every CPU. threads None uses all cores.
-    plate: (h, w, 3) uint8 picture of the empty scene, for networks that take one.
+    precision 'auto' is f32, for which the parity gates are met on every CPU, but int8 on a CPU for
+    a network that has a quantised file beside it (see ModelSpec.quantised). threads None uses all
+    cores. plate: (h, w, 3) uint8 picture of the empty scene, for networks that take one.
     """
 
     def __init__(self, spec: ModelSpec, size: tuple[int, int], *, device: str = "cpu",
@@ -41,13 +44,16 @@ class OpenVinoEngine(CheckedEngine):
         self._inputs = {spec.plate: plate_for(spec, size, plate)[None]} if spec.plate else {}
         core = _openvino().Core()
         device = _device(core, device)
-        wanted = "f32" if precision == "auto" else precision
+        wanted = _wanted(spec, precision, device)
+        if wanted == "int8":
+            spec = replace(spec, path=_quantised(spec))
         with _translated(spec.path):
             compiled = _compiled(core, spec, size, device, wanted, threads)
             self._request = compiled.create_infer_request()
+        runs = wanted if wanted == "int8" else _precision(compiled)
         super().__init__(EngineInfo(
-            model=spec.name, backend="openvino", version=_version(),
-            precision=_precision(compiled), device=",".join(_devices(compiled)), size=size, why=why,
+            model=spec.name, backend="openvino", version=_version(), precision=runs,
+            device=",".join(_devices(compiled)), size=size, why=why,
         ))  # fmt: skip
 
     def _estimate(self, picture: NDArray[np.uint8]) -> Estimate:
@@ -69,6 +75,21 @@ class OpenVinoEngine(CheckedEngine):
 
     def _release(self) -> None:
         self._request = None
+
+
+def _wanted(spec: ModelSpec, precision: str, device: str) -> str:
+    """The precision that 'auto' stands for, or the one asked for."""
+    if precision != "auto":
+        return precision
+    return "int8" if device == "CPU" and spec.quantised.is_file() else "f32"
+
+
+def _quantised(spec: ModelSpec) -> Path:
+    """The int8 file of a network; raises EngineError when there is none."""
+    if not spec.quantised.is_file():
+        raise EngineError(f"precision 'int8': {spec.name} has no {spec.quantised}; "
+                          "scripts/quantise.py makes one")  # fmt: skip
+    return spec.quantised
 
 
 def read_ports(path: Path) -> Ports:
@@ -132,9 +153,11 @@ def _options(device: str, precision: str, threads: int | None) -> dict[str, obje
     """One picture at a time, as fast as it goes. The hint is explicit: by itself OpenVINO takes
     bf16 where the CPU has it, and the parity gates would hold on some machines only."""
     openvino = _openvino()
+    # A quantised file says itself what is int8; the rest of it runs in f32.
+    floats = "f32" if precision == "int8" else precision
     options: dict[str, object] = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": getattr(openvino.Type, precision),
+        "INFERENCE_PRECISION_HINT": getattr(openvino.Type, floats),
     }
     if device == "CPU":
         options |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1}
@@ -271,24 +294,22 @@ def _openvino() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise EngineError(f"OpenVINO is not installed: pip install openvino ({error})") from error
+        refuse(error, "OpenVINO is not installed: pip install openvino")
+    finally:
+        if sys.modules.get(_CONVERTER, "present") is None:
+            del sys.modules[_CONVERTER]
     return openvino
 
 
 def skip_converter() -> None:
-    """Import OpenVINO without its model converter, which we never use and which is half the cost.
+    """Let OpenVINO be imported without its model converter, which we never use and which is half
+    the cost.
 
     The converter brings urllib, http and telemetry. For the command only: in a process of our own
     nobody will miss `openvino.convert_model`, which OpenVINO itself treats as optional.
     """
-    name = "openvino.tools.ovc"
-    if "openvino" in sys.modules:
-        return
-    sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        _openvino()
-    finally:
-        sys.modules.pop(name, None)
+    if "openvino" not in sys.modules:
+        sys.modules[_CONVERTER] = None  # type: ignore[assignment]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mattecast.engines.errors import EngineError
+from mattecast.engines.errors import EngineError, refuse
 from mattecast.engines.models import ModelSpec
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _read(spec: ModelSpec) -> onnx.ModelProto:
     try:
         import onnx
     except ImportError as error:
-        raise EngineError(f"the onnx package is missing: pip install onnx ({error})") from error
+        refuse(error, "the onnx package is missing: pip install onnx")
     try:
         return onnx.load(spec.path)
     except Exception as error:  # protobuf's errors share no public base

@@ -15,6 +15,9 @@ from mattecast.engines.errors import EngineError
 from mattecast.engines.models import ModelSpec, described, embedded, find, models_folder
 from mattecast.engines.store import sha256_of
 
+# What may stand beside a network's file: its amendments, and the same network in int8.
+_BESIDE = (".json", ".int8.onnx")
+
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
@@ -29,7 +32,8 @@ class Pulled:
 def listed() -> Iterator[str]:
     """A line for each model that is here, then for each that can be fetched."""
     yield f"default  embedded, {embedded().stat().st_size / 1e6:.1f} MB"
-    here = sorted(models_folder().glob("*.onnx")) if models_folder().is_dir() else []
+    found = sorted(models_folder().glob("*.onnx")) if models_folder().is_dir() else []
+    here = [path for path in found if not path.name.endswith(".int8.onnx")]
     for path in here:
         yield f"{path.stem}  added, {path.stat().st_size / 1e6:.1f} MB, {path}"
     for row in CATALOGUE.values():
@@ -54,7 +58,7 @@ def told(name: str) -> Iterator[str]:
 
 
 def add(path: Path, name: str | None = None) -> ModelSpec:
-    """Copy an ONNX file, and the JSON file beside it, into the folder; refuse what cannot run."""
+    """Copy an ONNX file, and what belongs to it, into the folder; refuse what cannot run."""
     if not path.is_file():
         raise EngineError(f"{path}: no such file")
     described(path)
@@ -63,8 +67,9 @@ def add(path: Path, name: str | None = None) -> ModelSpec:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_suffix(".part")
         shutil.copyfile(path, part)
-        if path.with_suffix(".json").is_file():
-            shutil.copyfile(path.with_suffix(".json"), target.with_suffix(".json"))
+        for suffix in _BESIDE:
+            if path.with_suffix(suffix).is_file():
+                shutil.copyfile(path.with_suffix(suffix), target.with_suffix(suffix))
         os.replace(part, target)
     except OSError as error:
         raise EngineError(f"{target}: cannot be written ({error.strerror})") from error
@@ -89,7 +94,8 @@ def remove(name: str) -> Path:
     if not path.is_file():
         raise EngineError(f"model '{name}': not in {models_folder()}")
     path.unlink()
-    path.with_suffix(".json").unlink(missing_ok=True)
+    for suffix in _BESIDE:
+        path.with_suffix(suffix).unlink(missing_ok=True)
     return path
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.engines.engine import CheckedEngine, EngineInfo, Estimate
-from mattecast.engines.errors import EngineError
+from mattecast.engines.errors import EngineError, refuse
 from mattecast.engines.models import ModelSpec, matte_of, plate_for
 from mattecast.engines.openvino import state_shapes
 from mattecast.engines.prepare import prepared
@@ -124,7 +124,7 @@ def _torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise EngineError(f"{_MISSING} ({error})") from error
+        refuse(error, _MISSING)
     return torch
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any, TypeAlias
 
 import cv2
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from mattecast.filters.refine import FLOOR, RADIUS
 
 Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+# Rows worked on at once: few enough that they stay in a core's cache.
+_ROWS = 64
 _DEPTH = {np.dtype(np.uint8): cv2.CV_8U, np.dtype(np.uint16): cv2.CV_16U}
 
 
@@ -30,18 +31,24 @@ def over(foreground: Plane, background: Plane | int, alpha16: NDArray[np.uint16]
     return typed
 
 
-def to_bits(alpha16: NDArray[np.uint16], bits: int) -> Plane:
-    """(h, w) uint16 alpha as codes 0 .. 2**bits - 1, uint8 up to 8 bits."""
-    if bits <= 8:
-        return np.asarray(cv2.convertScaleAbs(alpha16, alpha=((1 << bits) - 1) / 65535), np.uint8)
-    if bits == 16:
-        return alpha16
-    # alpha x (2**bits - 1) / 65535 rounded, in shifts.
-    codes = np.right_shift(alpha16, bits, dtype=np.uint16)
-    np.subtract(alpha16, codes, out=codes)
-    codes += np.uint16(1 << (15 - bits))
-    codes >>= np.uint16(16 - bits)
-    return codes
+def to_bits(alpha16: NDArray[np.uint16], bits: int, out: Plane | None = None) -> Plane:
+    """(h, w) uint16 alpha as codes 0 .. 2**bits - 1, uint8 up to 8 bits; written to `out` if given.
+
+    out: (h, w) of any integer type that holds them.
+    """
+    if out is None:
+        out = np.empty(alpha16.shape, np.uint8 if bits <= 8 else np.uint16)
+    if bits in (8, 16):
+        out[:] = alpha16 if bits == 16 else cv2.convertScaleAbs(alpha16, alpha=255 / 65535)
+        return out
+    for top in range(0, alpha16.shape[0], _ROWS):
+        some = alpha16[top : top + _ROWS]
+        # alpha x (2**bits - 1) / 65535 rounded, in shifts.
+        codes = np.right_shift(some, bits, dtype=np.uint16)
+        np.subtract(some, codes, out=codes)
+        codes += np.uint16(1 << (15 - bits))
+        np.right_shift(codes, 16 - bits, out=out[top : top + _ROWS], casting="unsafe")
+    return out
 
 
 def to_luma(alpha16: NDArray[np.uint16], scale: float, offset: float) -> NDArray[np.uint16]:
@@ -71,12 +78,12 @@ def keep_near(
     changes = np.flatnonzero((blocks[1:] != blocks[:-1]).any(axis=1)) + 1
     bands = [0, *changes.tolist(), len(blocks)]
     # Neighbouring lines of blocks mostly look alike: one fill serves them all.
-    for top, bottom in itertools.pairwise(bands):
-        edges = np.flatnonzero(np.diff(blocks[top], prepend=True, append=True))
-        for first, last in zip(edges[::2], edges[1::2], strict=True):
-            area = np.s_[16 * top : 16 * bottom, 16 * first : 16 * last]
-            for plane, code in zip(planes, codes, strict=True):
-                plane[area] = code
+    lines = np.pad(blocks[bands[:-1]], ((0, 0), (1, 1)), constant_values=True)
+    line, edges = (each.tolist() for each in np.nonzero(lines[:, 1:] != lines[:, :-1]))
+    for place, first, last in zip(line[::2], edges[::2], edges[1::2], strict=True):
+        area = np.s_[16 * bands[place] : 16 * bands[place + 1], 16 * first : 16 * last]
+        for plane, code in zip(planes, codes, strict=True):
+            plane[area] = code
 
 
 def _occupied(
@@ -84,7 +91,7 @@ def _occupied(
 ) -> NDArray[np.bool_]:
     """(rows, columns) bool: which 16 x 16 blocks hold any alpha or come within the margin of it."""
     # Refinement carries alpha over two windows of its filter; nothing of that may be filled.
-    reach = [2 * RADIUS + 1 + round(margin * small / full)
+    reach = [2 * RADIUS + 3 + round(margin * small / full)
              for small, full in zip(alpha.shape, shape, strict=True)]  # fmt: skip
     seen = np.where(alpha > FLOOR / 2, np.uint8(255), np.uint8(0))
     seen = cv2.dilate(seen, np.ones((2 * reach[0] + 1, 2 * reach[1] + 1), np.uint8))

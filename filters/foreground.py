@@ -9,23 +9,27 @@ the picture's codes, so it holds for luma, chroma and R'G'B' at any depth.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.filters.composite import Plane
+from mattecast.filters.refine import FULL
 
 Float = NDArray[np.float32]
 
 # Half sides of the two windows in parts of the picture's height: the paper's 90 and 6 pixels at
 # 1080 lines.
 WIDE, NARROW = 1 / 12, 1 / 180
-# Local means are smooth: they are found at the network's size divided by this.
-SHRINK = 3
-# Pixels to a row of the sampling maps; OpenCV's remap takes at most 32767. Pixels worked on at
-# once: few enough that all their numbers stay in a core's cache.
-_ROW, _CHUNK = 1024, 16 * 1024
+# Local means are smooth: they are found at the network's size divided by this, and looked up
+# enlarged as many times, without interpolation.
+SHRINK = 2
+# Pixels worked on at once: few enough that all their numbers stay in a core's cache.
+_CHUNK = 32 * 1024
+# Rows searched at once for soft pixels, for the same reason.
+_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,19 @@ class LocalColours:
 
     def of(self, part: slice) -> LocalColours:
         """The colours of some of the planes."""
-        return LocalColours(*(np.ascontiguousarray(each[..., part])
-                              for each in (self.foreground, self.background)))  # fmt: skip
+        return LocalColours(self.foreground[..., part], self.background[..., part])
+
+    def coded(self, table: Float) -> LocalColours:
+        """The same colours in other codes: (3, 4) float32 table, the last column added."""
+        foreground, background = (np.asarray(cv2.transform(each, table), np.float32)
+                                  for each in (self.foreground, self.background))  # fmt: skip
+        return LocalColours(foreground, background)
 
 
-def local_colours(picture: Float, alpha: Float) -> LocalColours:
+def local_colours(picture: NDArray[Any], alpha: Float) -> LocalColours:
     """Mean foreground and background colours around every pixel of a small picture.
 
-    picture: (h, w, 3) float32, any linear code. alpha: (h, w) float32 in [0, 1].
+    picture: (h, w, 3) float32 or uint8, any linear code. alpha: (h, w) float32 in [0, 1].
     """
     height, width = alpha.shape
     size = (max(1, width // SHRINK), max(1, height // SHRINK))
@@ -80,22 +89,63 @@ def recover(
     0..65535, of the same size. top: the highest code.
     """
     places = _soft(alpha16)
+    lookup = _Lookup(colours, alpha16.shape)
     for first in range(0, places.size, _CHUNK):
-        _recover_some(planes, alpha16, colours, top, places[first : first + _CHUNK])
+        _recover_some(planes, alpha16, lookup, top, places[first : first + _CHUNK])
+
+
+def _soft(alpha16: NDArray[np.uint16]) -> NDArray[np.intp]:
+    """Flat indices of the pixels that are neither empty nor full."""
+    found = []
+    for top in range(0, alpha16.shape[0], _ROWS):
+        # Below 0 lies the highest number: one comparison finds both ends.
+        places = np.flatnonzero(alpha16[top : top + _ROWS] - np.uint16(1) < FULL - 1)
+        found.append(places + top * alpha16.shape[1])
+    return np.concatenate(found)
+
+
+class _Lookup:
+    """Foreground, and its difference to the background, at any pixel of a picture."""
+
+    def __init__(self, colours: LocalColours, shape: tuple[int, ...]) -> None:
+        height, width, self._planes = colours.foreground.shape
+        difference = cv2.subtract(colours.foreground, colours.background)
+        size = (width * SHRINK, height * SHRINK)
+        self._foreground, self._difference = (
+            cv2.resize(np.ascontiguousarray(each), size, interpolation=cv2.INTER_LINEAR)
+            .reshape(-1, self._planes)
+            for each in (colours.foreground, difference)
+        )  # fmt: skip
+        self._rows = np.arange(shape[0]) * size[1] // shape[0] * size[0]
+        self._columns = np.arange(shape[1]) * size[0] // shape[1]
+
+    def __call__(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> tuple[Float, Float]:
+        """Both at pixels, (planes, n) float32."""
+        places = self._rows.take(rows) + self._columns.take(columns)
+        return self._foreground.take(places, axis=0).T, self._difference.take(places, axis=0).T
 
 
 def _recover_some(
-    planes: list[Plane], alpha16: NDArray[np.uint16], colours: LocalColours, top: int,
-    places: NDArray[np.int32],
+    planes: list[Plane], alpha16: NDArray[np.uint16], lookup: _Lookup, top: int,
+    places: NDArray[np.intp],
 ) -> None:  # fmt: skip
-    rows, columns = np.divmod(places, np.int32(alpha16.shape[1]))
-    foreground, background = _sampled(colours, columns, rows, alpha16.shape)
-    alpha = alpha16.ravel()[places].astype(np.float32) * np.float32(1 / 65535)
-    for plane, front, back in zip(planes, foreground.T, background.T, strict=True):
+    width = alpha16.shape[1]
+    rows = places // width
+    columns = places - rows * width
+    alpha = alpha16.ravel().take(places) * np.float32(1 / FULL)
+    rest = 1 - alpha
+    for plane, front, difference in zip(planes, *lookup(rows, columns), strict=True):
         flat, down, across = _flat(plane)
-        at = rows.astype(np.intp) * down + columns * across
-        code = front + alpha * (flat[at] - back - alpha * (front - back)) + np.float32(0.5)
-        flat[at] = np.clip(code, 0, top).astype(plane.dtype)
+        at = places if (down, across) == (width, 1) else rows * down + columns * across
+        seen = flat.take(at)
+        # F + alpha (C - B - alpha (F - B)), as what is to be added to C.
+        code = difference * alpha
+        code += front
+        code -= seen
+        code *= rest
+        code += seen
+        code += np.float32(0.5)
+        flat[at] = np.clip(code, 0, top, out=code).astype(plane.dtype)
 
 
 def _flat(plane: Plane) -> tuple[Plane, int, int]:
@@ -107,34 +157,3 @@ def _flat(plane: Plane) -> tuple[Plane, int, int]:
         plane, (length,), (plane.itemsize,)
     )
     return flat, down, across
-
-
-def _soft(alpha16: NDArray[np.uint16]) -> NDArray[np.int32]:
-    """Flat indices of the pixels that are neither empty nor full."""
-    mask = np.asarray(cv2.inRange(alpha16, 1, 65534)).ravel()
-    if mask.size % 8:
-        return np.flatnonzero(mask).astype(np.int32)
-    # Eight at once: most of a picture is empty or full.
-    groups = np.flatnonzero(mask.view(np.uint64)).astype(np.int32)
-    inside = np.flatnonzero(mask.reshape(-1, 8)[groups]).astype(np.int32)
-    return np.asarray(groups[inside >> 3] * 8 + (inside & 7), np.int32)
-
-
-def _sampled(
-    colours: LocalColours, columns: NDArray[np.int32], rows: NDArray[np.int32],
-    shape: tuple[int, ...],
-) -> tuple[Float, Float]:  # fmt: skip
-    """Both colours, (n, planes) float32, at pixels of a picture of the given (height, width)."""
-    small = colours.foreground.shape
-    x = (columns + np.float32(0.5)) * np.float32(small[1] / shape[1]) - np.float32(0.5)
-    y = (rows + np.float32(0.5)) * np.float32(small[0] / shape[0]) - np.float32(0.5)
-    across, down = (np.pad(each.astype(np.float32), (0, -each.size % _ROW), mode="edge")
-                    .reshape(-1, _ROW) for each in (x, y))  # fmt: skip
-    foreground, background = (
-        np.asarray(
-            cv2.remap(each, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
-            np.float32,
-        ).reshape(across.size, -1)
-        for each in (colours.foreground, colours.background)
-    )
-    return foreground[: columns.size], background[: columns.size]

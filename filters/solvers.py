@@ -20,6 +20,8 @@ SOLVERS = {
     "closed-form": ("estimate_alpha_cf", 1400),
     "knn": ("estimate_alpha_knn", 1600),
     "random-walk": ("estimate_alpha_rw", 900),
+    "learning-based": ("estimate_alpha_lbdm", 1600),
+    "shared": ("estimate_alpha_sm", 600),
 }
 TILE, OVERLAP = 512, 48
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mattecast.colour import linear_light
 from mattecast.filters.ambience import ColourMatch, light_wrap, shadow
 from mattecast.filters.composite import Plane, at_chroma_size, over
+from mattecast.filters.poisson import Membrane, apply, clone, reduced, reduced_alpha, small_size
 from mattecast.frame import components
 from mattecast.plan import Plan
 from mattecast.settings import Settings
@@ -24,6 +25,8 @@ class Ambience:
 
     def __init__(self, plan: Plan, settings: Settings) -> None:
         self._plan, self._settings = plan, settings
+        self._tint = settings.tint()
+        self._membrane = Membrane(self._tint) if self._tint is not None else None
         self._match = ColourMatch(settings.colour_match) if settings.colour_match else None
 
     def lay(
@@ -31,6 +34,8 @@ class Ambience:
     ) -> None:
         """Write the composite into the picture. behind: a plane or a flat code per component."""
         planes = components(picture)
+        if self._membrane:
+            self._take_light(picture, planes, behind, alpha16, self._membrane)
         bases: list[Plane | int] = [
             self._prepared(index, *parts, alpha16, picture.format.components[0].bits)
             for index, parts in enumerate(zip(planes, behind, strict=True))
@@ -40,6 +45,28 @@ class Ambience:
             return
         for plane, base in zip(planes, bases, strict=True):
             plane[:] = over(plane, base, at_chroma_size(alpha16, plane.shape))
+
+    def _take_light(
+        self, picture: av.VideoFrame, planes: list[Plane], behind: list[Plane] | list[int],
+        alpha16: NDArray[np.uint16], membrane: Membrane,
+    ) -> None:  # fmt: skip
+        """Change the person, in place, to the background's light: see filters.poisson."""
+        alpha = alpha16.astype(np.float32) * np.float32(1 / 65535)
+        if self._plan.still and picture.format.name == "rgb24":
+            back = np.empty((*alpha.shape, 3), np.uint8)
+            for index, base in enumerate(behind):
+                back[..., index] = base
+            front = clone(np.dstack(planes).astype(np.uint8), back, alpha, self._tint or 0.0)
+            for index, plane in enumerate(planes):
+                plane[:] = front[..., index]
+            return
+        size, top = small_size(*alpha.shape[::-1]), (1 << picture.format.components[0].bits) - 1
+        small, back_small = (
+            np.dstack([reduced(each, size) for each in side]) for side in (planes, behind)
+        )
+        change = membrane.step(small, back_small, reduced_alpha(alpha, size), top)
+        for index, plane in enumerate(planes):
+            apply(plane, np.ascontiguousarray(change[..., index]), top)
 
     def _prepared(
         self, index: int, plane: Plane, base: Plane | int, alpha16: NDArray[np.uint16], bits: int

@@ -13,7 +13,7 @@ from pathlib import Path
 from mattecast.errors import UsageError
 from mattecast.files import Progress, Summary, matte
 from mattecast.formats import FILL_KEY, FORMATS
-from mattecast.pictures import is_pattern
+from mattecast.pictures import SUFFIXES, is_pattern, is_still, listed
 from mattecast.settings import Settings
 
 _VIDEO_SUFFIXES = frozenset({
@@ -47,7 +47,7 @@ def run(
 
 
 def _jobs(options: argparse.Namespace, settings: Settings) -> Iterator[tuple[Path, Path]]:
-    sources = [source for name in options.inputs for source in _expanded(name)]
+    sources = [source for name in options.inputs for source in _expanded(name, options.stills)]
     if options.output is not None and options.out_dir is not None:
         raise UsageError("--output and --out-dir: name one of them")
     if options.output is not None and len(sources) > 1:
@@ -73,8 +73,9 @@ def _jobs(options: argparse.Namespace, settings: Settings) -> Iterator[tuple[Pat
         yield source, output
 
 
-def _expanded(name: str) -> list[Path]:
-    """A folder of videos is its videos; a folder of pictures is one clip."""
+def _expanded(name: str, stills: bool = False) -> list[Path]:
+    """A folder of videos is its videos; a folder of pictures is one clip, or each of them if
+    `stills`."""
     if not name:
         raise UsageError("the name of an input is empty")
     path = Path(name)
@@ -84,6 +85,8 @@ def _expanded(name: str) -> list[Path]:
         return [path]  # no folder, or none that can be read: which it is, reading will say
     videos = [entry for entry in entries
               if entry.suffix.lower() in _VIDEO_SUFFIXES and entry.name[0] != "."]  # fmt: skip
+    if stills and not videos:
+        return [picture for picture in listed(path) if picture.suffix.lower() in SUFFIXES]
     return videos or [path]
 
 
@@ -91,6 +94,8 @@ def _named_after(source: Path, settings: Settings) -> str:
     """talk.mp4 becomes talk.matte.mov, so that an input is never its own output."""
     name = settings.resolved_format(None)
     stem = source.stem
+    if is_still(source) and (settings.format is None or FORMATS[name].is_sequence):
+        return f"{stem}.matte{FORMATS[settings.format or 'png'].suffix}"
     if is_pattern(source):
         stem = source.name.partition("%")[0].rstrip("_.-") or "pictures"
     elif os.path.isdir(source):

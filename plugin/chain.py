@@ -15,6 +15,7 @@ from mattecast.filters.composite import Plane
 from mattecast.filters.refine import GuidedUpsampler, guided_upsample, plain_resize
 from mattecast.flow import StageTimes
 from mattecast.frame import Frame, components, rotated
+from mattecast.hardware import shrinks, shrunk
 from mattecast.plan import Plan
 
 # Bicubic with these flags carries codes from one depth to another without changing one of them;
@@ -49,14 +50,16 @@ def constant_rate(frames: Iterable[av.VideoFrame], facts: Facts, plan: Plan) -> 
 class Preparer:
     """Turns decoded frames into what the network and the output work on, upright.
 
-    network: (width, height) the network sees.
+    network: (width, height) the network sees. conversion: how exactly pictures are converted.
     """
 
-    def __init__(self, facts: Facts, plan: Plan, network: tuple[int, int]) -> None:
+    def __init__(self, facts: Facts, plan: Plan, network: tuple[int, int], *,
+                 conversion: Interpolation = _EXACT) -> None:  # fmt: skip
         self._facts, self._plan = facts, plan
         sideways = facts.rotation % 180 == 90
         self._size = plan.size[::-1] if sideways else plan.size
         self._network = network[::-1] if sideways else network
+        self._conversion = conversion
         # One each: a reformatter keeps its tables as long as sizes and formats stay.
         self._to_output, self._to_network, self._to_gray = (VideoReformatter() for _ in range(3))
 
@@ -81,7 +84,7 @@ class Preparer:
         """The frame in the output's pixel format, matrix and range; free to be written into."""
         source, target = self._facts.colour, self._plan.colour
         picture = self._to_output.reformat(
-            decoded, *self._size, self._plan.pixels_in, interpolation=_EXACT,
+            decoded, *self._size, self._plan.pixels_in, interpolation=self._conversion,
             src_colorspace=source.swscale_matrix, src_color_range=source.range,
             dst_colorspace=target.swscale_matrix, dst_color_range=target.range,
         )  # fmt: skip
@@ -92,18 +95,23 @@ class Preparer:
 
     def _small(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
         colour = self._facts.colour
-        small = self._to_network.reformat(
-            decoded, *self._network, "rgb24", interpolation=Interpolation.AREA,
-            src_colorspace=colour.swscale_matrix, src_color_range=colour.range,
-        )  # fmt: skip
-        picture = small.to_ndarray().astype(np.uint8, copy=False)
+        if shrinks(decoded):
+            picture = shrunk(decoded, self._network, colour)
+        else:
+            small = self._to_network.reformat(
+                decoded, *self._network, "rgb24", interpolation=Interpolation.AREA,
+                src_colorspace=colour.swscale_matrix, src_color_range=colour.range,
+            )  # fmt: skip
+            picture = small.to_ndarray().astype(np.uint8, copy=False)
         return np.ascontiguousarray(np.rot90(picture, self._facts.rotation // 90))
 
     def _guide(self, decoded: av.VideoFrame, picture: av.VideoFrame) -> Plane:
         """Luma at the output's size: the picture's own plane where it has one."""
         if picture.format.name.startswith("yuv"):
             return components(picture)[0]
-        gray = self._to_gray.reformat(decoded, *self._size, "gray", interpolation=_EXACT)
+        gray = self._to_gray.reformat(
+            decoded, *self._size, "gray", interpolation=self._conversion
+        )
         return components(rotated(gray, self._facts.rotation))[0]
 
 

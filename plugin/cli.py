@@ -7,7 +7,6 @@ import ctypes
 import json
 import os
 import platform
-import signal
 import sys
 import traceback
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mattecast.errors import MattecastError, OutputError, UsageError
-from mattecast.signals import Stopped, stoppable
+from mattecast.signals import Stopped, stoppable, told
 from mattecast.version import __version__
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -33,22 +32,23 @@ _MATTE_EXAMPLES = f"""examples:
   mattecast matte talk.mp4 -o look.mp4 --background blur
   mattecast matte talk.mov -o frames --format png --range 00:00:10..00:00:20
   mattecast matte shot_%04d.png -o shot.mov --rate 24000/1001
+  mattecast matte photo.jpg -o photo.png             one picture; --stills album/ takes many
 
 {_EXITS}"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    _share_arenas()
-    options.stops = []
+    stops: list[int] = []
     try:
-        with stoppable(options.stops):
+        with stoppable(stops):
+            options = _parser().parse_args(arguments)
+            options.stops = stops
+            _share_arenas()
+            _calm_blas()
             return _run(options)
     except Stopped as stop:
-        name = signal.Signals(stop.number).name
-        _line(f"mattecast: stopped by {name}; nothing half-written was left")
-        return 128 + stop.number
+        return told(stop)
 
 
 def _share_arenas() -> None:
@@ -62,9 +62,20 @@ def _share_arenas() -> None:
         ctypes.CDLL(None).mallopt(arena_max, 2)
 
 
+def _calm_blas() -> None:
+    """Keep numpy's OpenBLAS to one thread, unless told otherwise.
+
+    Nothing here multiplies large matrices, and threads that wait for such work spin: a fifth of
+    the CPU time up to the first frame.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
+        if options.stops:
+            raise Stopped(options.stops[0])  # some module has swallowed it
         return code
     except BrokenPipeError:
         return FAILED  # whoever read our output has seen enough
@@ -125,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mattecast {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_matte(commands)
+    _add_live(commands)
     _add_small(commands)
     return parser
 
@@ -149,6 +161,8 @@ def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT",
         help="video file, folder of videos or of pictures, or a pattern such as shot_%%04d.png")
+    add("--stills", action="store_true",
+        help="take each picture of a folder by itself, not the folder as a clip")
     add("-o", "--output", metavar="OUT", type=Path, help="output file or folder; one input only")
     add("--out-dir", metavar="DIR", type=Path, help="folder for outputs named after their inputs")
     kinds = "; ".join(f"{row.name}: {row.about}" for row in FORMATS.values())
@@ -178,7 +192,9 @@ def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="cpu, cuda, cuda:1, or OpenVINO's GPU, GPU.1, NPU (default: auto)")
     add("--fallback", action="store_true",
         help="when a GPU fails in mid-clip, go on with the CPU instead of ending the run")
-    add("--precision", default="auto", choices=("auto", "f32", "bf16", "f16"))
+    add("--gpu-video", action="store_true",
+        help="decode, and encode H.264 and HEVC, on an NVIDIA GPU; else it is said why not")
+    add("--precision", default="auto", choices=("auto", "f32", "bf16", "f16", "int8"))
     add("--threads", type=int, metavar="N", help="threads of the network (default: half the cores)")
     add("--network-size", type=int, metavar="PIXELS", help="long side the network sees")
     add("--overwrite", action="store_true", help="replace existing outputs")
@@ -186,8 +202,18 @@ def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
     add("--quiet", action="store_true", help="no progress line")
 
 
+def _add_live(commands: argparse._SubParsersAction[_Parser]) -> None:
+    from mattecast.live.command import EXAMPLES, add_live
+
+    parser = _command(commands, "live", "A camera becomes an OBS source with true alpha.",
+                      f"{EXAMPLES}\n\n{_EXITS}")  # fmt: skip
+    parser.set_defaults(run=_live)
+    add_live(parser)
+
+
 def _add_small(commands: argparse._SubParsersAction[_Parser]) -> None:
     from mattecast.housekeeping import add_engines, add_models
+    from mattecast.training import EXAMPLES, add_train
 
     probe = _command(commands, "probe", "Show what a file holds, and what will be kept or lost.")
     probe.set_defaults(run=_probe)
@@ -198,12 +224,27 @@ def _add_small(commands: argparse._SubParsersAction[_Parser]) -> None:
     check.add_argument("file", type=Path)
     doctor = _command(commands, "doctor", "Check codecs, engines, models and disk.")
     doctor.set_defaults(run=_doctor)
+    doctor.add_argument("--obs", nargs="?", const="", metavar="HOST[:PORT]",
+                        help="check OBS, its WebSocket server and our source there")
+    doctor.add_argument("--obs-password-file", type=Path, metavar="FILE",
+                        help="file that holds its password")
+    doctor.add_argument("--name", default="mattecast", help="of the source in OBS")
     models = _command(commands, "models", "List, describe, add, fetch and remove networks.")
     models.set_defaults(run=_lines)
     add_models(models)
     built = _command(commands, "engines", "List, build, verify and prune built engines.")
     built.set_defaults(run=_lines)
     add_engines(built)
+    train = _command(commands, "train", "Train the network, or fine-tune it on your own pictures.",
+                     EXAMPLES)  # fmt: skip
+    train.set_defaults(run=_train)
+    add_train(train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from mattecast.training import run
+
+    return run(options)
 
 
 def _rate(text: str) -> Fraction:
@@ -227,6 +268,17 @@ def _matte(options: argparse.Namespace) -> int:
     if options.json:
         _print(json.dumps([_plain(asdict(summary)) for summary in summaries], indent=1))
     return code
+
+
+def _live(options: argparse.Namespace) -> int:
+    from mattecast.engines.openvino import skip_converter
+    from mattecast.housekeeping import announce_builds
+    from mattecast.live.command import live
+
+    if not options.quiet:
+        announce_builds()
+    skip_converter()
+    return live(options)
 
 
 def _plain(value: object) -> object:
@@ -261,9 +313,14 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from mattecast.doctor import examine
+    if options.obs is not None:
+        from mattecast.live.command import checked_obs
 
-    healthy, lines = examine()
+        healthy, lines = checked_obs(options)
+    else:
+        from mattecast.doctor import examine
+
+        healthy, lines = examine()
     _print("\n".join(lines))
     return OK if healthy else FAILED
 

@@ -15,6 +15,7 @@ from typing import Any
 import av
 import av.error
 import av.logging
+from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
 from mattecast.errors import MediaError
@@ -63,14 +64,15 @@ class Damage:
 class Clip:
     """An opened clip. Use as a context manager; `frames()` may be called once.
 
+    hwaccel: decodes instead of the CPU what it can; its frames may stay where they are.
     Raises MediaError when the file is missing, not a regular file, not video, or holds no frame
     that decodes.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, hwaccel: HWAccel | None = None) -> None:
         self.path = Path(path)
         self.damage = Damage()
-        self._container = open_media(self.path)
+        self._container = open_media(self.path, hwaccel)
         try:
             self._stream = _picture_stream(self._container, self.path)
             self._stream.thread_type = "AUTO"
@@ -241,7 +243,7 @@ class Clip:
         return facts
 
 
-def open_media(path: Path) -> Any:
+def open_media(path: Path, hwaccel: HWAccel | None = None) -> Any:
     """Open a regular file for reading. Raises MediaError for all else, and where libav fails."""
     try:
         facts = os.stat(path)
@@ -253,7 +255,7 @@ def open_media(path: Path) -> Any:
         raise MediaError(f"{path}: the file is empty")
     try:
         # Absolute, because libav takes what stands before a colon in a plain name for a protocol.
-        return av.open(os.path.abspath(path), metadata_errors="replace")
+        return av.open(os.path.abspath(path), metadata_errors="replace", hwaccel=hwaccel)
     except PermissionError as error:
         raise MediaError(f"{path}: no permission to read it") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:

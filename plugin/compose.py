@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mattecast.ambience import Ambience
 from mattecast.backgrounds import Background, Bokeh, background
 from mattecast.colour import linear_light
+from mattecast.errors import UsageError
 from mattecast.filters.composite import (
     Plane,
     at_chroma_size,
@@ -40,6 +41,8 @@ class Composer:
         self._background: Background | None = None
         if plan.background is not None:
             self._background = background(plan.background, plan)
+        elif settings.tint() is not None:
+            raise UsageError(f"blend {settings.blend}: needs a background to blend into; name one")
         self._linear = linear_light(plan.colour.transfer) if plan.format.linear else None
 
     def close(self) -> None:
@@ -65,7 +68,7 @@ class Composer:
     def _with_alpha(self, matted: Matted) -> None:
         *colours, alpha = components(matted.frame.picture)
         bits = matted.frame.picture.format.components[-1].bits
-        alpha[:] = to_bits(matted.alpha16, bits)
+        to_bits(matted.alpha16, bits, alpha)
         black = self._plan.colour.black(matted.frame.picture.format.components[0].bits)
         if self._plan.premultiplied:
             for plane, code in zip(colours, black, strict=True):

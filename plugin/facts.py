@@ -68,14 +68,15 @@ def read_facts(path: Path, container: Any, stream: Any, first: av.VideoFrame) ->
     sar = Fraction(stream.sample_aspect_ratio or 1)
     sar = sar if _SQUEEZED[0] <= sar <= _SQUEEZED[1] else Fraction(1)
     rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    form = first.sw_format or first.format  # a frame on a GPU says only that it is there
     rate = next((rate for rate in rates if rate and _PLAUSIBLE[0] <= rate <= _PLAUSIBLE[1]), 25)
     start = (first.pts or 0) * stream.time_base
     return Facts(
         path=path,
         container=container.format.name,
         codec=stream.codec_context.name,
-        pixel_format=first.format.name,
-        bits=max(component.bits for component in first.format.components),
+        pixel_format=form.name,
+        bits=max(component.bits for component in form.components),
         width=first.height if sideways else first.width,
         height=first.width if sideways else first.height,
         sar=1 / sar if sideways else sar,
@@ -88,7 +89,7 @@ def read_facts(path: Path, container: Any, stream: Any, first: av.VideoFrame) ->
         duration=_duration(container, stream),
         frames=stream.frames,
         colour=Colour.of(first),
-        has_alpha=any(component.is_alpha for component in first.format.components),
+        has_alpha=any(component.is_alpha for component in form.components),
         timecode=_timecode(container, stream, Fraction(rate)),
         audio=tuple(_audio_track(track) for track in container.streams.audio),
         others=_other_streams(container, stream),

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from mattecast.facts import Facts
 from mattecast.flow import StageTimes, ahead
 from mattecast.formats import FILL_KEY, FORMATS
 from mattecast.frame import Matted
-from mattecast.guidance import Clock
+from mattecast.guidance import Clock, Guidance
 from mattecast.guidance import find as find_guidance
+from mattecast.hardware import decoder, encoded_on_gpu
 from mattecast.pictures import Pictures, open_source
 from mattecast.plan import Plan, fill_and_key, plan
 from mattecast.refinement import refine
@@ -94,13 +95,15 @@ def matte(
         clip = _opened(source, settings, stack)
         formats = fill_and_key() if name == FILL_KEY else (FORMATS[name],)
         plans = [plan(clip.facts, settings, format) for format in formats]
+        if settings.gpu_video:
+            plans = [encoded_on_gpu(one) for one in plans]
         # Outputs that cannot be are refused before the network takes its time to load.
         lanes = [_lane(clip, path, one, settings, stack)
                  for path, one in zip(_paths(output, name), plans, strict=True)]  # fmt: skip
-        engine = _engine(clip.facts, settings, stack)
+        engine, guidance = _engine(clip, settings, stack)
         times = StageTimes()
         counter = _Counter(clip.facts, plans[0], times, progress)
-        for matted in _mattes(clip, plans[0], engine, settings, times, stack):
+        for matted in _mattes(clip, plans[0], engine, guidance, settings, times, stack):
             for composer, writer in lanes:
                 _write(matted, composer, writer, times)
             counter.add(matted)
@@ -130,27 +133,33 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
     with ExitStack() as stack:
         clip = _opened(source, settings, stack)
         ours = plan(clip.facts, settings, FORMATS["prores"])
-        engine = _engine(clip.facts, settings, stack)
-        yield from _mattes(clip, ours, engine, settings, StageTimes(), stack)
+        engine, guidance = _engine(clip, settings, stack)
+        yield from _mattes(clip, ours, engine, guidance, settings, StageTimes(), stack)
 
 
 def _opened(source: str | Path, settings: Settings, stack: ExitStack) -> Clip | Pictures:
-    clip = open_source(source, rate=settings.rate)
+    hwaccel = decoder(settings.device) if settings.gpu_video else None
+    clip = open_source(source, rate=settings.rate, hwaccel=hwaccel)
     stack.callback(clip.close)
     return clip
 
 
-def _engine(facts: Facts, settings: Settings, stack: ExitStack) -> Engine:
+def _engine(
+    clip: Clip | Pictures, settings: Settings, stack: ExitStack
+) -> tuple[Engine, Guidance]:
+    """The network, and the guidance it leaves to do: one that takes a plate has used it."""
+    facts, guidance = clip.facts, find_guidance(Path(clip.path), settings)
     spec = engines.find(settings.model)
     # The network sees pictures as they are shown: square pixels.
     size = engines.network_size(
         spec, float(facts.width * facts.sar), facts.height, settings.network_size
     )
+    plate = guidance.plate_at(size) if spec.plate else None
     engine = engines.load(spec, size, backend=settings.backend, precision=settings.precision,
-                          device=settings.device, fallback=settings.fallback,
+                          device=settings.device, fallback=settings.fallback, plate=plate,
                           threads=settings.threads or _network_threads())  # fmt: skip
     stack.callback(engine.close)
-    return engine
+    return engine, replace(guidance, plate=None) if spec.plate else guidance
 
 
 def _network_threads() -> int:
@@ -158,15 +167,15 @@ def _network_threads() -> int:
     return max(1, (os.cpu_count() or 1) // 2)
 
 
-def _mattes(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settings,
-            times: StageTimes, stack: ExitStack) -> Iterator[Matted]:  # fmt: skip
+def _mattes(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guidance,
+            settings: Settings, times: StageTimes, stack: ExitStack,
+            ) -> Iterator[Matted]:  # fmt: skip
     """Decode and conversion on one thread, network and filters on another."""
     decoded = clip.frames(plan.start, plan.end)
     timed = (constant_rate if settings.cfr else own_times)(decoded, clip.facts, plan)
     preparer = Preparer(clip.facts, plan, engine.info.size)
     frames = ahead(preparer.frames(times.pulls("decode", timed), times), _QUEUE)
     estimates = estimate(frames, engine, times, cuts=settings.cuts)
-    guidance = find_guidance(Path(clip.path), settings)
     clock = Clock(plan, clip.facts.start)
     mattes = ahead(refine(estimates, guidance, clock, settings, times), _QUEUE)
     # Both by name, the consumer first: the traceback of an error keeps `frames` alive, and the

@@ -14,7 +14,7 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
         help="look for cuts and remember nothing across them")
     add("--detail", default="fast", choices=("fast", "fine"),
         help="fine solves soft edges again from the picture, slowly (default: fast)")
-    add("--refine", choices=("closed-form", "knn", "random-walk"),
+    add("--refine", choices=("closed-form", "knn", "random-walk", "learning-based", "shared"),
         help="PyMatting's solvers, for stills and short clips; needs mattecast[refine]")
     add("--foreground", default="estimate", choices=("estimate", "source"),
         help="colours under soft edges: the person's own, or the source's (default: estimate)")
@@ -29,6 +29,9 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
     add("--min-hole", type=float, default=0.0, metavar="PERCENT",
         help="fill holes smaller than this part of the picture (default: 0)")
     add = parser.add_argument_group("composites").add_argument
+    add("--blend", default="over", metavar="HOW",
+        help="over, or poisson[:TINT]: the new background's light on the person, from none (0) to "
+        "all of it (1); alone 0.25 (default: over)")
     add("--light-wrap", type=float, default=0.0, metavar="SHARE",
         help="background light over the person's edges, 0 to 1 (default: 0)")
     add("--shadow", type=float, default=0.0, metavar="SHARE",
@@ -45,3 +48,5 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
     add("--person", metavar="X,Y[@SECONDS]",
         help="keep only whoever is at this place, in parts of width and height")
     add("--first-mask", metavar="PICTURE", help="the true matte of the first frame")
+    add("--trimap", metavar="PICTURE",
+        help="what is sure of the first frame: white person, black not, gray unknown")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mattecast.errors import UsageError
-from mattecast.facts import Facts
+
+if TYPE_CHECKING:
+    from mattecast.facts import Facts
 
 Holds = Literal["alpha", "opaque", "matte"]
 

@@ -14,7 +14,7 @@ from mattecast.filters.composite import Plane
 # Alpha inside a run is an integer of this full scale: clipping and rounding then come free.
 ALPHA_MAX = 65535
 # Packed formats: where in a pixel red, green, blue and alpha stand.
-_PACKED = {"rgb24": (0, 1, 2), "rgba": (0, 1, 2, 3), "argb": (1, 2, 3, 0),
+_PACKED = {"rgb24": (0, 1, 2), "rgba": (0, 1, 2, 3), "argb": (1, 2, 3, 0), "bgra": (2, 1, 0, 3),
            "rgb48be": (0, 1, 2), "rgba64be": (0, 1, 2, 3)}  # fmt: skip
 
 

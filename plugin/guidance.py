@@ -8,7 +8,10 @@ from the upper left corner), paths are relative to the file. Masks are gray pict
      "keep":    [{"keys": [{"time": 0, "mask": "chair.png"}, {"time": 4.5, "mask": "later.png"}]}],
      "plate": "empty_set.png",
      "person": [{"time": 0, "point": [0.4, 0.5]}, {"time": 7, "box": [0.3, 0.2, 0.5, 0.9]}],
-     "corrections": [{"time": 0, "mask": "first.png"}]}
+     "corrections": [{"time": 0, "mask": "first.png"}, {"time": 9, "trimap": "known.png"}]}
+
+A correction's mask is the whole matte of its frame; a trimap only says what is sure, in black and
+white, and leaves the gray to the network.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ from mattecast.settings import Settings
 SUFFIX = ".mattecast.json"
 _KNOWN = {"garbage", "keep", "plate", "person", "corrections"}
 Box = tuple[float, float, float, float]
+# How near to black or white a trimap's gray says something sure.
+_SURE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,8 @@ class Guidance:
     """One clip's guidance, read and checked.
 
     garbage, keep: shapes, each its keys in order of time. plate: (H, W, 3) uint8 RGB. person: whom
-    to follow from a time on. corrections: (H, W) float32 mattes in [0, 1] drawn by hand.
+    to follow from a time on. corrections: (H, W) float32 mattes in [0, 1] drawn by hand, nan where
+    nothing is said.
     """
 
     garbage: tuple[tuple[Key, ...], ...] = ()
@@ -58,6 +64,10 @@ class Guidance:
         """Whether anything of it works on the network's own matte."""
         return bool(self.plate is not None or self.person or self.corrections)
 
+    def plate_at(self, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+        """The plate at (width, height), or None where there is none."""
+        return None if self.plate is None else _resized(self.plate, size)
+
 
 def find(source: Path, settings: Settings) -> Guidance:
     """What the settings ask for, on top of the file named there or beside the source.
@@ -70,7 +80,7 @@ def find(source: Path, settings: Settings) -> Guidance:
     added: dict[str, Any] = {
         "garbage": [_still(settings.garbage)] if settings.garbage else [],
         "keep": [_still(settings.keep)] if settings.keep else [],
-        "corrections": [{"mask": settings.first_mask}] if settings.first_mask else [],
+        "corrections": _first(settings),
         "person": [_pointed(settings.person)] if settings.person else [],
         "plate": settings.plate,
     }
@@ -82,6 +92,12 @@ def find(source: Path, settings: Settings) -> Guidance:
         person=asked.person or guidance.person,
         corrections=asked.corrections + guidance.corrections,
     )
+
+
+def _first(settings: Settings) -> list[dict[str, Any]]:
+    """What was drawn on the first frame."""
+    drawn = {"mask": settings.first_mask, "trimap": settings.trimap}
+    return [{kind: path} for kind, path in drawn.items() if path]
 
 
 def _still(picture: str) -> dict[str, Any]:
@@ -128,10 +144,19 @@ def _guidance(content: Any, folder: Path) -> Guidance:
         plate=_picture(folder / plate)[..., ::-1] if plate else None,
         person=tuple(sorted((_time(each), _box(each)) for each in content.get("person", ()))),
         corrections=tuple(
-            (_time(each), _mask(folder / each["mask"]).astype(np.float32) / np.float32(255))
+            (_time(each), _drawn(each, folder))
             for each in sorted(content.get("corrections", ()), key=_time)
         ),
     )
+
+
+def _drawn(entry: Any, folder: Path) -> NDArray[np.float32]:
+    """A matte drawn by hand, (H, W) float32 in [0, 1]; of a trimap, nan where it is gray."""
+    if "trimap" not in entry:
+        return _mask(folder / entry["mask"]).astype(np.float32) / np.float32(255)
+    share = _mask(folder / entry["trimap"]).astype(np.float32) / np.float32(255)
+    known = (share <= _SURE) | (share >= 1 - _SURE)
+    return np.where(known, np.round(share), np.float32(np.nan)).astype(np.float32)
 
 
 def _shape(entry: Any, folder: Path) -> tuple[Key, ...]:
@@ -210,7 +235,8 @@ def guide(
             if estimated.first:
                 correction.forget()
             while corrections and corrections[0][0] <= time:
-                wanted = _resized(corrections.pop(0)[1], size)
+                drawn = _resized(corrections.pop(0)[1], size)
+                wanted = np.where(np.isnan(drawn), alpha, drawn)
             alpha = correction.step(alpha, small, wanted)
         yield replace(estimated, alpha=alpha)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.hwaccel import HWAccel
 
 from mattecast.clip import Clip, Damage
 from mattecast.errors import MattecastError, MediaError
@@ -47,6 +48,12 @@ def _entries(folder: Path) -> list[Path]:
         return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
         raise MediaError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
+
+
+def is_still(path: str | Path) -> bool:
+    """Whether the name is that of one picture, not of a pattern or a folder."""
+    path = Path(path)
+    return path.suffix.lower() in SUFFIXES and not is_pattern(path) and not path.is_dir()
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -142,12 +149,14 @@ class Pictures:
         )  # fmt: skip
 
 
-def open_source(path: str | Path, *, rate: Fraction | None = None) -> Clip | Pictures:
+def open_source(path: str | Path, *, rate: Fraction | None = None,
+                hwaccel: HWAccel | None = None) -> Clip | Pictures:  # fmt: skip
     """Open a video file, a folder of pictures or a picture pattern.
 
     rate: frames a second of pictures, which carry no time of their own (25 by default).
+    hwaccel: decodes videos.
     """
     path = Path(path)
     if is_pattern(path) or os.path.isdir(path):
         return Pictures(path, rate=rate)
-    return Clip(path)
+    return Clip(path, hwaccel=hwaccel)

@@ -12,7 +12,7 @@ from mattecast.colour import Colour
 from mattecast.errors import UsageError
 from mattecast.facts import Facts
 from mattecast.formats import FILL_KEY, FORMATS, PRORES_QUALITY, Format, pixel_format
-from mattecast.pictures import is_pattern
+from mattecast.pictures import is_pattern, is_still
 from mattecast.settings import Settings, parse_size
 from mattecast.timecode import Timecode
 
@@ -29,7 +29,8 @@ class Plan:
     size: upright (width, height) of the output. pixels: working and encoding pixel format.
     colour: tags of the output. background: None keeps alpha. start, end: seconds on the source's
     clock, None for the ends of the clip. time_base, rate: of the output. audio: whether sound is
-    written. options: of the encoder. losses: what the output cannot keep, a line each.
+    written. options: of the encoder. losses: what the output cannot keep, a line each. still:
+    whether the source is one picture.
     """
 
     format: Format
@@ -48,6 +49,7 @@ class Plan:
     audio: bool
     options: Mapping[str, str]
     losses: tuple[str, ...]
+    still: bool = False
 
     @property
     def pixels_in(self) -> str:
@@ -99,6 +101,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         audio=bool(facts.audio and settings.audio and not format.matte_only),
         options=_options(settings, format),
         losses=_losses(facts, settings, format, pixels),
+        still=is_still(facts.path),
     )
 
 

@@ -160,11 +160,9 @@ def _recover(matted: Matted, plan: Plan) -> None:
     planes = components(picture)[:3]
     bits = picture.format.components[0].bits
     colour = plan.colour if plan.yuv else plan.colour.as_rgb()
-    small = matted.frame.small.astype(np.float32)
-    codes = np.asarray(cv2.transform(small, colour.from_rgb(bits)), np.float32)
     # Not the alpha that is drawn but the network's: the blur is wider than their difference.
     alpha = np.clip((matted.alpha_small - FLOOR) / np.float32(1 - 2 * FLOOR), 0, 1)
-    colours = local_colours(codes, alpha)
+    colours = local_colours(matted.frame.small, alpha).coded(colour.from_rgb(bits))
     top = (1 << bits) - 1
     whole = planes[0].shape == planes[1].shape
     for part in (slice(0, 3),) if whole else (slice(0, 1), slice(1, 3)):

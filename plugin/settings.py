@@ -10,7 +10,8 @@ from pathlib import Path
 from mattecast.errors import UsageError
 from mattecast.formats import FORMATS, NAMES, PRORES_QUALITY
 
-SOLVERS = ("closed-form", "knn", "random-walk")
+SOLVERS = ("closed-form", "knn", "random-walk", "learning-based", "shared")
+TINT = 0.25  # of --blend poisson
 SMOOTHING = ("off", "causal", "delayed", "two-way")
 # Name, least, most; pixels of the output, or percent of its area.
 _RANGES = (("choke", -100, 100), ("feather", 0, 100), ("gamma", 0.1, 10), ("threshold", 0, 1),
@@ -35,12 +36,14 @@ class Settings:
     smooth: 'off', 'causal', 'delayed' or 'two-way', with ':STRENGTH' from 0 to 1.
     cuts: look for cuts, across which nothing is remembered.
     detail: 'fast', or 'fine' to solve the edge's unknown band again from the picture.
-    refine: 'closed-form', 'knn' or 'random-walk' of PyMatting for stills and short clips.
+    refine: one of PyMatting's SOLVERS, for stills and short clips.
     foreground: 'estimate' true colours under soft alpha, or keep the 'source' colours.
+    blend: 'over', or 'poisson[:TINT]' for a composite whose person takes on the background's light.
     choke, feather, gamma, threshold: changes of the edge, as filters.edges.EdgeWish says.
     min_island, min_hole: smaller pieces and holes go; percent of the picture.
     model, backend, device, precision, threads: which network runs, on what, how.
     fallback: when a GPU fails in mid-clip, go on with the CPU.
+    gpu_video: decode, and encode H.264 and HEVC, on an NVIDIA GPU where one can.
     network_size: long side the network sees, in pixels; None takes the model's own.
     overwrite: replace an existing output.
     """
@@ -71,16 +74,19 @@ class Settings:
     shadow: float = 0.0
     colour_match: float = 0.0
     linear_light: bool = False
+    blend: str = "over"
     guidance: str | None = None
     garbage: str | None = None
     keep: str | None = None
     plate: str | None = None
     person: str | None = None
     first_mask: str | None = None
+    trimap: str | None = None
     model: str = "default"
     backend: str = "auto"
     device: str = "auto"
     fallback: bool = False
+    gpu_video: bool = False
     precision: str = "auto"
     threads: int | None = None
     network_size: int | None = None
@@ -93,6 +99,7 @@ class Settings:
         _among("detail", self.detail, ("fast", "fine"))
         _among("refine", self.refine, (None, *SOLVERS))
         _among("foreground", self.foreground, ("estimate", "source"))
+        self.tint()
         name, _, strength = self.smooth.partition(":")
         _among("smooth", name, SMOOTHING)
         _within("smooth strength", strength or 1, 0, 1)
@@ -108,6 +115,18 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name}: {value} is not a positive number")
+
+    def tint(self) -> float | None:
+        """How much of the background's light 'poisson[:TINT]' puts on the person, 0 to 1; None for
+        'over'."""
+        name, colon, tint = self.blend.partition(":")
+        _among("blend", name, ("over", "poisson"))
+        if name == "over":
+            if colon:
+                raise UsageError(f"blend '{self.blend}': over takes no amount")
+            return None
+        _within("blend poisson tint", tint or TINT, 0, 1)
+        return float(tint or TINT)
 
     def resolved_format(self, output: Path | None) -> str:
         """The format's name, guessed from the output where none was asked for."""

@@ -20,16 +20,20 @@ _Seen: TypeAlias = tuple[Frame, bool, list[NDArray[np.uint8]]]
 
 
 def estimate(
-    frames: Iterable[Frame], engine: Engine, times: StageTimes, *, cuts: bool = True
-) -> Iterator[Estimated]:
+    frames: Iterable[Frame], engine: Engine, times: StageTimes, *, cuts: bool = True,
+    roll: bool = True,
+) -> Iterator[Estimated]:  # fmt: skip
     """The stage: the network's matte of each frame, in order.
 
-    cuts: whether to look for cuts; without, the whole clip is one shot.
+    cuts: whether to look for cuts; without, the whole clip is one shot. roll: whether a shot's
+    first pictures are shown to the network before they count, see `warm`.
     """
     for frame, first, following in _shots(frames, times, cuts=cuts):
         with times.measure("engine"):
-            if first:
+            if first and roll:
                 warm(engine, [frame.small, *following])
+            elif first:
+                engine.reset()
             alpha = np.array(engine.step(frame.small).alpha)
         yield Estimated(frame, alpha, first)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +20,18 @@ class Stopped(BaseException):
         self.number = number
 
 
+def told(stop: Stopped) -> int:
+    """Print what stopped a run, in one line; gives the exit code it stands for."""
+    name = signal.Signals(stop.number).name
+    print(f"mattecast: stopped by {name}; nothing half-written was left", file=sys.stderr)
+    return 128 + stop.number
+
+
 @contextmanager
 def stoppable(stops: list[int]) -> Iterator[None]:
     """Raise Stopped for a signal to stop, and let no other one soon after disturb the clean-up.
 
-    stops: the signals that were raised are added.
+    stops: the signals that were raised are added. One may stand inside another.
     """
     # A signal that is ignored from the start (nohup, a shell's background jobs) stays ignored.
     numbers = [number for name in ("SIGINT", "SIGTERM", "SIGHUP")
@@ -47,4 +55,5 @@ def stoppable(stops: list[int]) -> Iterator[None]:
         raise
     finally:
         for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+            if signal.getsignal(number) is stop:  # else one inside has seen to it
+                signal.signal(number, handler)

@@ -15,7 +15,7 @@ import av.error
 from mattecast.audio import Sound
 from mattecast.clip import Clip
 from mattecast.outputs import beside, explained, refuse_losing, refuse_mixing
-from mattecast.pictures import Pictures, numbered
+from mattecast.pictures import Pictures, is_pattern, numbered
 from mattecast.plan import Plan, sequence_name
 
 # Tags that describe the old file, not its content.
@@ -58,7 +58,11 @@ def open_writer(
 ) -> Writer:
     """The writer for a plan. Raises OutputError when the output cannot be created."""
     with explained(output):
-        if plan.format.is_sequence:
+        if plan.still and output.suffix.lower() == plan.format.suffix and not is_pattern(output):
+            refuse_losing(output, source, overwrite=overwrite)
+            if plan.format.is_sequence:
+                return StillWriter(output, plan, threads=threads)
+        elif plan.format.is_sequence:
             folder, pattern = sequence_name(output, plan.format)
             refuse_mixing(folder, pattern, source, overwrite=overwrite)
             return SequenceWriter(folder, pattern, plan, threads=threads)
@@ -268,3 +272,40 @@ class SequenceWriter:
             os.rename(self._old, self._place)
         for folder in (self._part, self._old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+class StillWriter:
+    """One picture in one file."""
+
+    def __init__(self, output: Path, plan: Plan, *, threads: int) -> None:
+        self.output, self._part = output, beside(output)
+        self._encoder = _still_encoder(plan, threads)
+        self._data = b""
+
+    @property
+    def kept_audio(self) -> list[str]:
+        """None: pictures carry no sound."""
+        return []
+
+    def write(self, picture: av.VideoFrame, pts: int, duration: int) -> None:
+        """See Writer.write; there is one picture only."""
+        picture.pts = None
+        with explained(self.output):
+            self._data += b"".join(bytes(packet) for packet in self._encoder.encode(picture))
+
+    def flush(self) -> None:
+        """See Writer.flush."""
+        with explained(self.output):
+            self._data += b"".join(bytes(packet) for packet in self._encoder.encode(None))
+            self._part.write_bytes(self._data)
+
+    def finish(self) -> None:
+        """See Writer.finish."""
+        if not self._part.exists():
+            self.flush()
+        with explained(self.output):
+            os.replace(self._part, self.output)
+
+    def abort(self) -> None:
+        """See Writer.abort."""
+        self._part.unlink(missing_ok=True)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """What each engine costs, as a Markdown table: `scripts/bench_engines.py [--frames 30] [--runs 3]`.
 
+Sizes are those of the network: 512x288 is what a clip of any size is shrunk to by default, the
+others are 720p, 1080p and 4K in multiples of 32. Rows that do not run here are named and left out.
 For every back-end, precision and network size, in a process of its own: load with nothing built
 yet (cold), load again (warm), the first frame, a frame after that (median), and peak memory. The
 floor is the network's arithmetic over the speed OpenVINO reaches, on the same threads, in the one
@@ -28,8 +30,8 @@ from mattecast import engines
 from mattecast.engines import openvino as back_end
 from mattecast.engines.models import find
 
-SIZES = ("512x288", "1280x736", "1920x1088")
-ROWS = ("openvino:f32", "openvino:bf16", "torch:f32", "tensorrt:f16", "torch:f16")
+SIZES = ("512x288", "1280x736", "1920x1088", "3840x2176")
+ROWS = ("openvino:f32", "openvino:bf16", "openvino:int8", "torch:f32", "tensorrt:f16", "torch:f16")
 
 
 def main() -> int:

@@ -93,6 +93,15 @@ def test_each_shot_starts_with_a_memory_of_itself() -> None:
     assert engine.seen[:5] == ["reset", 3, 2, 1, 0] and engine.seen[10:15] == ["reset", 9, 8, 7, 6]
 
 
+def test_without_pre_roll_nothing_is_shown_in_advance() -> None:
+    pictures = _shot(1, 6)
+    for number, picture in enumerate(pictures):
+        picture[0, 0] = number
+    engine = Recorder()
+    list(estimate(_frames(pictures), engine, StageTimes(), roll=False))  # type: ignore[arg-type]
+    assert engine.seen == ["reset", 0, 1, 2, 3, 4, 5]
+
+
 def test_a_single_picture_is_seen_twice() -> None:
     engine = Recorder()
     warm(engine, [np.full((4, 4, 3), 7, np.uint8)])  # type: ignore[arg-type]

@@ -10,10 +10,11 @@ import pytest
 
 pytest.importorskip("onnx")
 
+import av
 import foreign
 from clips import Recipe, make
 
-from mattecast import Settings, engines, matte
+from mattecast import Settings, engines, matte, mattes
 from mattecast.engines import EngineError, find, network_size
 
 BACKENDS = ("openvino", "torch")
@@ -169,6 +170,21 @@ def test_background_matting_wants_a_plate(tmp_path):
     for backend in BACKENDS:
         np.testing.assert_allclose(step(path, picture, backend, plate=plate).alpha, expected,
                                    atol=1e-4)  # fmt: skip
+
+
+def test_background_matting_takes_the_plate_of_a_run(tmp_path):
+    """The same plate that corrects other networks; here the network itself has used it."""
+    path = foreign.background_matting(tmp_path / "bgm.onnx")
+    clip = make(tmp_path / "a.mp4", Recipe(pts=(0, 1, 2)))
+    with pytest.raises(EngineError, match="name one with --plate"):
+        list(mattes(clip, Settings(model=str(path))))
+    plate = pictures(1, (96, 64))[0]
+    av.VideoFrame.from_ndarray(plate, "rgb24").save(tmp_path / "plate.png")
+    settings = Settings(model=str(path), plate=str(tmp_path / "plate.png"), smooth="off")
+    for matted in mattes(clip, settings):
+        expected = np.abs(matted.frame.small.astype(float) - plate).mean(2) / 255
+        assert expected.mean() > 0.1
+        np.testing.assert_allclose(matted.alpha_small, expected, atol=1e-4)
 
 
 def test_a_wrong_network_says_what_was_expected_and_found(tmp_path):

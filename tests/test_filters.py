@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,8 +37,9 @@ def test_working_only_where_alpha_is_soft_changes_nothing(
     random: np.random.Generator, size: tuple[int, int]
 ) -> None:
     small = np.roll(_disc(40, 56, random.uniform(0.05, 0.6)), random.integers(-20, 20, 2), (0, 1))
-    guide = random.integers(64, 940, size).astype(np.uint16)
-    step = random.uniform(64, 940, (40, 56)).astype(np.float32)
+    scene = cv2.resize(random.uniform(64, 940, (10, 14)), size[::-1], interpolation=cv2.INTER_CUBIC)
+    guide = np.clip(scene + random.normal(0, 20, size), 64, 940).astype(np.uint16)
+    step = cv2.resize(guide, (56, 40), interpolation=cv2.INTER_AREA).astype(np.float32)
     whole = guided_upsample(small, step, guide, guide_max=1023.0)
     upsampler = GuidedUpsampler()
     for _ in range(2):

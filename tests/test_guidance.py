@@ -84,6 +84,22 @@ def test_a_correction_travels_with_what_it_was_drawn_on() -> None:
         assert np.abs(fixed - true).mean() < 0.35 * np.abs(wrong - true).mean()
 
 
+def test_a_trimap_says_only_what_is_sure(tmp_path: Path) -> None:
+    clip = make(tmp_path / "clip.mp4", Recipe(pts=(0, 1, 2)))
+    plain = next(mattecast.mattes(clip, Settings(smooth="off"))).alpha
+    height, width = plain.shape
+    drawn = np.full((height, width), 128, np.uint8)
+    drawn[:, : width // 3], drawn[:, -(width // 3) :] = 255, 0
+    cv2.imwrite(str(tmp_path / "trimap.png"), drawn)
+    told = next(mattecast.mattes(clip, Settings(trimap=str(tmp_path / "trimap.png"),
+                                                smooth="off"))).alpha  # fmt: skip
+    margin = width // 8  # the guided filter's reach
+    assert (told[:, : width // 3 - margin] == 1).all()
+    assert not told[:, -(width // 3) + margin :].any()
+    middle = np.s_[:, width // 3 + margin : -(width // 3) - margin]
+    assert np.abs(told[middle] - plain[middle]).max() < 0.02
+
+
 def _sidecar(folder: Path, **content: object) -> Path:
     path = folder / "clip.mattecast.json"
     path.write_text(json.dumps(content))

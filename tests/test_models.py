@@ -171,12 +171,14 @@ def test_offline_it_says_where_to_put_the_file(row, monkeypatch, folder, capsys)
 
 def test_add_list_and_remove(folder, tmp_path, capsys):
     path = foreign.rvm(tmp_path / "mine.onnx")
+    path.with_suffix(".int8.onnx").write_bytes(path.read_bytes())  # belongs to it, and is no model
     assert main(["models", "add", str(path), "--name", "other"]) == 0
     assert "the rvm family" in capsys.readouterr().out
     assert main(["models", "list"]) == 0
-    assert "other  added" in capsys.readouterr().out
-    assert find("other").family == "rvm"
-    assert main(["models", "remove", "other"]) == 0
+    listed = capsys.readouterr().out
+    assert "other  added" in listed and "int8" not in listed
+    assert find("other").family == "rvm" and find("other").quantised.is_file()
+    assert main(["models", "remove", "other"]) == 0 and not list(folder.glob("other*"))
     with pytest.raises(EngineError, match="models list"):
         find("other")
 

@@ -101,6 +101,34 @@ def test_noise_over_a_moving_person_falls(smoother: Smoother, left: float) -> No
     assert after < left * before
 
 
+def test_slow_flicker_falls_to_less_than_half_where_nothing_moves() -> None:
+    """A soft patch that comes and goes over a still picture with camera noise, as weak networks
+    draw them."""
+    alphas, pictures = _still(40)
+    random = np.random.default_rng(4)
+    level = 0.0
+    noisy, seen = [], []
+    for alpha, picture in zip(alphas, pictures, strict=True):
+        level = 0.6 * level + random.normal(0, 0.1)
+        patch = np.clip(0.4 + level, 0, 1) * np.ones((20, 20), np.float32)
+        broken = alpha.copy()
+        broken[40:60, 60:80] = patch
+        noisy.append(broken)
+        grainy = picture + random.normal(0, 1.5, picture.shape)
+        seen.append(np.clip(grainy, 0, 255).astype(np.uint8))
+    out = _run(TwoWay(), noisy, seen)
+    before, after = (np.stack(each)[8:, 50, 70].std() for each in (noisy, out))
+    assert after < 0.5 * before
+
+
+def test_a_slow_edge_does_not_trail() -> None:
+    """A true matte of a disc that creeps by a fifth of a pixel a frame stays where it is."""
+    alphas, pictures = _moving(30, 0.2)
+    out = _run(TwoWay(), alphas, pictures)
+    assert np.abs(out[-2] - alphas[-2]).mean() < 0.004
+    assert np.abs(out[-2].sum() - alphas[-2].sum()) < 0.01 * alphas[-2].sum()
+
+
 @pytest.mark.parametrize("smoother", [Delayed(strength=1.0), TwoWay()])
 def test_one_dropped_frame_is_filled(smoother: Smoother) -> None:
     alphas, pictures = _still(5)

@@ -1,15 +1,23 @@
 """Training: the data folder, augmentation, the losses, learning at all, and resuming exactly."""
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from commands import call, start
 
 torch = pytest.importorskip("torch")
 
+from mattecast.engines import weights  # noqa: E402
 from mattecast.engines.networks.heron import Heron, Widths  # noqa: E402
 from mattecast.engines.training import augment, datasets, fit, losses, scenes  # noqa: E402
+from mattecast.engines.training.optimiser import optimisers, orthogonal  # noqa: E402
 
 SMALL = Widths(half=8, quarter=16, eighth=16, sixteenth=16, lowest=16, decoder=16, memory=(8, 8, 4))
 
@@ -153,8 +161,13 @@ def settings(folder, out, steps=4):
     )  # fmt: skip
 
 
+def trained(chosen):
+    """The checkpoint a run leaves."""
+    return torch.load(fit.fit(chosen).checkpoint, weights_only=True)
+
+
 def test_a_stopped_run_ends_where_an_unbroken_one_does(folder, tmp_path, monkeypatch):
-    whole = torch.load(fit.fit(settings(folder, tmp_path / "whole")), weights_only=True)
+    whole = trained(settings(folder, tmp_path / "whole"))
     original = fit.train_step
 
     def interrupted(run, *rest):
@@ -165,9 +178,9 @@ def test_a_stopped_run_ends_where_an_unbroken_one_does(folder, tmp_path, monkeyp
 
     monkeypatch.setattr(fit, "train_step", interrupted)
     broken = settings(folder, tmp_path / "broken")
-    assert torch.load(fit.fit(broken), weights_only=True)["step"] == 2
+    assert trained(broken)["step"] == 2
     monkeypatch.setattr(fit, "train_step", original)
-    resumed = torch.load(fit.fit(broken), weights_only=True)
+    resumed = trained(broken)
     assert resumed["step"] == whole["step"] == 4
     for name, value in whole["average"].items():
         torch.testing.assert_close(resumed["average"][name], value)
@@ -179,11 +192,85 @@ def test_it_learns_a_few_pictures_by_heart(library):
     stage = fit.Stage("tiny", 60, 4, 1, ())
     chosen = dataclasses.replace(chosen, stages=(stage,))
     network = Heron(SMALL)
-    optimiser = torch.optim.AdamW(network.parameters(), chosen.rate)
-    run = fit.Run(network, optimiser, {n: v.clone() for n, v in network.state_dict().items()})
+    run = fit.Run(
+        network, optimisers(network, ("head",), rate=3e-3, decay=0.0, muon=0.03),
+        {n: v.clone() for n, v in network.state_dict().items()},
+    )  # fmt: skip
     tensors = fit.batch(library, chosen.recipe, seed=[3], stage=stage, size=(64, 64))
     history = [fit.train_step(run, chosen, tensors) for _ in range(60)]
     assert history[-1] < 0.4 * history[0]
     network.train()
     goal = fit.target(tensors)
     assert losses.mad(fit.predict(network, tensors).alpha, goal.alpha, goal.valid) < 100
+
+
+@pytest.mark.parametrize("shape", [(16, 144), (144, 16), (32, 32)])
+def test_muon_moves_every_direction_alike(shape):
+    steep = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    steep *= torch.logspace(0, -1, shape[1])
+    values = torch.linalg.svdvals(orthogonal(steep))
+    assert values.max() < 1.3 and values.median() > 0.6
+
+
+COMMAND = ("train", "--stage", "tiny:3:2:2:32x64", "--workers", "0", "--threads", "1",
+           "--device", "cpu")  # fmt: skip
+
+
+def test_the_command_fine_tunes_the_embedded_network(folder, tmp_path):
+    out = tmp_path / "run"
+    result = call(*COMMAND, "--data", folder, "--out", out, "--from", "default")
+    assert result.code == 0, result.err
+    assert result.out.strip() == str(out / "network.onnx")
+    from mattecast.engines.training.export import read_weights
+
+    start = read_weights(Path(weights.__file__).with_name("default.onnx"))
+    tuned = read_weights(out / "network.onnx")
+    moved = (tuned["lowest.1.conv.weight"] - start["lowest.1.conv.weight"]).abs().max()
+    assert 0 < moved < 0.2
+
+
+@pytest.mark.parametrize("wish, words", [
+    (("--data", "nowhere"), ("nowhere", "no people")),
+    (("--data", ".", "--from", "lost.onnx"), ("lost.onnx", "no such file")),
+    (("--data", ".", "--stage", "a:b"), ("name:steps",)),
+])  # fmt: skip
+def test_the_command_says_what_is_wrong(wish, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call("train", "--out", tmp_path / "run", *wish).refuses(2, *words)
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_whole_group_saves_and_stops(folder, tmp_path):
+    out = tmp_path / "run"
+    process = start(
+        "train", "--stage", "long:100000:2:1:32x64", "--threads", "1", "--device", "cpu",
+        "--data", folder, "--out", out, start_new_session=True,
+    )  # fmt: skip
+    for line in process.stderr:
+        if "step     50" in line:
+            break
+    os.killpg(process.pid, signal.SIGTERM)
+    *_, last = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 128 + signal.SIGTERM, last
+    assert "stopped by SIGTERM" in last
+    assert torch.load(out / "last.pt", weights_only=True)["step"] >= 50
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(folder, tmp_path):
+    """torchrun on a CPU: both go through the same steps, one writes."""
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m",
+           "mattecast", *COMMAND, "--data", str(folder), "--out", str(tmp_path / "run")]
+    done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 3
+    assert done.stdout.strip() == str(tmp_path / "run" / "network.onnx")
+
+
+def test_sides_that_cut_a_person_stay_out_of_sight():
+    """A crop that a person fills from edge to edge must not end inside the frame."""
+    filled = datasets.subject("crop", None, [np.full((40, 60, 4), 255, np.uint8)])
+    rest = [np.eye(3)]
+    for seed in range(60):
+        shown = scenes.layer(np.random.default_rng(seed), scenes.Recipe(), filled, (96, 64), rest)
+        assert shown.alpha.mean() > 0.9 * 255  # a slight turn shows a little at the corners

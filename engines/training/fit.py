@@ -21,35 +21,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from mattecast.engines.networks.heron import Heron, Prediction, Widths
-from mattecast.engines.training import losses, scenes
-from mattecast.engines.training.datasets import Library, load
+from mattecast.engines.networks.heron import Heron, Widths
+from mattecast.engines.training import corpora, criteria, losses, scenes, systems
+from mattecast.engines.training.datasets import Library
 from mattecast.engines.training.losses import Target, Weights, scaled
+from mattecast.engines.training.optimiser import optimisers
+from mattecast.engines.training.processes import Process, joined
+from mattecast.engines.training.stages import STAGES, Size, Stage
 
 log = logging.getLogger(__name__)
-Size = tuple[int, int]
+MUON = 13.0  # times AdamW's rate: what a step of it moves a weight is smaller by about that
 Tensors = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """`steps` batches of `batch` clips of `frames` frames; sizes: (height, width), one a batch."""
-
-    name: str
-    steps: int
-    batch: int
-    frames: int
-    sizes: tuple[Size, ...]
-    rate: float = 1.0  # times the learning rate
-    freeze: bool = False  # keep the norms' statistics: batches are few pictures here
-
-
-# From small and many to large and few: what a person is, then steadiness, then scale and detail.
-STAGES = (
-    Stage("a", 9000, 32, 1, ((128, 128), (160, 160), (128, 192), (160, 96))),
-    Stage("b", 3500, 8, 4, ((192, 192), (160, 256), (256, 160), (192, 320))),
-    Stage("c", 1500, 4, 4, ((288, 512), (320, 320), (384, 288), (256, 448), (512, 288)), 0.5, True),
-)
 
 
 @dataclass(frozen=True)
@@ -60,12 +42,17 @@ class Settings:
     out: Path
     start: Path | None = None  # weights to begin from: a checkpoint or an exported .onnx
     stages: tuple[Stage, ...] = STAGES
-    widths: Widths = field(default_factory=Widths)
+    widths: Any = field(default_factory=Widths)  # of which network, see systems
+    corpus: str = "folder"  # what lies in `data`, see corpora
+    limit: int = 0  # at most so many people of a corpus
+    frozen: tuple[str, ...] = ()  # beginnings of the names of parameters that stay as they are
+    constant: bool = False  # the same rate throughout, where a study asks for that
+    patience: int = 0  # checks in a row without a better score that end the run; 0 goes on
     partial: tuple[str, ...] = ()  # see datasets.load
     recipe: scenes.Recipe = field(default_factory=scenes.Recipe)
     weights: Weights = field(default_factory=Weights)
     seed: int = 1
-    rate: float = 1.5e-3
+    rate: float = 1.5e-3  # AdamW's; Muon's is in proportion
     warmup: int = 300
     decay: float = 0.02
     average: float = 0.998  # of the exported weights, per step
@@ -89,11 +76,13 @@ class Settings:
                 return stage
         return self.stages[-1]
 
-    def rate_at(self, step: int) -> float:
-        """Linear warm-up, then half a cosine down to 2 %."""
+    def slope_at(self, step: int) -> float:
+        """Part of the largest rate: linear warm-up, then half a cosine down to 2 %."""
+        if self.constant:
+            return self.stage(step).rate
         turn = 0.5 + 0.5 * math.cos(math.pi * min(1.0, step / max(1, self.steps)))
         slope = min(1.0, (step + 1) / max(1, self.warmup))
-        return self.rate * self.stage(step).rate * slope * (0.02 + 0.98 * turn)
+        return self.stage(step).rate * slope * (0.02 + 0.98 * turn)
 
 
 def batch(
@@ -113,17 +102,25 @@ def batch(
 
 
 class Batches(Dataset[Tensors]):
-    """Batch number `step` of a run, made in a worker process."""
+    """Batch number `step` of a run, made in a worker process; other ones in each of several GPUs'
+    processes."""
 
-    def __init__(self, settings: Settings, library: Library) -> None:
-        self.settings, self.library = settings, library
+    def __init__(self, settings: Settings, library: Library, index: int = 0) -> None:
+        self.settings, self.library, self.index = settings, library, index
 
     def __getitem__(self, step: int) -> Tensors:
         cv2.setNumThreads(0)  # one core a worker
         stage = self.settings.stage(step)
         seed = [self.settings.seed, step]
         size = stage.sizes[int(np.random.default_rng(seed).integers(len(stage.sizes)))]
+        seed += [self.index] * (self.index > 0)
         return batch(self.library, self.settings.recipe, seed=seed, stage=stage, size=size)
+
+
+def undisturbed(_: int) -> None:
+    """For worker processes: signals to the whole group are the trainer's to act on."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def to(device: torch.device, tensors: Tensors) -> Tensors:
@@ -151,7 +148,7 @@ def freeze(network: nn.Module, frozen: bool) -> None:
     """Training mode, with or without the norms' own statistics."""
     network.train()
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d) and frozen:
+        if isinstance(module, nn.BatchNorm2d) and (frozen or not module.weight.requires_grad):
             module.eval()
 
 
@@ -170,21 +167,31 @@ def stopping() -> Iterator[list[int]]:
 
 @dataclass
 class Run:
-    """What changes while training: network, optimiser, average, step."""
+    """What changes while training: network, optimisers, average, step."""
 
-    network: Heron
-    optimiser: torch.optim.Optimizer
+    network: nn.Module  # with the `widths` that rebuild it
+    optimisers: list[torch.optim.Optimizer]
     average: Tensors
     step: int = 0
+    best: float = math.inf  # score of the checks
+    stale: int = 0  # checks since
+
+    def improved(self, score: float) -> bool:
+        """Note a check's score; whether it is the best so far."""
+        better = score < self.best
+        self.best, self.stale = min(score, self.best), 0 if better else self.stale + 1
+        return better
 
     def save(self, path: Path, settings: Settings) -> None:
         """Writes the checkpoint whole or not at all."""
         state = {
             "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "average": self.average,
             "step": self.step,
-            "widths": asdict(self.network.widths),
+            "system": systems.name_of(self.network),
+            "widths": asdict(self.network.widths),  # type: ignore[call-overload]
+            "score": [self.best, self.stale],
             "settings": repr(settings),
         }
         torch.save(state, path.with_suffix(".part"))
@@ -193,55 +200,69 @@ class Run:
     def resume(self, path: Path, device: torch.device) -> None:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(stored)
         self.average, self.step = state["average"], state["step"]
+        self.best, self.stale = state.get("score", (math.inf, 0))
 
 
 def begin(settings: Settings, device: torch.device) -> Run:
     """A fresh run, one from given weights, or the one that was stopped in `settings.out`."""
     torch.manual_seed(settings.seed)
-    network = Heron(settings.widths).to(device)
+    network = systems.build(settings.widths).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if settings.start is not None:
+    systems.hold(network, settings.frozen)
+    if settings.start is not None and not isinstance(network, Heron):
+        systems.start(network, settings.start)
+    elif settings.start is not None:
         from mattecast.engines.training.export import read_weights
 
         network.load_state_dict(read_weights(settings.start), strict=False)
-    optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.decay)
-    run = Run(network, optimiser, {n: v.clone() for n, v in network.state_dict().items()})
+    if isinstance(network, Heron):
+        chosen = optimisers(
+            network, ("stem", "head", "coarse"), rate=settings.rate, decay=settings.decay,
+            muon=settings.rate * MUON,
+        )  # fmt: skip
+    else:
+        chosen = systems.adam(network, settings.rate, settings.decay)
+    run = Run(network, chosen, {n: v.clone() for n, v in network.state_dict().items()})
     if (settings.out / "last.pt").exists():
         run.resume(settings.out / "last.pt", device)
         log.info("resumed at step %d", run.step)
     return run
 
 
-def predict(network: Heron, tensors: Tensors) -> Prediction:
-    """The network on a batch, in bfloat16 where that is safe."""
+def predict(network: nn.Module, tensors: Tensors) -> Any:
+    """The network on a batch; in bfloat16 on a GPU, most CPUs are no quicker with it."""
     pictures = tensors["picture"]
-    with torch.autocast(pictures.device.type, torch.bfloat16):
-        out: Prediction = network(pictures)
-    return out
+    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=pictures.is_cuda):
+        return network(pictures)
 
 
-def train_step(run: Run, settings: Settings, tensors: Tensors) -> float:
-    """One update; returns the loss."""
+def train_step(
+    run: Run, settings: Settings, tensors: Tensors, shared: nn.Module | None = None
+) -> float:
+    """One update; returns the loss. shared: the network as several processes train it."""
     stage = settings.stage(run.step)
-    for group in run.optimiser.param_groups:
-        group["lr"] = settings.rate_at(run.step)
+    for optimiser in run.optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * settings.slope_at(run.step)
     freeze(run.network, stage.freeze)
-    out = predict(run.network, tensors)
-    value = losses.loss(out, target(tensors), stage.frames, settings.weights)
-    run.optimiser.zero_grad(set_to_none=True)
+    out = predict(shared or run.network, tensors)
+    value = criteria.loss(out, target(tensors), stage.frames, settings.weights)
+    run.network.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
-    run.optimiser.step()
+    for optimiser in run.optimisers:
+        optimiser.step()
     run.step += 1
     smooth(run.average, run.network, min(settings.average, run.step / (run.step + 10)))
     return float(value.detach())
 
 
-def averaged(run: Run) -> Heron:
+def averaged(run: Run) -> nn.Module:
     """A copy of the network with the averaged weights, for use."""
-    network = Heron(run.network.widths).to(next(run.network.parameters()).device)
+    network = systems.build(run.network.widths).to(next(run.network.parameters()).device)
     network.load_state_dict(run.average)
     return network.eval()
 
@@ -276,7 +297,9 @@ def held_batches(settings: Settings, library: Library) -> list[Tensors]:
     if not library.stills and not library.clips:
         return []
     stage = Stage("check", 0, 8, 2, ())
-    sizes = ((192, 256), (256, 192), (288, 512), (256, 256))
+    sizes: tuple[Size, ...] = ((192, 256), (256, 192), (288, 512), (256, 256))
+    if settings.recipe.whole:
+        stage, sizes = Stage("check", 0, 8, 1, ()), settings.stages[-1].sizes
     return [
         batch(library, settings.recipe, seed=[999, i], stage=stage, size=sizes[i % len(sizes)])
         for i in range(12)
@@ -295,10 +318,10 @@ class Pace:
     def line(self, run: Run, settings: Settings) -> str:
         """The log line, always of this form."""
         seconds, steps = time.monotonic() - self.since, settings.log_every
-        stage = settings.stage(run.step).name
+        stage, rate = settings.stage(run.step).name, settings.rate * settings.slope_at(run.step)
         return (
             f"step {run.step:6d} stage {stage} loss {self.loss / steps:.4f} "
-            f"rate {settings.rate_at(run.step):.2e} frames/s {self.frames / seconds:5.1f} "
+            f"rate {rate:.2e} frames/s {self.frames / seconds:5.1f} "
             f"wait {self.waited / seconds:3.0%} "
             f"eta {(settings.steps - run.step) / steps * seconds / 60:5.1f} min"
         )
@@ -313,39 +336,65 @@ def timed(batches: Iterable[Tensors], pace: list[Pace]) -> Iterator[Tensors]:
         asked = time.monotonic()
 
 
-def fit(settings: Settings) -> Path:
-    """Trains to the end of the settings' stages, or until stopped; returns the checkpoint."""
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: its checkpoint, the signal that stopped it, whether this process wrote."""
+
+    checkpoint: Path
+    signal: int | None
+    first: bool
+
+
+def fit(settings: Settings) -> Ended:
+    """Trains to the end of the settings' stages, or until a signal stops it."""
     settings.out.mkdir(parents=True, exist_ok=True)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(automatic if settings.device == "auto" else settings.device)
+    with joined(settings.device) as process:
+        stopped = _fit(settings, process)
+    return Ended(settings.out / "last.pt", stopped, process.first)
 
-    library, kept = load(settings.data, settings.partial).split(settings.held_out)
-    log.info("training on %s; held out %s", library, kept)
-    held = [to(device, tensors) for tensors in held_batches(settings, kept)]
 
-    run, checkpoint = begin(settings, device), settings.out / "last.pt"
+def _fit(settings: Settings, process: Process) -> int | None:
+    library, kept = corpora.read(
+        settings.corpus, settings.data, limit=settings.limit, incomplete=settings.partial
+    ).split(settings.held_out)
+    held = []
+    if process.first:
+        log.info("training on %s; held out %s", library, kept)
+        held = [to(process.device, tensors) for tensors in held_batches(settings, kept)]
+
+    run, checkpoint = begin(settings, process.device), settings.out / "last.pt"
+    shared = process.shared(run.network)
     batches = DataLoader(
-        Batches(settings, library), batch_size=None, sampler=range(run.step, settings.steps),
-        num_workers=settings.workers, prefetch_factor=6 if settings.workers else None,
+        Batches(settings, library, process.index), batch_size=None,
+        sampler=range(run.step, settings.steps), num_workers=settings.workers,
+        prefetch_factor=6 if settings.workers else None, worker_init_fn=undisturbed,
     )  # fmt: skip
     saved, pace = time.monotonic(), [Pace()]
     with stopping() as caught:
         for tensors in timed(batches, pace):
-            pace[-1].loss += train_step(run, settings, to(device, tensors))
-            pace[-1].frames += tensors["alpha"].shape[0] * tensors["alpha"].shape[1]
-            if run.step % settings.log_every == 0:
-                log.info("%s", pace[-1].line(run, settings))
-                pace.append(Pace())
-            if held and run.step % settings.check_every == 0:
-                score = check(run, held, settings.out / "held-out.png")
-                log.info("step %6d held-out MAD %.2f", run.step, score)
-            if caught or time.monotonic() - saved > settings.save_every:
-                run.save(checkpoint, settings)
-                saved = time.monotonic()
-            if caught:
-                log.info("stopped at step %d by signal %d", run.step, caught[0])
-                return checkpoint
-    run.save(checkpoint, settings)
-    return checkpoint
+            pace[-1].loss += train_step(run, settings, to(process.device, tensors), shared)
+            pace[-1].frames += tensors["alpha"].shape[0] * tensors["alpha"].shape[1] * process.count
+            stopped = process.any(bool(caught))
+            if process.first:
+                if run.step % settings.log_every == 0:
+                    log.info("%s", pace[-1].line(run, settings))
+                    pace.append(Pace())
+                if held and run.step % settings.check_every == 0:
+                    score = check(run, held, settings.out / "held-out.png")
+                    log.info("step %6d held-out MAD %.2f", run.step, score)
+                    if run.improved(score) and settings.patience:
+                        run.save(settings.out / "best.pt", settings)
+                if stopped or time.monotonic() - saved > settings.save_every:
+                    run.save(checkpoint, settings)
+                    saved = time.monotonic()
+            if process.any(0 < settings.patience <= run.stale):
+                log.info("step %6d no better for %d checks: done", run.step, run.stale)
+                break
+            if stopped:
+                log.info("stopped at step %d; the same command goes on from there", run.step)
+                return caught[0] if caught else signal.SIGTERM
+    if process.first:
+        run.save(checkpoint, settings)
+    return None

@@ -28,6 +28,7 @@ class Recipe:
     second: float = 0.25  # composites with two cut-outs
     partial: float = 0.25  # of the photographs with unlabelled bystanders, that keep them
     still: float = 0.2  # of the multi-frame samples, without any motion
+    whole: bool = False  # instead of all this: photographs as they are, squeezed to the size
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,9 @@ def place(rng: Generator, subject: Subject, size: tuple[int, int]) -> Matrix:
     part, shown = portion(rng, subject)
     scale = min(shown * height / (part * max(1, bottom - top)), LARGEST)
     if cut_left and cut_right:
-        scale = max(scale, 1.05 * width / source_width)
+        scale = max(scale, 1.15 * width / source_width)
+    if cut_top and cut_bottom:  # or the cut would show inside the frame
+        scale = max(scale, 1.05 * height / source_height)
     stretch = float(np.exp(rng.normal(0, 0.05)))
     x_scale = scale * stretch
     # The head's height first; a person cut below stands on the lower edge.
@@ -264,6 +267,25 @@ def photograph(
     return Sample(picture, alpha, np.ascontiguousarray(cutout[..., :3]), valid, False)
 
 
+def whole(
+    rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], frames: int
+) -> Sample:
+    """A photograph and its alpha resized to `size`, as studies of single pictures train; cut-outs,
+    which have no background of their own, get one."""
+    subject = pick(rng, library, recipe.clip)
+    if subject.pictures is None:
+        return composite(rng, recipe, library, size, frames)
+    moment, shape = moments(rng, subject, frames), size[::-1]
+    picture, cutout = (
+        np.stack([cv2.resize(source[m], shape, interpolation=cv2.INTER_AREA) for m in moment])
+        for source in (subject.pictures, subject.cutouts)
+    )
+    alpha = np.ascontiguousarray(cutout[..., 3])
+    return Sample(
+        picture, alpha, np.ascontiguousarray(cutout[..., :3]), np.ones_like(alpha), False
+    )
+
+
 def filmed(rng: Generator, sample: Sample) -> Sample:
     """The sample through one camera: light, focus, noise, compression."""
     light = augment.look(rng, 0.7)
@@ -292,6 +314,8 @@ def draw(
     rng: Generator, recipe: Recipe, library: Library, *, size: tuple[int, int], frames: int
 ) -> Sample:
     """One random sample of `frames` frames of `size` (height, width)."""
+    if recipe.whole:
+        return whole(rng, recipe, library, size, frames)
     if library.backgrounds and rng.random() < recipe.empty:
         return filmed(rng, empty(rng, recipe, library, size, frames))
     if rng.random() < recipe.composite:

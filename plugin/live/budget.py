@@ -1,0 +1,154 @@
+"""Keeping up: how old pictures are, and the network's size that fits the time there is."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+# Long sides the network may be run at, in pixels, large to small: each costs about a quarter less.
+LADDER = (512, 448, 384, 320, 256)
+# A judgement needs this long (seconds): a single slow frame is no reason to change anything.
+DOWN_AFTER, UP_AFTER = 2.0, 10.0
+# After a step up that had to be taken back, waiting doubles up to this (seconds).
+UP_AT_MOST = 300.0
+# Of the time between two frames, what a stage may take before frames are lost, and what it may be
+# expected to take at the next size for that to be tried.
+FULL, ROOM = 0.97, 0.75
+
+
+class Window:
+    """Numbers of the last few seconds; any thread may add, any may ask."""
+
+    def __init__(self, seconds: float = 5.0) -> None:
+        self._seconds = seconds
+        self._held: deque[tuple[float, float]] = deque()
+        self._lock = threading.Lock()
+
+    def add(self, now: float, value: float) -> None:
+        """Note a value at a time (seconds)."""
+        with self._lock:
+            self._held.append((now, value))
+            self._forget(now)
+
+    def values(self, now: float) -> list[float]:
+        """What was noted in the last seconds."""
+        with self._lock:
+            self._forget(now)
+            return [value for _, value in self._held]
+
+    def rate(self, now: float) -> float:
+        """Notes a second."""
+        with self._lock:
+            self._forget(now)
+            if len(self._held) < 2:
+                return 0.0
+            return (len(self._held) - 1) / max(1e-6, self._held[-1][0] - self._held[0][0])
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._held.clear()
+
+    def _forget(self, now: float) -> None:
+        while self._held and self._held[0][0] < now - self._seconds:
+            self._held.popleft()
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The value below which `part` (0 to 1) of them lie; 0.0 for none."""
+    if not values:
+        return 0.0
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+
+@dataclass(slots=True)
+class Governor:
+    """Chooses the network's size: down when it cannot keep up, up when there is room, with
+    hysteresis between the two. Pure arithmetic: time is told to it.
+
+    budget: seconds from capture to handing out. sizes: long sides to choose from, large to small.
+    place: which of them is in use. every: of how many frames one is matted; 2 where the smallest
+    size is still too slow: half the frames on time are better than all of them late.
+    """
+
+    budget: float
+    sizes: Sequence[int]
+    place: int = 0
+    every: int = 1
+    patience: float = UP_AFTER
+    _slow_since: float | None = None
+    _easy_since: float | None = None
+    _raised: float = field(default=float("-inf"))
+    _reasons: str = ""
+
+    @property
+    def size(self) -> int:
+        """The long side in use."""
+        return self.sizes[self.place]
+
+    @property
+    def reason(self) -> str:
+        """Why the size is what it is; '' before it was ever changed."""
+        return self._reasons
+
+    def judge(self, now: float, age: float, busy: float, interval: float) -> bool:
+        """Whether the size changes. age: seconds from capture to handing out, p95 of late.
+        busy: seconds the network's stage takes a frame. interval: seconds between frames."""
+        interval *= self.every
+        slow = age > self.budget or busy > FULL * interval
+        self._slow_since = _since(self._slow_since, now) if slow else None
+        easy = self._would_fit(age, busy, interval)
+        self._easy_since = _since(self._easy_since, now) if easy else None
+        if self._slow_since is not None and now - self._slow_since >= DOWN_AFTER:
+            return self._down(now, age, busy, interval)
+        if self._easy_since is not None and now - self._easy_since >= self.patience:
+            return self._up(now)
+        return False
+
+    def _would_fit(self, age: float, busy: float, interval: float) -> bool:
+        if self.every > 1:
+            # All frames again: no more work for each, in half the time.
+            return busy < ROOM * interval / self.every and age < ROOM * self.budget
+        if self.place == 0:
+            return False
+        more = busy * ((self.sizes[self.place - 1] / self.size) ** 2 - 1)
+        return busy + more < ROOM * interval and age + more < ROOM * self.budget
+
+    def _down(self, now: float, age: float, busy: float, interval: float) -> bool:
+        self._slow_since = now
+        smallest = self.place + 1 >= len(self.sizes)
+        if smallest and self.every > 1:
+            return False
+        if smallest and busy < ROOM * interval:
+            # Late but not overloaded: fewer frames would be as late.
+            self._reasons = (f"pictures get older than the {1000 * self.budget:.0f} ms aimed at, "
+                             "on this machine, at the network's smallest size")  # fmt: skip
+            return False
+        if now - self._raised < 6 * UP_AFTER:
+            self.patience = min(UP_AT_MOST, 2 * self.patience)
+        why = (f"pictures were {1000 * age:.0f} ms old" if age > self.budget else
+               f"it took {1000 * busy:.0f} of {1000 * interval:.0f} ms a frame")  # fmt: skip
+        if not smallest:
+            self.place += 1
+            self._reasons = f"network lowered to {self.size}: {why}"
+        else:
+            self.every = 2
+            self._reasons = f"every second frame is left out: {why}"
+        return True
+
+    def _up(self, now: float) -> bool:
+        self._raised, self._easy_since = now, None
+        if self.every > 1:
+            self.every = 1
+            self._reasons = "every frame again: there was time for it"
+        else:
+            self.place -= 1
+            self._reasons = f"network raised to {self.size}: there was time for it"
+        return True
+
+
+def _since(before: float | None, now: float) -> float:
+    return now if before is None else before

@@ -1,0 +1,169 @@
+"""`mattecast doctor --obs`: step by step what is right and wrong between OBS and us."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mattecast.live.obs import (
+    KIND,
+    Address,
+    Client,
+    ObsError,
+    PasswordError,
+    current_scene,
+    item_of,
+    listening_port,
+)
+from mattecast.live.passwords import ServerSettings, server_settings
+
+# OBS and obs-websocket that live was tried with; older ones lack protocol 5.
+_LEAST_OBS, _LEAST_SOCKET = (28, 0), (5, 0)
+# A finding: 'ok', 'note' or 'wrong', and what it is.
+Finding = tuple[str, str]
+
+
+def examine_obs(where: Address, password: Callable[[], str], name: str = "mattecast"
+                ) -> tuple[bool, list[str]]:  # fmt: skip
+    """(whether nothing is wrong, one line a finding); what depends on a wrong step is left out."""
+    found = list(_findings(where, password, name))
+    healthy = all(level != "wrong" for level, _ in found)
+    return healthy, [f"{level:8}{text}" for level, text in found]
+
+
+def _findings(where: Address, password: Callable[[], str], name: str) -> Iterator[Finding]:
+    if where.local:
+        yield from _installed(where)
+    if not _answers(where):
+        yield "wrong", (f"nothing listens at {where}: start OBS, and there Tools, WebSocket Server "
+                        "Settings, Enable WebSocket server")  # fmt: skip
+        return
+    yield "ok", f"something listens at {where}"
+    try:
+        client = Client(where, password())
+    except PasswordError as error:
+        yield "ok", "it is OBS's WebSocket server, of protocol 5"
+        yield "wrong", str(error)
+        return
+    except ObsError as error:
+        yield "wrong", str(error)
+        return
+    try:
+        yield "ok", "it takes the password" if password() else "it asks for no password"
+        yield from _versions(client)
+        yield from _source(client, name)
+    except ObsError as error:
+        yield "wrong", str(error)
+    finally:
+        client.close()
+
+
+def _installed(where: Address) -> Iterator[Finding]:
+    if program := shutil.which("obs") or shutil.which("obs64"):
+        yield "ok", f"OBS is installed: {program}"
+    settings = server_settings()
+    for one in settings:
+        yield _server(one, where)
+    if not settings:
+        yield "note", "OBS has no settings of this user yet: it was never started here"
+
+
+def _server(settings: ServerSettings, where: Address) -> Finding:
+    file = settings.file
+    if not settings.enabled:
+        return "wrong", (f"its WebSocket server is off ({file}): in OBS, Tools, WebSocket Server "
+                         "Settings, Enable WebSocket server")  # fmt: skip
+    if settings.port != where.port:
+        return "note", f"its WebSocket server is on port {settings.port}, not {where.port} ({file})"
+    secured = "with a password" if settings.password else "without a password"
+    return "ok", f"its WebSocket server is on, port {settings.port}, {secured} ({file})"
+
+
+def _answers(where: Address) -> bool:
+    try:
+        socket.create_connection((where.host, where.port), 2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _versions(client: Client) -> Iterator[Finding]:
+    said = client.request("GetVersion")
+    for program, key, least in (("OBS", "obsVersion", _LEAST_OBS),
+                                ("obs-websocket", "obsWebSocketVersion", _LEAST_SOCKET)):
+        new_enough = _numbers(said[key]) >= least
+        wanted = ".".join(str(one) for one in least)
+        yield ("ok" if new_enough else "wrong",
+               f"{program} {said[key]}" + ("" if new_enough else f": {wanted} or newer is needed"))
+    yield "ok", f"it runs on {said.get('platformDescription', 'an unknown system')}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
+
+
+def _source(client: Client, name: str) -> Iterator[Finding]:
+    inputs = {one["inputName"]: one for one in client.request("GetInputList")["inputs"]}
+    if name not in inputs:
+        yield "note", f"no source '{name}' yet: `mattecast live` makes it"
+        return
+    if inputs[name]["inputKind"] != KIND:
+        yield "wrong", (f"source '{name}' is a {inputs[name]['inputKind']}, not a media source: "
+                        "rename it, or give ours another --name")  # fmt: skip
+        return
+    settings = client.request("GetInputSettings", inputName=name)["inputSettings"]
+    port = listening_port(settings)
+    if port is None:
+        yield "wrong", f"media source '{name}' plays something else: rename it, or use --name"
+        return
+    yield "ok", f"source '{name}' is there"
+    yield from _listening(client, name, port)
+    yield from _alpha(settings)
+    yield from _scenes(client, name)
+
+
+def _listening(client: Client, name: str, port: int) -> Iterator[Finding]:
+    state = client.request("GetMediaInputStatus", inputName=name)["mediaState"]
+    if state == "OBS_MEDIA_STATE_PLAYING":
+        yield "ok", f"its port is {port}; it plays or listens ({state})"
+    else:
+        yield "note", f"its port is {port}; nothing is sent to it now ({state})"
+
+
+def _alpha(settings: dict[str, Any]) -> Iterator[Finding]:
+    srgb = settings.get("mattecast_blend") == "srgb"
+    if settings.get("linear_alpha"):
+        yield "ok", "soft edges blend in linear light (linear_alpha is on)"
+    elif srgb:
+        yield "note", ("soft edges blend as sRGB codes, if the item's blending method is 'SRGB "
+                       "Off': our OBS script sets it")  # fmt: skip
+    else:
+        yield "wrong", ("linear_alpha is off: soft edges get dark fringes; start `mattecast live` "
+                        "again, or tick 'Apply alpha in linear space'")  # fmt: skip
+    for key, value, what in (("restart_on_activate", False, "scene switches will restart it"),
+                             ("close_when_inactive", False, "scene switches will close it")):
+        if settings.get(key, not value) != value:
+            yield "wrong", f"{key} is on: {what}; start `mattecast live` again"
+
+
+def _scenes(client: Client, name: str) -> Iterator[Finding]:
+    on_air = current_scene(client)
+    scenes = [one["sceneName"] for one in client.request("GetSceneList")["scenes"]]
+    shown = [scene for scene in scenes if item_of(client, scene, name) is not None]
+    if not shown:
+        yield "wrong", f"no scene shows it: `mattecast live --scene {on_air}` adds it"
+    elif on_air not in shown:
+        yield "note", f"the scene on air, '{on_air}', does not show it; {', '.join(shown)} does"
+    else:
+        yield from _visible(client, on_air, name)
+
+
+def _visible(client: Client, scene: str, name: str) -> Iterator[Finding]:
+    for item in client.request("GetSceneItemList", sceneName=scene)["sceneItems"]:
+        if item["sourceName"] == name and not item["sceneItemEnabled"]:
+            yield "wrong", f"it is hidden in scene '{scene}': click the eye beside it"
+            return
+    yield "ok", f"the scene on air, '{scene}', shows it"
+

@@ -1,0 +1,226 @@
+"""The control page: 127.0.0.1 only, a token in its address, nothing but JSON and pictures.
+
+Anybody on this machine can reach the port, and so can any web page the user visits: so every
+request must bring the token, name this host, and come from this page or from no page at all.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import cv2
+import numpy as np
+
+from mattecast.errors import MattecastError, UsageError
+from mattecast.live.picture import Picture
+from mattecast.live.session import COMMANDS, Session, choices
+
+HOST = "127.0.0.1"
+# Longest body a command may have (bytes), and how long its sender may take (seconds).
+LONGEST, SLOWEST = 4096, 5.0
+# Requests served at once; a page has two or three in flight.
+_AT_ONCE = 16
+# Long side of the preview and the squares that stand for transparency, in pixels.
+_PREVIEW, _SQUARE = 640, 12
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",  # the address holds the token
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' blob:; connect-src 'self'; "
+    "script-src 'unsafe-inline'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+}
+
+
+@contextmanager
+def serve(session: Session, port: int = 0) -> Iterator[str]:
+    """Serve the page while the block runs; gives its address, token included.
+
+    port: 0 takes any free one. Raises UsageError when it is taken.
+    """
+    try:
+        server = _Server((HOST, port), session)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"control: port {port} cannot be used ({reason.lower()})") from error
+    thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="control", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{HOST}:{server.server_port}/?token={server.token}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(2)
+
+
+class _Server(ThreadingHTTPServer):
+    """One thread a request, few at once."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], session: Session) -> None:
+        self.session, self.token = session, secrets.token_urlsafe(24)
+        self.page = (Path(__file__).parent / "control.html").read_bytes()
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A peer that hangs up is no event."""
+
+
+class _Refused(Exception):
+    """A request that is not served. status: of HTTP."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """GET /, /status, /preview.jpg; POST /do with {"name": ..., "value": ...}."""
+
+    server: _Server
+    server_version, sys_version = "mattecast", ""
+    timeout = SLOWEST
+
+    def do_GET(self) -> None:
+        """Serve the page, the status or the preview."""
+        self._answer(self._get)
+
+    def do_POST(self) -> None:
+        """Carry out a command."""
+        self._answer(self._post)
+
+    def _answer(self, make: Any) -> None:
+        try:
+            self._admit()
+            kind, body = make()
+            self._send(HTTPStatus.OK, kind, body)
+        except _Refused as refused:
+            self._send_json(refused.status, {"error": str(refused)})
+        except MattecastError as error:
+            self._send_json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+
+    def _admit(self) -> None:
+        """Raise _Refused unless the request comes from our page, or from no page."""
+        ours = f"{HOST}:{self.server.server_port}"
+        if self.headers.get("Host") != ours:
+            # Else a foreign name that resolves to 127.0.0.1 would make its pages ours.
+            raise _Refused(HTTPStatus.FORBIDDEN, "wrong host")
+        origin = self.headers.get("Origin")
+        if origin is not None and origin != f"http://{ours}":
+            raise _Refused(HTTPStatus.FORBIDDEN, "foreign origin")
+        if self.headers.get("Sec-Fetch-Site") not in (None, "none", "same-origin"):
+            raise _Refused(HTTPStatus.FORBIDDEN, "foreign page")
+        query = parse_qs(urlsplit(self.path).query)
+        token = (query.get("token") or [self.headers.get("X-Token") or ""])[0]
+        if not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
+            raise _Refused(HTTPStatus.FORBIDDEN, "the token is missing or wrong")
+
+    def _get(self) -> tuple[str, bytes]:
+        path, session = urlsplit(self.path).path, self.server.session
+        if path == "/":
+            return "text/html; charset=utf-8", self.server.page
+        if path == "/status":
+            return "application/json", json.dumps(session.status()).encode()
+        if path == "/choices":
+            return "application/json", json.dumps({
+                "cameras": choices(), "commands": {n: c.about for n, c in COMMANDS.items()},
+            }).encode()  # fmt: skip
+        if path == "/preview.jpg":
+            if session.newest is None:
+                raise _Refused(HTTPStatus.NOT_FOUND, "no picture yet")
+            return "image/jpeg", preview(session.newest)
+        raise _Refused(HTTPStatus.NOT_FOUND, "nothing there")
+
+    def _post(self) -> tuple[str, bytes]:
+        if urlsplit(self.path).path != "/do":
+            raise _Refused(HTTPStatus.NOT_FOUND, "nothing there")
+        if self.headers.get_content_type() != "application/json":
+            raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected application/json")
+        name, value = read_command(self._body())
+        done = self.server.session.do(name, value)
+        return "application/json", json.dumps({"done": done}).encode()
+
+    def _body(self) -> bytes:
+        length = self.headers.get("Content-Length", "")
+        if not length.isascii() or not length.isdigit() or self.headers.get("Transfer-Encoding"):
+            raise _Refused(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing")
+        if len(length) > 9 or int(length) > LONGEST:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {LONGEST} bytes")
+        return self.rfile.read(int(length))
+
+    def _send_json(self, status: HTTPStatus, value: dict[str, str]) -> None:
+        # What is refused may have left part of its body unread.
+        self.close_connection = True
+        self._send(status, "application/json", json.dumps(value).encode())
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        try:
+            self.send_response(status)
+            for name, value in _HEADERS.items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: request lines hold the token."""
+
+
+def read_command(body: bytes) -> tuple[str, str]:
+    """(name, value) of a command's JSON. Raises UsageError for anything else."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UsageError("the command is not JSON") from error
+    if not isinstance(message, dict) or set(message) - {"name", "value"}:
+        raise UsageError('a command is {"name": ..., "value": ...}')
+    name, value = message.get("name"), message.get("value", "")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise UsageError("name is a text, value a text or a number")
+    return name, value
+
+
+def preview(picture: Picture) -> bytes:
+    """The picture as JPEG, small, over squares where it is transparent."""
+    width, height = picture.size
+    scale = min(1.0, _PREVIEW / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(picture.bgra, size, interpolation=cv2.INTER_AREA)
+    alpha = small[..., 3:].astype(np.float32) / 255
+    across, down = np.arange(size[0]) // _SQUARE, np.arange(size[1]) // _SQUARE
+    squares = np.where((across[None] + down[:, None]) % 2, 205, 155).astype(np.float32)[..., None]
+    shown = small[..., :3] * alpha + squares * (1 - alpha)
+    _, data = cv2.imencode(".jpg", shown.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return data.tobytes()

@@ -1,0 +1,369 @@
+"""The live chain: a captured picture in, one with its own alpha out, on two threads.
+
+The first thread converts, runs the network and smooths; the second brings the matte to full size
+and composes. Both hand over the newest only, so a slow one shortens nothing but the frame rate.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation
+from numpy.typing import NDArray
+
+from mattecast import engines
+from mattecast.chain import Preparer, full_size
+from mattecast.compose import Composer
+from mattecast.engines import Engine, ModelSpec
+from mattecast.facts import Facts
+from mattecast.filters.cuts import CutDetector
+from mattecast.filters.edges import adjust
+from mattecast.filters.refine import GuidedUpsampler
+from mattecast.filters.temporal import SMOOTHERS, Smoother
+from mattecast.flow import StageTimes
+from mattecast.formats import Format
+from mattecast.frame import Estimated, Matted
+from mattecast.live.budget import LADDER, Governor, Window, percentile
+from mattecast.live.handover import Latest, Task, now
+from mattecast.live.picture import Picture, blank
+from mattecast.live.source import CLOCK, Capture, Captured, plain_facts
+from mattecast.plan import Plan, plan
+from mattecast.refinement import edge_wish, recover_foreground
+from mattecast.settings import Settings
+from mattecast.shots import warm
+
+# The whole picture goes out at once, raw: B, G, R, A is what OBS takes without converting.
+LIVE = Format("live", "live picture with alpha", "", "nut", "rawvideo",
+              lambda bits, sampling: "bgra", lambda bits, sampling: "bgra")  # fmt: skip
+# Rounded well enough for 8 bits, at a fifth of the cost of the exact conversion.
+_QUICK = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+# A source that is silent for this long shows nobody, rather than a frozen somebody (seconds).
+SILENT = 1.0
+# A picture this old is not worth matting when the machine slept (seconds).
+STALE = 0.5
+# How often the governor is asked (seconds).
+_JUDGED = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What live shows, changed while it runs by replacing the whole. on: off shows the camera as
+    it is."""
+
+    settings: Settings
+    on: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Era:
+    """All that stays the same from one picture to the next, until it does not."""
+
+    facts: Facts
+    wish: Wish
+    plan: Plan
+
+
+@dataclass(slots=True)
+class Report:
+    """What happened of late, by the threads' own clocks; numbers are seconds."""
+
+    out: Window = field(default_factory=Window)
+    ages: Window = field(default_factory=Window)
+    busy: Window = field(default_factory=lambda: Window(3.0))
+    stages: dict[str, Window] = field(default_factory=dict)
+    left_out: int = 0
+
+    def stage(self, name: str, time: float, seconds: float) -> None:
+        """Note what a stage took for one picture."""
+        self.stages.setdefault(name, Window(2.0)).add(time, seconds)
+
+
+class Loader:
+    """Loads networks on a thread of its own, so that the running one goes on meanwhile."""
+
+    def __init__(self, load: Callable[[tuple[int, int]], Engine]) -> None:
+        self._load = load
+        self._task: Task | None = None
+        self._size: tuple[int, int] | None = None
+        self._loaded: Engine | None = None
+
+    def want(self, size: tuple[int, int]) -> Engine | None:
+        """The engine of this size once it is there; None while it loads. Raises what loading
+        raised."""
+        if self._task is not None and not self._task.running:
+            task, self._task = self._task, None
+            engine, self._loaded = self._loaded, None
+            if task.failure:
+                raise task.failure
+            if engine is not None and engine.info.size == size:
+                return engine
+            if engine is not None:
+                engine.close()
+        if self._task is None:
+            self._size = size
+            self._task = Task("load", self._run)
+            self._task.start()
+        return None
+
+    def _run(self, stop: threading.Event) -> None:
+        assert self._size is not None
+        self._loaded = self._load(self._size)
+
+    def close(self) -> None:
+        """Wait for what loads, and let go of it."""
+        if self._task is not None:
+            self._task.close()
+        if self._loaded is not None:
+            self._loaded.close()
+
+
+class Matting:
+    """Runs the chain between a capture and the outlets.
+
+    wish: replaced by whoever controls, read once for each picture. hand_out: takes each picture;
+    must not wait. load: size to engine, to be replaced by tests and benchmarks.
+    """
+
+    def __init__(self, capture: Capture, wish: Wish, budget: float,
+                 hand_out: Callable[[Picture], None],
+                 load: Callable[[tuple[int, int]], Engine] | None = None) -> None:  # fmt: skip
+        self.wish, self.report = wish, Report()
+        self.engine: Engine | None = None
+        self._capture, self._hand_out = capture, hand_out
+        self._spec: ModelSpec = engines.find(wish.settings.model)
+        self._loader = Loader(load or self._load)
+        self.governor = Governor(budget, _sizes(self._spec, wish.settings))
+        self._halves: Latest[tuple[_Era, Estimated]] = Latest()
+        self._first = Task("matting", self._estimate)
+        self._second = Task("composing", self._compose)
+        self._facts: Facts | None = None
+        self._last: Picture | None = None
+        self._judged = 0.0
+
+    def start(self) -> None:
+        """Begin both threads."""
+        self._first.start()
+        self._second.start()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended a thread, if anything did."""
+        return self._first.failure or self._second.failure
+
+    @property
+    def dropped(self) -> int:
+        """Pictures that were never shown, because a newer one was there."""
+        return self._capture.frames.dropped + self._halves.dropped + self.report.left_out
+
+    def check(self, wish: Wish) -> None:
+        """Raise UsageError for a wish that cannot be met, such as a background that is no file."""
+        facts = self._facts or plain_facts((64, 64))
+        Composer(_planned(facts, wish), wish.settings).close()
+
+    def close(self) -> None:
+        """End both threads and release the network."""
+        self._first.close()
+        self._second.close()
+        self._loader.close()
+        if self.engine is not None:
+            self.engine.close()
+
+    def _load(self, size: tuple[int, int]) -> Engine:
+        settings = self.wish.settings
+        threads = settings.threads or max(1, (os.cpu_count() or 1) // 2)
+        return engines.load(
+            self._spec, size, backend=settings.backend, device=settings.device,
+            precision=settings.precision, threads=threads, fallback=settings.fallback,
+        )  # fmt: skip
+
+    # The first thread.
+
+    def _estimate(self, stop: threading.Event) -> None:
+        era: _Era | None = None
+        half: _FirstHalf | None = None
+        count, came = 0, now()
+        while not stop.is_set():
+            captured = self._capture.frames.take(0.2)
+            if captured is None:
+                self._blank_if_silent(came)
+                continue
+            count, came = count + 1, now()
+            old = now() - captured.time > max(STALE, 2 * self.governor.budget)
+            if old or (count % self.governor.every and self.wish.on):
+                self.report.left_out += 1
+                continue
+            if era is None or era.facts is not captured.facts or era.wish is not self.wish:
+                era = _Era(captured.facts, self.wish, _planned(captured.facts, self.wish))
+                self._facts = captured.facts
+                half = None
+            engine = self._sized_engine(era)
+            if engine is None:
+                continue  # the very first network still loads
+            if half is None or half.engine is not engine:
+                half = _FirstHalf(era, engine, half)
+            started = now()
+            self._halves.put((era, half.step(captured, self.report)))
+            self.report.busy.add(now(), now() - started)
+
+    def _sized_engine(self, era: _Era) -> Engine | None:
+        """The network at the size of the moment; while another size loads, the one there is."""
+        facts = era.facts
+        shown = (float(facts.width * facts.sar), facts.height)
+        size = engines.network_size(self._spec, *shown, self.governor.size)
+        if self.engine is None or self.engine.info.size != size:
+            loaded = self._loader.want(size)
+            if loaded is not None:
+                if self.engine is not None:
+                    self.engine.close()
+                self.engine = loaded
+                self.report.busy.clear()
+                self.report.ages.clear()
+        elif now() - self._judged > _JUDGED:
+            self._judged = now()
+            self._judge()
+        return self.engine
+
+    def _judge(self) -> None:
+        busy = self.report.busy.values(now())
+        ages = self.report.ages.values(now())
+        if len(busy) >= 3 and self.wish.on:
+            self.governor.judge(now(), percentile(ages, 0.95), sum(busy) / len(busy),
+                                self._capture.interval)  # fmt: skip
+
+    def _blank_if_silent(self, came: float) -> None:
+        """Show nobody when the source gave its last picture at `came` and nothing since."""
+        last = self._last
+        if last is not None and now() - came > SILENT:
+            self._last = None
+            self._hand_out(blank(last.size, now(), last.opaque))
+
+    # The second thread.
+
+    def _compose(self, stop: threading.Event) -> None:
+        half: _SecondHalf | None = None
+        try:
+            while not stop.is_set():
+                item = self._halves.take(0.2)
+                if item is None:
+                    continue
+                era, estimated = item
+                if half is None or half.era is not era:
+                    if half is not None:
+                        half.close()
+                    half = _SecondHalf(era)
+                picture = half.step(estimated, self.report)
+                self._hand_out(picture)
+                self._last = picture
+                self.report.out.add(now(), 1.0)
+                self.report.ages.add(now(), now() - picture.time)
+        finally:
+            if half is not None:
+                half.close()
+
+
+class _FirstHalf:
+    """Conversion, network and smoothing for one era."""
+
+    def __init__(self, era: _Era, engine: Engine, before: _FirstHalf | None) -> None:
+        self.era, self.engine = era, engine
+        self._preparer = Preparer(era.facts, era.plan, engine.info.size, conversion=_QUICK)
+        name, _, strength = era.wish.settings.smooth.partition(":")
+        self._smoother: Smoother | None = None
+        if name != "off":
+            kind = SMOOTHERS[name]
+            self._smoother = kind(strength=float(strength)) if strength else kind()
+        # A new wish is no new scene: the network keeps its memory, unless it is another one.
+        self._detector = CutDetector()
+        if before is not None and before.engine is engine and before.era.facts is era.facts:
+            self._detector = before._detector
+
+    def step(self, captured: Captured, report: Report) -> Estimated:
+        """The matte of one picture, at the network's size."""
+        clock = _Stopwatch(report)
+        pts = round(captured.time / CLOCK)
+        frame = next(self._preparer.frames([(captured.frame, pts, 1)], StageTimes()))
+        clock.lap("convert")
+        if not self.era.wish.on:
+            return Estimated(frame, np.ones(frame.small.shape[:2], np.float32))
+        first = self._detector.push(frame.small, [])
+        if first:
+            warm(self.engine, [frame.small])
+        alpha = np.array(self.engine.step(frame.small).alpha)
+        clock.lap("network")
+        if self._smoother is not None:
+            if first:
+                self._smoother.flush()
+            (alpha,) = self._smoother.push(alpha, frame.small)
+            clock.lap("smooth")
+        return Estimated(frame, alpha, first)
+
+
+class _SecondHalf:
+    """Full size, colours and background for one era. Close it when done."""
+
+    def __init__(self, era: _Era) -> None:
+        self.era = era
+        self._wish = edge_wish(era.wish.settings)
+        self._upsampler = GuidedUpsampler()
+        self._composer = Composer(era.plan, era.wish.settings)
+
+    def close(self) -> None:
+        """Release the background's file."""
+        self._composer.close()
+
+    def step(self, estimated: Estimated, report: Report) -> Picture:
+        """The picture to be shown."""
+        clock = _Stopwatch(report)
+        frame, plan, wish = estimated.frame, self.era.plan, self.era.wish
+        bgra = _whole(frame.picture)
+        time = float(frame.pts * CLOCK)
+        if not wish.on:
+            bgra[..., 3] = 255
+            return Picture(bgra, time, opaque=True)
+        alpha16 = adjust(full_size(estimated.alpha, frame, plan, self._upsampler), self._wish)
+        clock.lap("edges")
+        matted = Matted(frame, alpha16, estimated.alpha)
+        if wish.settings.foreground == "estimate":
+            (matted,) = recover_foreground([matted], plan, StageTimes())
+            clock.lap("colours")
+        self._composer(matted)
+        clock.lap("compose")
+        return Picture(bgra, time, opaque=plan.background is not None)
+
+
+class _Stopwatch:
+    """Notes how long each stage of one picture took."""
+
+    def __init__(self, report: Report) -> None:
+        self._report, self._last = report, now()
+
+    def lap(self, stage: str) -> None:
+        """The time since the lap before went into `stage`."""
+        time = now()
+        self._report.stage(stage, time, time - self._last)
+        self._last = time
+
+
+def _planned(facts: Facts, wish: Wish) -> Plan:
+    """The plan of an era; OBS takes pixels as square, so they are made so."""
+    size = None if facts.sar == 1 else f"{round(facts.width * facts.sar)}x{facts.height}"
+    return plan(facts, replace(wish.settings, size=size), LIVE)
+
+
+def _whole(picture: av.VideoFrame) -> NDArray[np.uint8]:
+    """(H, W, 4) uint8 view of a BGRA frame, which it keeps alive."""
+    plane = picture.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
+    return rows[:, : 4 * picture.width].reshape(plane.height, picture.width, 4)
+
+
+def _sizes(spec: ModelSpec, settings: Settings) -> tuple[int, ...]:
+    """Long sides the network may run at, large to small."""
+    if settings.network_size or spec.fixed:
+        return (settings.network_size or spec.long_side,)
+    return (spec.long_side, *(size for size in LADDER if size < spec.long_side))

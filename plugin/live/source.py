@@ -1,0 +1,322 @@
+"""Where pictures come from: a camera, a stream, a screen, or a file played at its own pace."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import av.error
+
+from mattecast.colour import BT709, FULL, SRGB_TRANSFER, Colour
+from mattecast.errors import MediaError, UsageError
+from mattecast.facts import Facts, read_facts
+from mattecast.live.budget import Window
+from mattecast.live.cameras import device_url, named
+from mattecast.live.handover import Latest, Task, growing, now
+from mattecast.settings import parse_size
+
+Kind = Literal["camera", "stream", "screen", "file"]
+# Without a picture for this long a stream counts as stalled (seconds).
+STALLED = 5.0
+# A file that is this far behind its own pace (the machine slept) goes on from where it is.
+_BEHIND = 0.5
+# Packets in a row that cannot be decoded before the source is opened again.
+_HOPELESS = 200
+_SCHEME = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*:(?=//)", re.IGNORECASE)
+# No queueing anywhere before us: what a demuxer holds back is delay.
+_LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay"}
+_SCHEMES: Mapping[str, Mapping[str, str]] = {
+    "rtsp": {"rtsp_transport": "tcp"},
+    "rtsps": {"rtsp_transport": "tcp"},
+    # A second of probing is a second of waiting, at every reconnection.
+    "udp": {"overrun_nonfatal": "1", "fifo_size": "50000", "analyzeduration": "1000000"},
+    "rtp": {}, "srt": {}, "http": {}, "https": {}, "rtmp": {}, "rtmps": {}, "tcp": {},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One place pictures come from. name: for people, without passwords. attempts: options of
+    libav to try in order. lost: whether it is worth waiting for when it goes away."""
+
+    kind: Kind
+    name: str
+    url: str
+    format: str | None = None
+    attempts: tuple[Mapping[str, str], ...] = ({},)
+    loop: bool = False
+
+
+def parse(text: str, *, size: str | None = None, rate: Fraction | None = None,
+          loop: bool = False) -> Input:  # fmt: skip
+    """What an INPUT of the command line means.
+
+    'camera:0', 'camera:NAME' or a device; 'screen'; a URL; '-' for standard input; else a file.
+    size: 'WxH' asked of cameras and screens. Raises UsageError when it cannot be.
+    """
+    wishes = _wishes(size, rate)
+    if text == "screen":
+        return _screen(wishes)
+    if text.startswith(("camera:", "/dev/video")):
+        return camera(text.removeprefix("camera:"), wishes)
+    scheme = _SCHEME.match(text)
+    if scheme:
+        return _stream(text, scheme[0][:-1].lower())
+    if text == "-":
+        return Input("stream", "standard input", "pipe:0", attempts=(_LOW_DELAY,))
+    path = Path(text)
+    if not path.is_file():
+        raise UsageError(
+            f"{text}: no such file; INPUT is a file, a URL, 'screen', or 'camera:0' "
+            "(`mattecast live --list` shows cameras)"
+        )
+    return Input("file", path.name, os.path.abspath(path), loop=loop)
+
+
+def _wishes(size: str | None, rate: Fraction | None) -> dict[str, str]:
+    wishes = {}
+    if size:
+        width, height = parse_size(size, 16, 9)
+        wishes["video_size"] = f"{width}x{height}"
+    if rate:
+        wishes["framerate"] = str(rate)
+    return wishes
+
+
+def camera(wish: str, wishes: Mapping[str, str]) -> Input:
+    """The camera of a number, a device, or a part of its name."""
+    found = named(wish)
+    format, url = device_url(found.device)
+    # Most cameras give their larger sizes at full rate as JPEG only; one that cannot is asked
+    # for whatever it has, and at last for nothing.
+    attempts: list[Mapping[str, str]] = [wishes, {}] if wishes else [{}]
+    if format == "v4l2" and wishes:
+        attempts.insert(0, {**wishes, "input_format": "mjpeg"})
+    if format == "avfoundation":
+        attempts = [{"framerate": "30", **one} for one in attempts]
+    return Input("camera", found.name, url, format, tuple(attempts))
+
+
+def _screen(wishes: dict[str, str]) -> Input:
+    if sys.platform == "win32":
+        return Input("screen", "screen", "desktop", "gdigrab", ({"framerate": "30", **wishes},))
+    if sys.platform == "darwin":
+        options = {"framerate": "30", **wishes}
+        return Input("screen", "screen", "Capture screen 0:none", "avfoundation", (options,))
+    display = os.environ.get("DISPLAY")
+    if not display:
+        raise UsageError("screen: no X display here (DISPLAY is not set); Wayland cannot be read")
+    return Input("screen", f"screen {display}", display, "x11grab",
+                 ({"framerate": "30", **wishes}, {"framerate": "30"}))  # fmt: skip
+
+
+def _stream(text: str, scheme: str) -> Input:
+    if scheme not in _SCHEMES:
+        raise UsageError(f"{public(text)}: streams can be {', '.join(_SCHEMES)}")
+    return Input("stream", public(text), text, attempts=({**_LOW_DELAY, **_SCHEMES[scheme]},))
+
+
+def public(url: str) -> str:
+    """A URL without its user, password, or query: these may be secrets."""
+    return re.sub(r"\?.*", "", re.sub(r"//[^/@]*@", "//", url))
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A decoded picture. facts: of its source, the same object as long as nothing changes.
+    time: seconds on the clock of `now` when it came."""
+
+    frame: av.VideoFrame
+    facts: Facts
+    time: float
+
+
+@dataclass(slots=True)
+class Capture:
+    """Reads a source on a thread of its own and hands over the newest picture.
+
+    state: one line for people. ended: a file came to its end.
+    """
+
+    input: Input
+    frames: Latest[Captured] = field(default_factory=Latest)
+    state: str = ""
+    ended: threading.Event = field(default_factory=threading.Event)
+    arrivals: Window = field(default_factory=Window)
+    undecodable: int = 0
+    reconnects: int = 0
+    _facts: Facts | None = None
+    _anchor: float = 0.0
+    _task: Task | None = None
+
+    def start(self) -> None:
+        """Begin reading."""
+        self._task = Task("capture", self._run)
+        self._task.start()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the reading, if anything did."""
+        return self._task.failure if self._task else None
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two pictures, as they come."""
+        rate = self.arrivals.rate(now())
+        if rate:
+            return 1 / rate
+        return float(1 / self._facts.rate) if self._facts else 1 / 30
+
+    def switch(self, input: Input) -> None:
+        """Read another source from now on."""
+        self.input = input
+
+    def close(self) -> None:
+        """Stop reading; safe to call twice."""
+        if self._task:
+            self._task.close()
+
+    def _run(self, stop: threading.Event) -> None:
+        waits, opened = growing(), False
+        first: Input | None = self.input
+        while not stop.is_set():
+            input = self.input
+            if not opened:
+                self.state = f"{input.name}: opening"
+            try:
+                for captured in self._play(input, stop):
+                    if not opened:
+                        # What was there once is waited for, whatever it is.
+                        waits, opened, first = growing(), True, None
+                    self.state = f"{input.name}: live"
+                    self.arrivals.add(captured.time, 1.0)
+                    self.frames.put(captured)
+                if input is not self.input:
+                    opened, self._facts = False, None
+                    continue
+                reason = "it ended"
+                if input.kind == "file":
+                    if input.loop:
+                        continue
+                    self.state = f"{input.name}: played to its end"
+                    self.ended.set()
+                    return
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                reason = _said(error)
+                if not opened and input is first and input.kind != "stream":
+                    raise MediaError(f"{input.name}: cannot be opened ({reason}); "
+                                     "`mattecast live --list` shows cameras") from error
+            self.reconnects += 1
+            opened, self._facts = False, None
+            wait = next(waits)
+            self.state = f"{input.name}: {reason}; trying again in {wait:g} s"
+            stop.wait(wait)
+
+    def _play(self, input: Input, stop: threading.Event) -> Iterator[Captured]:
+        """The pictures of a source until it ends, fails, or another one is asked for."""
+        with _opened(input) as container:
+            stream = _picture_stream(container)
+            # Frame threads hold back a picture each.
+            stream.thread_type = "SLICE"
+            failed = given = 0
+            start: tuple[float, float] | None = None
+            for packet in container.demux(stream):
+                arrived = now()
+                try:
+                    decoded = stream.decode(packet)
+                    failed = 0
+                except (av.error.FFmpegError, OSError):
+                    decoded = []
+                    failed += 1
+                    self.undecodable += 1
+                    if failed == _HOPELESS:
+                        raise
+                for frame in decoded:
+                    given += 1
+                    if input.kind == "file":
+                        start = _paced(frame, start, stop)
+                        arrived = now()
+                    yield self._captured(frame, container, stream, arrived)
+                if stop.is_set() or self.input is not input:
+                    return
+            if not given:
+                raise ValueError("no picture in it could be decoded")
+
+    def _captured(self, frame: Any, container: Any, stream: Any, time: float) -> Captured:
+        facts = self._facts
+        if facts is None or _changed(facts, frame):
+            facts = read_facts(Path(self.input.name), container, stream, frame)
+            # The rate and clock of live pictures are those of their arrival.
+            self._facts = facts = replace(facts, time_base=CLOCK)
+        return Captured(frame, facts, time)
+
+
+# Live times are counted in these units, which every container holds.
+CLOCK = Fraction(1, 90000)
+
+
+def plain_facts(size: tuple[int, int]) -> Facts:
+    """The facts of live pictures of (width, height), as they are handed out."""
+    return Facts(
+        path=Path("live"), container="live", codec="rawvideo", pixel_format="bgra", bits=8,
+        width=size[0], height=size[1], sar=Fraction(1), rotation=0, interlaced=False,
+        rate=Fraction(30), variable_rate=True, time_base=CLOCK, start=Fraction(0), duration=None,
+        frames=0, colour=Colour(FULL, 0, BT709, SRGB_TRANSFER), has_alpha=True, timecode=None,
+        audio=(), others=(), chapters=0,
+    )  # fmt: skip
+
+
+def _opened(input: Input) -> Any:
+    """The opened container, by the first of the attempts that works."""
+    *tries, last = input.attempts
+    for options in tries:
+        try:
+            return _open(input, options)
+        except (av.error.FFmpegError, OSError, ValueError):
+            continue
+    return _open(input, last)
+
+
+def _open(input: Input, options: Mapping[str, str]) -> Any:
+    timeout = STALLED if input.kind == "stream" and input.url != "pipe:0" else None
+    return av.open(input.url, format=input.format, options=dict(options), timeout=timeout,
+                   metadata_errors="replace")  # fmt: skip
+
+
+def _picture_stream(container: Any) -> Any:
+    if not container.streams.video:
+        raise ValueError("it holds no video")
+    return container.streams.video[0]
+
+
+def _changed(facts: Facts, frame: Any) -> bool:
+    """Whether pictures are no longer what the facts say."""
+    size = facts.width, facts.height
+    if facts.rotation % 180 == 90:
+        size = size[::-1]
+    return (frame.width, frame.height, frame.format.name) != (*size, facts.pixel_format)
+
+
+def _paced(frame: Any, start: tuple[float, float] | None, stop: threading.Event
+           ) -> tuple[float, float]:  # fmt: skip
+    """Wait until a file's picture is due; gives (wall time, file time) that belong together."""
+    seconds = float(frame.time or 0.0)
+    if start is None or not -_BEHIND < start[0] + seconds - start[1] - now() < 60:
+        return now(), seconds
+    stop.wait(max(0.0, start[0] + seconds - start[1] - now()))
+    return start
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, (av.error.ExitError, TimeoutError)):
+        return f"no data for {STALLED:g} s"
+    reason = getattr(error, "strerror", None) or str(error)
+    return str(reason).lower()

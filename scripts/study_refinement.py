@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""DLMN-G and its refinement: losses while training, and mattes before and after, against the truth.
+
+Three runs, each from the one before: the soft segmentation (DeepLabV3+), DLMN-G on it, SSRN on
+that. Each is scored on clips NAME.mp4 with NAME.alpha.mkv. A checkpoint becomes a model with
+--release.
+
+  study_refinement.py --data FOLDER --clips ../shared/eval/exact --out runs/refinement
+  study_refinement.py ... --size 96 --width 32 --steps 60 --frames 4      # minutes on a CPU
+"""
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import study
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mattecast.engines.networks.deeplab import DeepLabWidths
+from mattecast.engines.networks.dlmn import DlmnWidths
+from mattecast.engines.networks.ssrn import SsrnWidths
+from mattecast.engines.training import metrics, systems
+from mattecast.engines.training.criteria import Adversarial
+from mattecast.engines.training.fit import Settings
+from mattecast.engines.training.release import release
+from mattecast.engines.training.stages import Stage
+
+NAMES = {"deeplab": "soft segmentation", "dlmn": "DLMN-G", "ssrn": "DLMN-G + SSRN"}
+
+
+def main() -> int:
+    options = parse()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    start, checkpoints = None, {}
+    for name, widths in sizes(options.width).items():
+        start = checkpoints[name] = train(name, widths, start, options)
+    text = document(options, {name: score(path, options) for name, path in checkpoints.items()})
+    print(text)
+    if options.write:
+        options.write.mkdir(parents=True, exist_ok=True)
+        (options.write / "refinement.md").write_text(text + "\n")
+        curves = {NAMES[name]: options.out / name for name in checkpoints}
+        study.plot(curves, options.write / "refinement.png", "DLMN-G and its refinement")
+    if options.release:
+        options.release.mkdir(parents=True, exist_ok=True)
+        for name, path in checkpoints.items():
+            release(systems.restore(path), options.release / f"{name}.onnx",
+                    long_side=options.size)  # fmt: skip
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of training material")
+    add("--partial", action="append", default=[], metavar="PREFIX",
+        help="file names whose bystanders are not in the alpha (repeatable)")  # fmt: skip
+    add("--clips", type=Path, required=True, help="clips with true alpha")
+    add("--out", type=Path, required=True, help="folder of the runs; again, it goes on there")
+    add("--size", type=int, default=512, help="side trained at (default: 512)")
+    add("--width", type=int, default=256, help="DLMN-G's feature maps (default: 256)")
+    add("--steps", type=int, default=20000, help="of each run (default: 20000)")
+    add("--batch", type=int, default=4, help="clips a batch (default: 4)")
+    add("--frames", type=int, default=0, help="of each clip that are scored (default: all)")
+    add("--check-every", type=int, default=0, help="steps (default: a third of a run)")
+    add("--workers", type=int, default=0)
+    add("--threads", type=int, default=0)
+    add("--device", default="auto")
+    add("--write", type=Path, help="also write refinement.md and .png into this folder")
+    add("--release", type=Path, metavar="DIR", help="also write the networks as models here")
+    return parser.parse_args()
+
+
+def sizes(width: int) -> dict[str, Any]:
+    """The three networks; 256 is the papers' full size."""
+    share = width / 256
+    deeplab = study.narrowed(DeepLabWidths(), max(16, width // 4))
+    dlmn = DlmnWidths(
+        width=width, shared=max(8, width // 4), segmentation=deeplab,
+        blocks=(7, 3) if share == 1 else (3, 1),
+    )  # fmt: skip
+    blocks = (3, 4, 23, 3) if share == 1 else (2, 2, 4, 2)
+    narrow = max(8, width // 4)
+    return {"deeplab": deeplab, "dlmn": dlmn,
+            "ssrn": SsrnWidths(width=narrow, blocks=blocks, judge=narrow, base=dlmn)}  # fmt: skip
+
+
+def train(name: str, widths: Any, start: Path | None, options: argparse.Namespace) -> Path:
+    """The last checkpoint of a run, trained unless that was done."""
+    out, side = options.out / name, (options.size, options.size)
+    if not (out / "done").exists():
+        begun, frames = time.monotonic(), 1 if name == "deeplab" else 3
+        settings = Settings(
+            data=options.data, out=out, start=start, widths=widths, weights=Adversarial(),
+            stages=(Stage(name, options.steps, options.batch, frames, (side,)),),
+            partial=tuple(options.partial), rate=1e-3, warmup=min(300, options.steps // 10 + 1),
+            average=0.9 if options.steps < 1000 else 0.998, workers=options.workers,
+            check_every=options.check_every or max(1, options.steps // 3),
+            log_every=max(1, options.steps // 20),
+            threads=options.threads, device=options.device,
+        )  # fmt: skip
+        if study.logged(settings).signal is not None:
+            raise SystemExit(f"stopped in {name}; the same command goes on from there")
+        (out / "done").write_text(json.dumps({"seconds": time.monotonic() - begun}))
+    checkpoint: Path = out / "last.pt"
+    return checkpoint
+
+
+def score(checkpoint: Path, options: argparse.Namespace) -> dict[str, metrics.Scores]:
+    """Mean scores of a network by group of clips, at the clips' own size."""
+    from evaluate import alphas, is_clip, pictures
+
+    network, groups = systems.restore(checkpoint), {}
+    for path in sorted(each for each in options.clips.iterdir() if is_clip(each)):
+        most = options.frames or None
+        true = list(islice(alphas(path.with_suffix(".alpha.mkv")), most))
+        found = mattes(network, list(islice(pictures(path), most)), options.size)
+        scores = metrics.score_clip(zip(found, true, strict=True))
+        groups.setdefault(path.stem.split("_")[0], []).append(scores)
+    means = {group: metrics.mean(rows) for group, rows in groups.items()}
+    return {**means, "all": metrics.mean(one for rows in groups.values() for one in rows)}
+
+
+@torch.no_grad()
+def mattes(
+    network: nn.Module, pictures: list[NDArray[np.uint8]], side: int
+) -> Iterator[NDArray[np.float32]]:
+    """Mattes (H, W) float32 of a clip, found at about `side` pixels on the long side."""
+    height, width = pictures[0].shape[:2]
+    scale = side / max(height, width)
+    size = tuple(max(32, round(each * scale / 32) * 32) for each in (width, height))
+    small = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
+    alpha = network(torch.from_numpy(np.stack(small))[None]).alpha[:, 0].numpy()
+    for each in alpha:
+        whole = cv2.resize(each, (width, height), interpolation=cv2.INTER_LINEAR)
+        yield np.clip(whole, 0, 1)
+
+
+def document(
+    options: argparse.Namespace, scores: dict[str, dict[str, metrics.Scores]]
+) -> str:
+    rows = [
+        (group, NAMES[name], *(f"{value:.2f}" for value in vars(groups[group]).values()))
+        for group in scores["ssrn"] for name, groups in scores.items()
+    ]  # fmt: skip
+    titles = ("clips", "matte", "MAD", "MSE", "Grad", "Conn", "dtSSD", "IoU")
+    before, after = (scores[name]["all"].mad for name in ("dlmn", "ssrn"))
+    spent = {name: json.loads((options.out / name / "done").read_text())["seconds"]
+             for name in scores}  # fmt: skip
+    return (
+        f"# DLMN-G and its refinement\n\n{study.table(titles, rows)}\n\n"
+        f"The refinement changes the MAD of all clips from {before:.2f} to {after:.2f}.\n\n"
+        f"Schedule: {options.size} px, DLMN-G of {options.width} maps, {options.steps} steps of "
+        f"{options.batch} clips each; "
+        + ", ".join(f"{NAMES[name]} {seconds:.0f} s" for name, seconds in spent.items())
+        + f". Scored on {options.frames or 'all'} frames of each clip. Machine: {study.machine()}."
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1002 @@
+"""Live without OBS: sources that fail, outlets that hang, sizes that change, and the arithmetic."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import ClassVar
+
+import av
+import clips
+import keyed
+import numpy as np
+import pytest
+from commands import call, start
+from obs_host import listening, until
+
+from mattecast.errors import MediaError, UsageError
+from mattecast.live.budget import Governor, Window, percentile
+from mattecast.live.handover import Latest, Task, growing, now
+from mattecast.live.matting import Wish
+from mattecast.live.obs import Address, Client, ObsError, address, free_port, listening_port
+from mattecast.live.outlets import Outlet
+from mattecast.live.passwords import Password
+from mattecast.live.picture import Picture, blank, over_colour
+from mattecast.live.recording import Recorder
+from mattecast.live.sender import CODINGS, Muxer, Sender
+from mattecast.live.session import Session
+from mattecast.live.source import Capture, parse, public
+from mattecast.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """The network of keyed.py."""
+    return keyed.network(tmp_path_factory.mktemp("network"))
+
+
+@pytest.fixture
+def sessions(network):
+    """Starts sessions over an input and closes them."""
+    made: list[Session] = []
+
+    def run(input, *sinks, budget=5.0, **settings) -> Session:
+        wish = Wish(Settings(model=str(network), network_size=160, **{"smooth": "off", **settings}))
+        made.append(Session(input, wish, budget, list(sinks)))
+        made[-1].start()
+        return made[-1]
+
+    yield run
+    for one in made:
+        one.close()
+
+
+class Collected:
+    """A target that keeps what it gets."""
+
+    name = "collected"
+
+    def __init__(self) -> None:
+        self.pictures: list[Picture] = []
+
+    def open(self, picture: Picture) -> None:
+        """Nothing to open."""
+
+    def write(self, picture: Picture) -> None:
+        self.pictures.append(picture)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def picture(index: int = 0, size: tuple[int, int] = (64, 48)) -> Picture:
+    """A picture of known codes, different for each index."""
+    bgra = np.zeros((size[1], size[0], 4), np.uint8)
+    bgra[:] = (index, 100, 200, 255)
+    bgra[: size[1] // 2, :, 3] = 128
+    return Picture(bgra, now())
+
+
+# Arithmetic.
+
+
+def judged(governor: Governor, seconds: float, age: float, busy: float, start: float) -> float:
+    """Ask a governor four times a second; gives the time after."""
+    for tick in range(int(4 * seconds)):
+        governor.judge(start + tick / 4, age, busy, 1 / 30)
+    return start + seconds
+
+
+def test_the_network_gets_smaller_only_when_it_is_slow_for_a_while():
+    governor = Governor(0.1, (512, 384, 256))
+    judged(governor, 1.5, 0.3, 0.05, 0.0)
+    assert governor.size == 512
+    judged(governor, 1.5, 0.3, 0.05, 1.5)
+    assert governor.size == 384 and "300 ms" in governor.reason
+
+
+def test_the_network_grows_only_when_the_next_size_would_fit():
+    governor = Governor(0.1, (512, 384, 256), place=2)
+    judged(governor, 60.0, 0.06, 0.020, 0.0)  # at 384 it would take 45 ms of 33
+    assert governor.size == 256
+    judged(governor, 11.0, 0.03, 0.008, 100.0)
+    assert governor.size == 384
+
+
+def test_hysteresis_waits_longer_after_each_step_that_was_taken_back():
+    governor, time_now, changes = Governor(0.1, (512, 256), place=1), 0.0, 0
+    for _ in range(100):  # half an hour of a machine that is too slow for 512 and bored by 256
+        size = governor.size
+        age, busy = (0.2, 0.04) if size == 512 else (0.02, 0.004)
+        time_now = judged(governor, 18.0, age, busy, time_now)
+        changes += governor.size != size
+    assert changes < 40 and governor.patience > 100
+
+
+def test_at_its_smallest_it_leaves_frames_out_and_comes_back():
+    governor = Governor(0.1, (256,))
+    judged(governor, 5.0, 0.5, 0.04, 0.0)
+    assert (governor.size, governor.every) == (256, 2) and "second frame" in governor.reason
+    judged(governor, 11.0, 0.05, 0.030, 5.0)  # 30 of 33 ms are too much for every frame
+    assert governor.every == 2
+    judged(governor, 25.0, 0.05, 0.020, 16.0)
+    assert governor.every == 1
+
+
+def test_fewer_frames_are_no_remedy_for_a_machine_that_is_late_but_not_busy():
+    governor = Governor(0.03, (256,))
+    judged(governor, 5.0, 0.05, 0.012, 0.0)
+    assert governor.every == 1 and "aimed at" in governor.reason
+
+
+def test_window_forgets_and_counts():
+    window = Window(2.0)
+    for tick in range(100):
+        window.add(tick / 10, float(tick))
+    assert len(window.values(9.9)) == 21 and window.rate(9.9) == pytest.approx(10)
+    assert percentile(window.values(9.9), 0.5) == 89 and percentile([], 0.5) == 0
+    assert window.values(50.0) == [] and window.rate(50.0) == 0
+
+
+def test_waits_grow_to_a_limit():
+    waits = growing(0.5, 8)
+    assert [next(waits) for _ in range(6)] == [0.5, 1, 2, 4, 8, 8]
+
+
+# Hand-overs.
+
+
+def test_the_newest_wins_and_nobody_waits():
+    slot: Latest[int] = Latest()
+    for number in range(5):
+        slot.put(number)
+    assert slot.take(0) == 4 and slot.dropped == 4
+    assert slot.take(0.01) is None
+
+
+def test_what_a_task_dies_of_is_kept():
+    task = Task("fails", lambda stop: (_ for _ in ()).throw(ValueError("so")))
+    task.start()
+    until(lambda: not task.running, 5, "its end")
+    assert isinstance(task.failure, ValueError) and task.close()
+
+
+@pytest.mark.slow
+def test_an_outlet_that_hangs_delays_no_other(sessions, tmp_path):
+    hangs, stop = Collected(), threading.Event()
+    hangs.write = lambda picture: stop.wait(60)
+    quick = Collected()
+    session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True),
+                       Outlet(hangs), Outlet(quick))  # fmt: skip
+    until(lambda: len(quick.pictures) > 20, 60, "pictures beside an outlet that hangs")
+    stop.set()
+    assert session.check()
+
+
+# Alignment, by construction.
+
+
+def test_every_picture_leaves_with_its_own_alpha(sessions, tmp_path):
+    kept = Collected()
+    clip = parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True)
+    sessions(clip, Outlet(kept), foreground="source")
+    until(lambda: len(kept.pictures) > 40, 60, "pictures")
+    for one in kept.pictures[5:]:
+        row = one.bgra[88].astype(int)
+        # The network sees the picture four times smaller: two of its pixels at either edge.
+        inside = np.flatnonzero(row[:, 1] > 250)
+        assert inside.size == keyed.BAR and np.ptp(inside) == keyed.BAR - 1
+        alpha = row[:, 3]
+        assert (alpha[inside[8:-8]] == 255).all()
+        outside = np.r_[alpha[: max(0, inside[0] - 8)], alpha[inside[-1] + 9 :]]
+        assert (outside == 0).all()
+
+
+def test_times_grow_and_ages_are_those_of_the_frames(sessions, tmp_path):
+    kept = Collected()
+    session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), Outlet(kept))
+    until(lambda: len(kept.pictures) > 20, 60, "pictures")
+    times = [one.time for one in kept.pictures]
+    assert times == sorted(set(times))
+    status = session.status()
+    assert 0 < status["age_ms"]["p50"] <= status["age_ms"]["p95"] < 5000
+    assert set(status["stages_ms"]) >= {"convert", "network", "edges", "colours", "compose"}
+
+
+# Sources.
+
+
+@pytest.mark.parametrize("text, kind, url", [
+    ("rtsp://user:secret@cam/1?key=2", "stream", "rtsp://user:secret@cam/1?key=2"),
+    ("udp://239.0.0.1:5000", "stream", "udp://239.0.0.1:5000"), ("-", "stream", "pipe:0"),
+])  # fmt: skip
+def test_what_inputs_mean(text, kind, url):
+    found = parse(text)
+    assert (found.kind, found.url) == (kind, url) and "secret" not in found.name
+
+
+def test_secrets_of_addresses_are_never_shown():
+    assert public("rtsp://me:pw@cam:554/a?token=x") == "rtsp://cam:554/a"
+
+
+@pytest.mark.parametrize("text, words", [
+    ("nothing.mp4", "no such file"), ("camera:77", "camera '77'"), ("gopher://x", "streams can be"),
+    ("camera:nobody's", "no such camera"),
+])  # fmt: skip
+def test_inputs_that_cannot_be(text, words):
+    with pytest.raises(UsageError, match=words):
+        parse(text)
+
+
+def test_the_screen_is_a_source(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    if sys.platform.startswith("linux"):
+        with pytest.raises(UsageError, match="DISPLAY"):
+            parse("screen")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of Linux")
+def test_sizes_and_rates_of_a_linux_camera(monkeypatch):
+    """A driver that speaks as videodev2.h says; there is no camera on test machines."""
+    import fcntl
+
+    from mattecast.live.video4linux import modes
+
+    sizes = {0x47504A4D: [(1280, 720), (640, 480)], 0x56595559: [(640, 480)]}
+    rates = {(1280, 720): [(1, 30), (1, 15)], (640, 480): [(1001, 30000)]}
+
+    def driver(number, request, held):
+        length, index = request >> 16 & 0x3FFF, int.from_bytes(held[:4], "little")
+        assert len(held) == length and request >> 30 == 3
+        words = memoryview(held).cast("I")
+        listed = {2: list(sizes), 74: sizes.get(words[1], []),
+                  75: rates.get((words[2], words[3]), [])}[request & 0xFF]  # fmt: skip
+        if index >= len(listed):
+            raise OSError(22, "Invalid argument")
+        if request & 0xFF == 2:
+            words[11] = listed[index]
+        elif request & 0xFF == 74:
+            words[2], words[3], words[4] = 1, *listed[index]
+        else:
+            words[4], words[5], words[6] = 1, *listed[index]
+
+    monkeypatch.setattr(fcntl, "ioctl", driver)
+    assert modes(os.devnull) == [(1280, 720, 30), (640, 480, Fraction(30000, 1001))]
+
+
+def captured(capture: Capture, count: int, seconds: float = 30) -> list:
+    """The next pictures of a capture, as fast as they come."""
+    found = []
+    end = time.monotonic() + seconds
+    while len(found) < count and time.monotonic() < end:
+        item = capture.frames.take(0.2)
+        found += [item] if item else []
+    assert len(found) >= count, capture.state
+    return found
+
+
+@pytest.mark.parametrize("rate", [
+    Fraction(15), Fraction(30000, 1001), pytest.param(Fraction(24), marks=pytest.mark.slow),
+    pytest.param(Fraction(60), marks=pytest.mark.slow),
+])  # fmt: skip
+def test_files_play_at_their_own_pace(tmp_path, rate):
+    capture = Capture(parse(str(clips.make(tmp_path / "a.mp4", clips.Recipe(
+        rate=rate, pts=range(int(2 * rate)))))))  # fmt: skip
+    capture.start()
+    try:
+        began = time.monotonic()
+        assert capture.ended.wait(20), capture.state
+        assert 1.6 < time.monotonic() - began < 5.0
+        assert "played to its end" in capture.state
+    finally:
+        capture.close()
+
+
+def test_a_loop_goes_on(tmp_path):
+    capture = Capture(parse(str(clips.make(tmp_path / "a.mp4")), loop=True))
+    capture.start()
+    try:
+        captured(capture, 20)
+        assert not capture.ended.is_set()
+    finally:
+        capture.close()
+
+
+def test_a_file_that_is_no_video_ends_it_in_one_line(tmp_path):
+    text = tmp_path / "a.mp4"
+    text.write_text("no video")
+    result = call("live", text, "--obs", "off", "-o", "-", "--quiet")
+    result.refuses(1, "a.mp4", "cannot be opened")
+
+
+class Relay:
+    """A camera on the network: sends a clip to whoever connects, and can be unplugged."""
+
+    def __init__(self, data: bytes, pace: float = 0.01) -> None:
+        self.port, self._data, self._pace = free_port(), data, pace
+        self._stop = threading.Event()
+        self.stalled = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._socket: socket.socket | None = None
+
+    def plug(self) -> None:
+        """Begin to listen."""
+        self._stop.clear()
+        self._socket = socket.create_server(("127.0.0.1", self.port))
+        self._thread = threading.Thread(target=self._run, args=(self._socket,), daemon=True)
+        self._thread.start()
+
+    def unplug(self) -> None:
+        """Hang up, and listen no more."""
+        self._stop.set()
+        assert self._socket is not None and self._thread is not None
+        self._socket.close()
+        self._thread.join(5)
+
+    def _run(self, server: socket.socket) -> None:
+        server.settimeout(0.1)
+        while not self._stop.is_set():
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                continue
+            with connection:
+                self._feed(connection)
+
+    def _feed(self, connection: socket.socket) -> None:
+        connection.settimeout(1)
+        for place in range(0, len(self._data), 4096):
+            while self.stalled.is_set() and not self._stop.is_set():
+                time.sleep(0.05)
+            if self._stop.wait(self._pace):
+                return
+            try:
+                connection.sendall(self._data[place : place + 4096])
+            except OSError:
+                return
+
+
+def transport(size: tuple[int, int] = (96, 64), frames: int = 300) -> bytes:
+    """An MPEG transport stream as a network camera sends it."""
+    held = io.BytesIO()
+    with av.open(held, "w", format="mpegts") as out:
+        stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "5",
+                                                             "tune": "zerolatency"})  # fmt: skip
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        rng = np.random.default_rng(1)
+        for _ in range(frames):
+            noise = rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        out.mux(stream.encode(None))
+    return held.getvalue()
+
+
+@pytest.fixture
+def relay():
+    """A relay that is unplugged in the end."""
+    made: list[Relay] = []
+
+    def run(data: bytes, **options) -> Relay:
+        made.append(Relay(data, **options))
+        return made[-1]
+
+    yield run
+    for one in made:
+        if one._socket is not None:
+            one.unplug()
+
+
+@pytest.fixture
+def reading():
+    """Starts captures and closes them."""
+    made: list[Capture] = []
+
+    def run(text: str, **wishes) -> Capture:
+        made.append(Capture(parse(text, **wishes)))
+        made[-1].start()
+        return made[-1]
+
+    yield run
+    for one in made:
+        one.close()
+
+
+def test_a_camera_is_waited_for_unplugged_and_replugged(relay, reading):
+    camera = relay(transport())
+    capture = reading(f"tcp://127.0.0.1:{camera.port}")
+    until(lambda: "trying again" in capture.state, 10, "the wait for a camera that is not there")
+    camera.plug()
+    captured(capture, 5)
+    assert capture.state.endswith("live")
+    camera.unplug()
+    until(lambda: "trying again" in capture.state, 20, "that it has gone")
+    camera.plug()
+    captured(capture, 5)
+
+
+@pytest.mark.slow
+def test_a_stalled_stream_is_opened_again(relay, reading):
+    camera = relay(transport())
+    camera.plug()
+    capture = reading(f"tcp://127.0.0.1:{camera.port}")
+    captured(capture, 5)
+    camera.stalled.set()
+    until(lambda: "no data for 5 s" in capture.state, 20, "that it has stalled")
+    camera.stalled.clear()
+    captured(capture, 5)
+
+
+def test_corrupt_packets_are_counted_and_passed_over(relay, reading):
+    data = bytearray(transport())
+    rng = np.random.default_rng(2)
+    for place in rng.integers(20000, len(data), 200):
+        data[place] ^= 0xFF
+    camera = relay(bytes(data))
+    camera.plug()
+    capture = reading(f"tcp://127.0.0.1:{camera.port}")
+    captured(capture, 20)
+    assert capture.failure is None
+
+
+def test_a_size_that_changes_in_mid_stream(relay, sessions):
+    kept = Collected()
+    camera = relay(transport((96, 64), 40) + transport((128, 96), 200))
+    camera.plug()
+    session = sessions(parse(f"tcp://127.0.0.1:{camera.port}"), Outlet(kept))
+    until(lambda: kept.pictures and kept.pictures[-1].size == (128, 96), 60, "the new size")
+    assert kept.pictures[0].size in ((96, 64), (128, 96)) and session.check()
+
+
+@pytest.mark.slow
+def test_a_source_that_falls_silent_shows_nobody(relay, sessions):
+    kept = Collected()
+    camera = relay(transport())
+    camera.plug()
+    sessions(parse(f"tcp://127.0.0.1:{camera.port}"), Outlet(kept))
+    until(lambda: len(kept.pictures) > 3, 60, "pictures")
+    camera.stalled.set()
+    until(lambda: not kept.pictures[-1].bgra.any(), 10, "an empty picture")
+
+
+def test_a_rotated_source_comes_out_upright(tmp_path, sessions):
+    kept = Collected()
+    clip = clips.make(tmp_path / "turned.mp4", clips.Recipe(rotation=90, pts=range(60)))
+    sessions(parse(str(clip), loop=True), Outlet(kept))
+    until(lambda: kept.pictures, 60, "a picture")
+    assert kept.pictures[0].size == (64, 96)
+
+
+def test_squeezed_pixels_come_out_square(tmp_path, sessions):
+    kept = Collected()
+    clip = clips.make(tmp_path / "wide.mp4", clips.Recipe(sar=Fraction(4, 3), pts=range(60)))
+    sessions(parse(str(clip), loop=True), Outlet(kept))
+    until(lambda: kept.pictures, 60, "a picture")
+    assert kept.pictures[0].size == (128, 64)
+
+
+# Outlets.
+
+
+def test_pictures_reach_a_listener_exactly_and_it_may_come_and_go():
+    port = free_port()
+    outlet = Outlet(Sender("there", lambda: ("127.0.0.1", port), CODINGS["raw"]))
+    outlet.start()
+    try:
+        for turn in range(2):
+            with socket.create_server(("127.0.0.1", port)) as server:
+                assert _received(server, outlet, turn) >= 3
+            until(lambda: not listening(port), 5, "the listener's end")
+    finally:
+        outlet.close()
+    assert not outlet.failure
+
+
+def _received(server: socket.socket, outlet: Outlet, turn: int) -> int:
+    """Pictures decoded from one connection, each checked."""
+    stop = threading.Event()
+
+    def feed() -> None:
+        index = 0
+        while not stop.is_set():
+            outlet.offer(picture(turn * 50 + index % 50))
+            index += 1
+            time.sleep(0.02)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        server.settimeout(10)
+        connection, _ = server.accept()
+        with connection, connection.makefile("rb") as file, av.open(file, "r", format="nut") as nut:
+            count = 0
+            for frame in nut.decode(video=0):
+                shown = frame.to_ndarray()
+                assert frame.format.name == "bgra" and shown.shape == (48, 64, 4)
+                assert tuple(shown[0, 0, 1:]) == (100, 200, 128) and shown[-1, 0, 3] == 255
+                assert shown[0, 0, 0] // 50 == turn
+                count += 1
+                if count == 5:
+                    break
+        return count
+    finally:
+        stop.set()
+        feeder.join()
+
+
+@pytest.mark.parametrize("name", CODINGS)
+def test_every_coding_carries_its_pictures_at_once(name):
+    coding = CODINGS[name]
+    written: list[int] = []
+
+    class File:
+        def write(self, data: bytes) -> int:
+            written.append(len(data))
+            return len(data)
+
+    muxer = Muxer(File(), coding, (64, 48))
+    before = 0
+    for index in range(8):
+        muxer.write(picture(index))
+        assert sum(written) > before, f"picture {index} was kept back"
+        before = sum(written)
+        time.sleep(0.01)
+    muxer.close()
+
+
+def test_composites_for_outputs_without_alpha():
+    shown = over_colour(picture(10), (0, 255, 0))
+    assert tuple(shown[-1, 0]) == (10, 100, 200)
+    assert np.abs(shown[0, 0].astype(int) - (5, 177, 100)).max() <= 1
+    assert over_colour(blank((8, 8), 0.0, opaque=False)).reshape(-1, 3).tolist() == [
+        [64, 177, 0]] * 64  # fmt: skip
+
+
+def test_recording_beside_the_live_path(tmp_path, sessions):
+    output = tmp_path / "take.mov"
+    kept, recorder = Collected(), Recorder(output, overwrite=False)
+    session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True),
+                       Outlet(kept), recorder)  # fmt: skip
+    until(lambda: recorder.sent > 10, 90, "recorded frames")
+    assert not output.exists()
+    session.close()
+    with av.open(str(output)) as movie:
+        stream = movie.streams.video[0]
+        frames = list(movie.decode(stream))
+    assert len(frames) == recorder.sent and frames[0].format.name.startswith("yuva444p")
+    assert (frames[0].width, frames[0].height) == keyed.SIZE
+    times = [frame.time for frame in frames]
+    assert times[0] == 0 and times == sorted(times) and times[-1] > 0.2
+    assert not [one for one in os.listdir(tmp_path) if "part" in one]
+
+
+def test_a_recording_is_not_written_over(tmp_path):
+    (tmp_path / "take.mov").write_text("wanted")
+    result = call("live", keyed.clip(tmp_path / "bar.mkv", frames=3), "--obs", "off",
+                  "--record", tmp_path / "take.mov", "-o", "-")  # fmt: skip
+    result.refuses(1, "exists already", "--overwrite")
+
+
+def piped(clip: Path, network: Path, *flags: str) -> subprocess.Popen[bytes]:
+    """The command with its standard output a pipe of bytes."""
+    arguments = ("live", clip, "-o", "-", "--model", network, "--network-size", 160,
+                 "--latency", 5000, "--quiet", *flags)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "mattecast", *map(str, arguments)], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["nut", pytest.param("y4m", marks=pytest.mark.slow)])
+def test_standard_output(tmp_path, network, format):
+    worker = piped(keyed.clip(tmp_path / "bar.mkv"), network, "--format", format)
+    data, said = worker.communicate(timeout=90)
+    assert worker.returncode == 0, said
+    with av.open(io.BytesIO(data), format={"y4m": "yuv4mpegpipe"}.get(format, format)) as found:
+        frames = list(found.decode(video=0))
+    assert len(frames) > 5 and frames[0].format.name == {"y4m": "yuv420p", "nut": "bgra"}[format]
+    shown = frames[-1].to_ndarray(format="rgb24")
+    green = np.abs(shown[5, 5].astype(int) - (0, 177, 64)).max() <= 4
+    assert green == (format == "y4m")
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path, network):
+    worker = piped(keyed.clip(tmp_path / "bar.mkv"), network, "--loop")
+    assert worker.stdout is not None and worker.stderr is not None
+    assert worker.stdout.read(100000)
+    worker.stdout.close()
+    assert worker.wait(30) in (0, 1)
+    assert b"Traceback" not in worker.stderr.read()
+    worker.stderr.close()
+
+
+def test_a_stream_server_gets_a_composite(tmp_path, sessions):
+    """MPEG-TS over UDP on this machine: what a server would get."""
+    from mattecast.live.targets import target
+
+    port = free_port()
+    outlet = Outlet(target(f"udp://127.0.0.1:{port}?pkt_size=1316", None))
+    with av_in_background(f"udp://127.0.0.1:{port}?timeout=20000000") as frames:
+        sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), outlet)
+        until(lambda: len(frames) > 5, 60, "decoded frames")
+    assert (frames[0].width, frames[0].height) == keyed.SIZE
+
+
+class av_in_background:
+    """Decodes a URL on a thread; the frames so far."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._frames, self._stop = url, [], threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> list:
+        self._thread.start()
+        time.sleep(0.3)
+        return self._frames
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        try:
+            with av.open(self._url, timeout=20) as container:
+                for frame in container.decode(video=0):
+                    self._frames.append(frame)
+                    if self._stop.is_set():
+                        return
+        except av.error.FFmpegError:
+            return
+
+
+class Device:
+    """A virtual camera device as pyvirtualcam's back-ends are; there is none on test machines."""
+
+    sent: ClassVar[list] = []
+
+    def __init__(self, **options) -> None:
+        self.options = options
+
+    def send(self, frame) -> None:
+        Device.sent.append(np.array(frame))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def device(self) -> str:
+        return "test device"
+
+    def native_fourcc(self):
+        return None
+
+
+def test_the_virtual_camera_gets_green_where_there_is_alpha(tmp_path, sessions, monkeypatch):
+    pyvirtualcam = pytest.importorskip("pyvirtualcam")
+    from pyvirtualcam import camera
+
+    from mattecast.live.targets import VirtualCamera
+
+    monkeypatch.setattr(camera, "BACKENDS", {"test": Device})
+    assert pyvirtualcam.PixelFormat.BGR
+    sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), Outlet(VirtualCamera()))
+    until(lambda: len(Device.sent) > 3, 60, "frames")
+    shown = Device.sent[-1].reshape(keyed.SIZE[1], keyed.SIZE[0], 3)
+    assert tuple(shown[5, 5]) == (64, 177, 0)
+
+
+@pytest.mark.slow
+def test_no_virtual_camera_is_said_and_ends_it(tmp_path, network):
+    pytest.importorskip("pyvirtualcam")
+    if Path("/dev/video0").exists():
+        pytest.skip("there is a video device here")
+    result = start("live", keyed.clip(tmp_path / "bar.mkv"), "--loop", "--virtual-camera",
+                   "--model", network, stdin=subprocess.DEVNULL)  # fmt: skip
+    _, said = result.communicate(timeout=60)
+    assert "virtual camera: cannot be opened" in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_ten_minutes_with_faults_stay_flat():
+    script = Path(__file__).parent.parent / "scripts" / "soak_live.py"
+    soak = subprocess.run(
+        [sys.executable, str(script), "--seconds", "600", "--every", "20", "--faults",
+         "--flags", "--network-size 256"], capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    assert soak.returncode == 0, soak.stdout[-2000:] + soak.stderr[-1000:]
+
+
+# Backgrounds and switches while it runs.
+
+
+def test_backgrounds_are_switched_while_it_runs(tmp_path, sessions):
+    session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True))
+    until(lambda: session.newest, 60, "a picture")
+    still = clips.make(tmp_path / "still.png", clips.Recipe(codec="png", pixels="rgb24",
+                                                           options=(), pts=(0,)))
+    video = clips.make(tmp_path / "behind.mp4")
+    for background in ("blur", "bokeh:3", "#ff8000", str(still), str(video), "none"):
+        session.do("background", background)
+        until(lambda wanted=background != "none": session.newest.opaque == wanted, 20, background)
+    assert session.newest.bgra[5, 5, 3] == 0
+    with pytest.raises(UsageError, match="no such file"):
+        session.do("background", "nothing.png")
+    assert session.check()
+
+
+def test_keys(tmp_path, sessions):
+    from mattecast.live.keys import HELP, press
+
+    session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True))
+    until(lambda: session.newest, 60, "a picture")
+    assert "off" in press(session, " ") and "on" in press(session, " ")
+    assert press(session, "b") == "background blur"
+    assert press(session, "+") == "choke 0.5" and press(session, "-") == "choke 0"
+    assert press(session, "s") == "smooth causal" and press(session, "?") == HELP
+    press(session, "q")
+    assert not session.check()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_keys_of_a_terminal(tmp_path, network):
+    import pty
+
+    ours, theirs = pty.openpty()
+    worker = start("live", keyed.clip(tmp_path / "bar.mkv"), "--loop", "-o",
+                   f"tcp://127.0.0.1:{free_port()}", "--model", network, "--network-size", 160,
+                   stdin=theirs, stderr=theirs)  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    try:
+        while b"ms old" not in shown:
+            shown += os.read(ours, 4096)
+        os.write(ours, b"b q")
+        assert worker.wait(30) == 0
+        worker.communicate()
+        while data := os.read(ours, 65536):
+            shown += data
+    except OSError:
+        pass  # Linux says so where the other side of a terminal has gone
+    finally:
+        os.close(ours)
+    assert b"background blur" in shown and b"matting is off" in shown and b"ending" in shown
+
+
+def test_commands_and_json_by_the_line(tmp_path, network):
+    worker = start("live", keyed.clip(tmp_path / "bar.mkv"), "--loop", "-o",
+                   f"tcp://127.0.0.1:{free_port()}", "--commands", "--json", "--model", network,
+                   "--network-size", 160, "--quiet", stdin=subprocess.PIPE)  # fmt: skip
+    assert worker.stdin is not None and worker.stdout is not None
+    worker.stdin.write("background green\nnonsense\n")
+    worker.stdin.flush()
+    lines: list[dict] = []
+    for line in worker.stdout:
+        lines.append(json.loads(line))
+        if lines[-1]["background"] == "green" and lines[-1]["fps_out"] > 0:
+            break
+    worker.stdin.close()
+    assert worker.wait(30) == 0
+    assert lines[-1]["size"] == list(keyed.SIZE)
+    said = worker.stderr.read()
+    assert "'nonsense' is no command" in said
+    worker.stdout.close()
+    worker.stderr.close()
+
+
+@pytest.mark.slow
+def test_a_stopped_process_goes_on_with_new_pictures(tmp_path, network):
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)) as server:
+        worker = start("live", keyed.clip(tmp_path / "bar.mkv"), "--loop", "-o",
+                       f"tcp://127.0.0.1:{port}", "--json", "--model", network, "--network-size",
+                       160, "--latency", 400, stdin=subprocess.DEVNULL)  # fmt: skip
+        server.settimeout(60)
+        connection, _ = server.accept()
+        drained = threading.Thread(target=_drain, args=(connection,), daemon=True)
+        drained.start()
+        assert worker.stdout is not None
+        _next(worker, lambda status: status["fps_out"] > 0)
+        worker.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        worker.send_signal(signal.SIGCONT)
+        time.sleep(1)
+        status = _next(worker, lambda one: one["fps_out"] > 0 and one["age_ms"]["p95"] < 2000)
+        assert status["source"].endswith("live")
+        worker.send_signal(signal.SIGINT)
+        worker.communicate(timeout=30)
+        assert worker.returncode == 130
+        connection.close()
+
+
+def _drain(connection: socket.socket) -> None:
+    try:
+        while connection.recv(1 << 16):
+            pass
+    except OSError:
+        return
+
+
+def _next(worker, wanted: Callable[[dict], bool]) -> dict:
+    """The next status that is as wanted, of at most a minute's."""
+    for _ in range(60):
+        status = json.loads(worker.stdout.readline())
+        if wanted(status):
+            return status
+    raise AssertionError(status)
+
+
+# OBS that is not there, or is something else.
+
+
+def test_no_obs_is_said_at_once():
+    with pytest.raises(ObsError, match="does not run, or its WebSocket server is off"):
+        Client(Address(port=free_port()))
+
+
+def test_the_doctor_says_what_to_do_first():
+    result = call("doctor", "--obs", f"127.0.0.1:{free_port()}")
+    assert result.code == 1 and "Enable WebSocket server" in result.out
+
+
+def served(talk: Callable[[socket.socket], None]) -> tuple[int, socket.socket]:
+    """A server that says what `talk` says to each who connects."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+                talk(connection)
+            except OSError:
+                return
+
+    threading.Thread(target=run, daemon=True).start()
+    return server.getsockname()[1], server
+
+
+def handshake(connection: socket.socket) -> None:
+    """Accept a WebSocket and say nothing more, as the old protocol does."""
+    import base64
+    import hashlib
+
+    request = connection.recv(4096).decode()
+    key = next(line.split(": ")[1] for line in request.splitlines() if "WebSocket-Key" in line)
+    magic = (key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()
+    accept = base64.b64encode(hashlib.sha1(magic).digest()).decode()
+    connection.sendall(f"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                       f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())  # fmt: skip
+    HELD.append(connection)
+
+
+HELD: list[socket.socket] = []
+
+
+@pytest.mark.parametrize("talk, words, fatal", [
+    (HELD.append, "hangs or is still starting", False),
+    (handshake, "does not speak obs-websocket 5", True),
+    (lambda connection: connection.sendall(b"220 mail.example\r\n\r\n"), "is not OBS's", True),
+], ids=["frozen", "old protocol", "another program"])  # fmt: skip
+def test_what_is_not_obs_is_said_within_five_seconds(talk, words, fatal):
+    port, server = served(talk)
+    began = time.monotonic()
+    try:
+        with pytest.raises(ObsError, match=words) as raised:
+            Client(Address(port=port), "secret")
+        assert raised.value.fatal == fatal and "secret" not in str(raised.value)
+        assert time.monotonic() - began < 5
+    finally:
+        server.close()
+        while HELD:
+            HELD.pop().close()
+
+
+@pytest.mark.parametrize("text, host, port", [
+    ("", "127.0.0.1", 4455), ("studio", "studio", 4455), (":4466", "127.0.0.1", 4466),
+    ("studio:1", "studio", 1),
+])  # fmt: skip
+def test_addresses(text, host, port):
+    assert (address(text).host, address(text).port) == (host, port)
+
+
+@pytest.mark.parametrize("text", ["a:b", "a:0", "a:70000"])
+def test_addresses_that_are_none(text):
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        address(text)
+
+
+@pytest.mark.parametrize("settings, port", [
+    ({"input": "tcp://127.0.0.1:9700?listen=1"}, 9700),
+    ({"input": "tcp://127.0.0.1:9700"}, None), ({"input": "rtmp://a:1?listen=1"}, None), ({}, None),
+    ({"input": "tcp://127.0.0.1:9700?listen=1", "is_local_file": True}, None),
+])  # fmt: skip
+def test_only_our_own_kind_of_source_is_adopted(settings, port):
+    assert listening_port(settings) == port
+
+
+def test_where_passwords_come_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("OBS_PASSWORD", raising=False)
+    here = Address()
+    assert Password(here, None)() == ""
+    if sys.platform.startswith("linux"):
+        own = tmp_path / "obs-studio"
+        (own / "plugin_config" / "obs-websocket").mkdir(parents=True)
+        (own / "global.ini").write_text(
+            "[OBSWebSocket]\nServerEnabled=true\nServerPort=4455\nServerPassword=old\n"
+        )
+        assert Password(here, None)() == "old"
+        (own / "plugin_config" / "obs-websocket" / "config.json").write_text(
+            json.dumps({"server_enabled": True, "server_port": 4455, "auth_required": True,
+                        "server_password": "new"}))  # fmt: skip
+        assert Password(here, None)() == "new" and Password(Address("far"), None)() == ""
+    monkeypatch.setenv("OBS_PASSWORD", "environment")
+    assert Password(here, None)() == "environment"
+    (tmp_path / "secret").write_text("file\n")
+    assert Password(here, tmp_path / "secret")() == "file"
+    with pytest.raises(UsageError, match="no such file"):
+        Password(here, tmp_path / "none")()
+
+
+def test_there_is_no_flag_for_a_password():
+    assert "--obs-password " not in call("live", "--help").out.replace("\n", " ")
+
+
+# The command.
+
+
+def test_help():
+    shown = call("live", "--help").out
+    assert "exit codes:" in shown and all(len(line) <= 100 for line in shown.splitlines())
+
+
+def test_list_and_script():
+    assert call("live", "--list").code == 0
+    script = Path(call("live", "--obs-script").out.strip())
+    assert script.name == "mattecast_obs.py" and script.is_file()
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["--camera", "0", "clip.mp4"], "name one of them"), (["nothing.mp4"], "no such file"),
+    (["-", "--smooth", "two-way"], "live knows off and causal"), (["-", "--latency", "0"], "range"),
+    (["-", "-o", "file.mov"], "--record"), (["-", "--format", "nut"], "-o -"),
+    (["-", "--obs", "a:b:c:d"], "HOST:PORT"), (["-", "--rate", "x", "-o", "-"], "frame rate"),
+    (["-", "--record", "x.png", "-o", "-"], "live records movies"),
+])  # fmt: skip
+def test_requests_that_make_no_sense(flags, words):
+    call("live", *flags).refuses(2, words)
+
+
+def test_another_camera_that_is_not_there_ends_nothing(tmp_path, reading):
+    capture = reading(str(keyed.clip(tmp_path / "bar.mkv")), loop=True)
+    captured(capture, 3)
+    (tmp_path / "bad.mp4").write_text("no video")
+    capture.switch(parse(str(tmp_path / "bad.mp4")))
+    until(lambda: "bad.mp4" in capture.state and "trying again" in capture.state, 10, "a refusal")
+    capture.switch(parse(str(tmp_path / "bar.mkv"), loop=True))
+    captured(capture, 3)
+    assert capture.failure is None
+
+
+def test_a_background_that_is_not_there_is_refused_at_the_start(tmp_path):
+    call("live", keyed.clip(tmp_path / "bar.mkv", frames=3), "-o", "-", "--background",
+         "nothing.png").refuses(2, "no such file")  # fmt: skip
+
+
+def test_a_failing_capture_raises_what_it_met(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"\0" * 100)
+    capture = Capture(parse(str(tmp_path / "a.mp4")))
+    capture.start()
+    until(lambda: capture.failure, 10, "its failure")
+    assert isinstance(capture.failure, MediaError)
+    capture.close()

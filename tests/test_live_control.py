@@ -1,0 +1,236 @@
+"""The control page: who may ask, what may be asked, and that nothing it is sent breaks it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from fractions import Fraction
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import cv2
+import keyed
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from obs_host import until
+
+from mattecast.errors import UsageError
+from mattecast.live.control import LONGEST, preview, read_command, serve
+from mattecast.live.matting import Wish
+from mattecast.live.picture import Picture
+from mattecast.live.session import COMMANDS, Session
+from mattecast.live.source import parse
+from mattecast.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """A session that runs a clip and sends it nowhere."""
+    folder = tmp_path_factory.mktemp("control")
+    clip, network = keyed.clip(folder / "bar.mkv", rate=Fraction(30)), keyed.network(folder)
+    wish = Wish(Settings(model=str(network), network_size=160, smooth="off"))
+    made = Session(parse(str(clip), loop=True), wish, 5.0, [])
+    made.start()
+    try:
+        until(lambda: made.newest, 30, "a picture")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def page(session):
+    """(port, token) of its page."""
+    with serve(session) as address:
+        parts = urlsplit(address)
+        assert parts.hostname == "127.0.0.1"
+        yield parts.port, parse_qs(parts.query)["token"][0]
+
+
+def ask(page, path="/status", *, method="GET", body=None, headers=None, token=None):
+    """(status, body) of one request, by default with the right token."""
+    port, right = page
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        mark = right if token is None else token
+        connection.request(method, f"{path}?token={mark}", body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def do(page, body, **headers):
+    """(status, what it said) of a command."""
+    kind = {"Content-Type": "application/json", **headers}
+    status, said = ask(page, "/do", method="POST", body=body, headers=kind)
+    return status, json.loads(said)
+
+
+def test_it_listens_on_this_machine_only(page):
+    port, _ = page
+    others = {one[4][0] for one in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    for other in others - {"127.0.0.1"}:
+        with socket.socket() as probe:
+            probe.settimeout(2)
+            assert probe.connect_ex((other, port)) != 0, other
+
+
+def test_page_status_and_preview(page, session):
+    status, body = ask(page, "/")
+    assert status == 200 and b"<title>mattecast live" in body
+    status, body = ask(page)
+    said = json.loads(body)
+    assert status == 200 and said["size"] == list(keyed.SIZE)
+    until(lambda: session.status()["fps_out"] > 0, 10, "a rate")
+    status, body = ask(page, "/preview.jpg")
+    shown = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+    assert status == 200 and shown.shape[:2] == keyed.SIZE[::-1]
+    status, body = ask(page, "/choices")
+    assert status == 200 and set(json.loads(body)["commands"]) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("token", ["", "x", "%00", "é".encode().hex(), "A" * 32, "A" * 9000])
+def test_without_the_token_nothing_is_served(page, token):
+    for path in ("/", "/status", "/preview.jpg", "/choices", "/nothing"):
+        status, body = ask(page, path, token=token)
+        assert status in (403, 414) and b"mattecast live" not in body
+
+
+@pytest.mark.parametrize("headers", [
+    {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1"},
+    {"Host": "evil.example"}, {"Host": "localhost"}, {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+])  # fmt: skip
+def test_foreign_pages_are_refused_even_with_the_token(page, session, headers):
+    before = session.matting.wish
+    assert ask(page, headers=headers)[0] == 403
+    body = json.dumps({"name": "off"})
+    kind = {"Content-Type": "application/json", **headers}
+    assert ask(page, "/do", method="POST", body=body, headers=kind)[0] == 403
+    assert session.matting.wish is before
+
+
+def test_its_own_page_is_served(page):
+    port, _ = page
+    assert ask(page, headers={"Origin": f"http://127.0.0.1:{port}"})[0] == 200
+
+
+def test_commands_change_the_picture(page, session):
+    assert do(page, json.dumps({"name": "background", "value": "#102030"}))[0] == 200
+    until(lambda: session.newest.opaque, 10, "an opaque picture")
+    until(lambda: tuple(session.newest.bgra[2, 2]) == (0x30, 0x20, 0x10, 255), 10, "the colour")
+    assert do(page, json.dumps({"name": "background", "value": "none"}))[0] == 200
+    until(lambda: not session.newest.opaque, 10, "a transparent picture")
+    assert do(page, json.dumps({"name": "choke", "value": 4}))[0] == 200
+    assert session.matting.wish.settings.choke == 4.0
+    assert do(page, json.dumps({"name": "choke", "value": "0"}))[0] == 200
+    assert do(page, json.dumps({"name": "off"}))[0] == 200
+    until(lambda: session.newest.opaque and session.newest.bgra[2, 2, 3] == 255, 10, "the camera")
+    assert do(page, json.dumps({"name": "on"}))[0] == 200
+
+
+@pytest.mark.parametrize("name, value", [
+    ("nothing", ""), ("choke", "much"), ("choke", "1e9"), ("choke", "nan"), ("gamma", "0"),
+    ("background", "no such file.png"), ("background", "#12"), ("background", "blur:900"),
+    ("smooth", "two-way"), ("smooth", "7"), ("camera", "77"), ("place", ""), ("sync", "mic"),
+])  # fmt: skip
+def test_commands_that_cannot_be_are_refused_in_one_line(page, session, name, value):
+    before = session.matting.wish
+    status, said = do(page, json.dumps({"name": name, "value": value}))
+    assert status == 400 and said["error"] and "\n" not in said["error"]
+    assert session.matting.wish is before and session.check()
+
+
+@pytest.mark.parametrize("body, headers, status", [
+    (b"{}", {"Content-Type": "text/plain"}, 415),
+    (b"x" * (LONGEST + 1), {}, 413),
+    (b"", {"Content-Length": "99999999999999999999"}, 413),
+    (b"", {"Content-Length": "-1"}, 411),
+    (b"", {"Content-Length": "two"}, 411),
+    (b"2\r\n{}\r\n0\r\n\r\n", {"Transfer-Encoding": "chunked"}, 411),
+    (b"[" * LONGEST, {}, 400),
+    (b'{"name": "off", "more": 1}', {}, 400),
+    (b'{"name": ["off"]}', {}, 400),
+    (b'{"name": "choke", "value": true}', {}, 400),
+    (b"\xff\xfe", {}, 400),
+])  # fmt: skip
+def test_malformed_and_oversized_messages(page, session, body, headers, status):
+    before = session.matting.wish
+    assert do(page, body, **headers)[0] == status
+    assert session.matting.wish is before
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(
+    st.binary(max_size=300),
+    st.recursive(st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
+                 lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+                 max_leaves=8).map(lambda value: json.dumps(value).encode()),
+))  # fmt: skip
+def test_any_message_is_a_command_or_refused(message):
+    try:
+        name, value = read_command(message)
+    except UsageError:
+        return
+    assert isinstance(name, str) and isinstance(value, str)
+
+
+@settings(max_examples=150, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(sorted(set(COMMANDS) - {"quit", "camera"})), st.text(max_size=40))
+def test_any_value_is_taken_or_refused(page, session, name, value):
+    status, said = do(page, json.dumps({"name": name, "value": value}))
+    assert status in (200, 400) and set(said) <= {"done", "error"}
+    assert session.check()
+
+
+@settings(max_examples=100, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=400))
+def test_any_bytes_leave_it_standing(page, data):
+    with socket.create_connection(("127.0.0.1", page[0]), 5) as raw:
+        raw.settimeout(0.2)
+        try:
+            raw.sendall(data)
+            raw.shutdown(socket.SHUT_WR)
+            raw.recv(1000)
+        except (TimeoutError, ConnectionError):
+            pass
+    assert ask(page)[0] == 200
+
+
+def test_many_at_once_are_turned_away_and_it_recovers(page):
+    held = [socket.create_connection(("127.0.0.1", page[0]), 5) for _ in range(40)]
+    assert threading.active_count() < 60
+    for one in held:
+        one.close()
+    until(lambda: _served(page), 10, "an answer after the flood")
+
+
+def _served(page):
+    try:
+        return ask(page)[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def test_preview_shows_squares_where_it_is_transparent():
+    bgra = np.zeros((90, 1600, 4), np.uint8)
+    bgra[:, 800:] = (10, 200, 30, 255)
+    shown = cv2.imdecode(np.frombuffer(preview(Picture(bgra, 0.0)), np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape == (36, 640, 3)
+    assert np.abs(shown[:, 400:].astype(int) - (10, 200, 30)).max() <= 6
+    left = shown[:, :300].astype(int)
+    assert np.ptp(left, axis=2).max() <= 6 and left.max() - left.min() > 40
+
+
+def test_the_page_asks_nothing_of_other_hosts():
+    import mattecast.live.control as control
+
+    text = (Path(control.__file__).parent / "control.html").read_text()
+    assert "http://" not in text and "https://" not in text and "innerHTML" not in text

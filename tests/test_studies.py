@@ -1,0 +1,224 @@
+"""The studies' scripts at the smallest size that still runs all of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+
+import compose_steps  # noqa: E402
+import study  # noqa: E402
+import study_matting  # noqa: E402
+import study_models  # noqa: E402
+import study_refinement  # noqa: E402
+import study_transfer  # noqa: E402
+
+from mattecast.engines.training import metrics  # noqa: E402
+from mattecast.filters.poisson_matting import poisson_matting  # noqa: E402
+from mattecast.filters.trimap import BACKGROUND, PERSON  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def figure(seed, size=(48, 40)):
+    """A red figure before blue, (h, w, 3) uint8, and its alpha."""
+    rng, alpha = np.random.default_rng(seed), np.zeros(size, np.uint8)
+    x = int(rng.integers(15, 25))
+    cv2.circle(alpha, (x, 16), 8, 255, -1)
+    cv2.ellipse(alpha, (x, size[0]), (13, 22), 0, 0, 360, 255, -1)
+    share = alpha[..., None] / 255
+    front = rng.integers(0, 40, (*size, 3)) + np.array([200, 60, 40])
+    back = rng.integers(0, 40, (*size, 3)) + np.array([30, 60, 190])
+    return np.uint8(front * share + back * (1 - share)), alpha
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two sets of pairs in one folder: near_* and far_*."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for index in range(16):
+        picture, alpha = figure(index)
+        name = f"{'near' if index % 2 else 'far'}_{index:02d}"
+        cv2.imwrite(str(folder / f"{name}.jpg"), picture[..., ::-1])
+        cv2.imwrite(str(folder / f"{name}.png"), alpha)
+    return folder
+
+
+def run(script, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", [script.__name__, *map(str, arguments)])
+    assert script.main() == 0
+
+
+def small(data, out, sources):
+    named = [word for name in sources for word in ("--source", f"folder:{data}:{name}_*")]
+    return (*named, "--target", f"folder:{data}:near_*", "--out", out, "--size", 32, "--steps", 3,
+            "--check-every", 2, "--width", 4, "--batch", 2, "--device", "cpu")  # fmt: skip
+
+
+def test_transfer_and_models_share_their_runs(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study, "HELD_OUT", 2)
+    run(study_transfer, monkeypatch, *small(data, tmp_path / "runs", ["far"]))
+    said = capsys.readouterr().out
+    for what in (*study_transfer.FREEZING, "no pre-training"):
+        assert what in said
+    assert "not at hand" in said  # the paper's own figures are not made up
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/done")}
+    assert len(before) == 6
+    models = tmp_path / "models"
+    run(study_models, monkeypatch, *small(data, tmp_path / "runs", ["far", "near"]),
+        "--release", models)  # fmt: skip
+    assert len(list(models.glob("*.onnx"))) == len(list(models.glob("*.json"))) == 5
+    said = capsys.readouterr().out
+    for what in ("simplified U-Net", "pre-trained on far", "pre-trained on near", "DeepLabV3+"):
+        assert what in said
+    assert before.items() <= {
+        path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/done")
+    }.items()
+    frozen = torch.load(tmp_path / "runs/unet-far-to-near-frozen-0/last.pt", weights_only=True)
+    start = torch.load(tmp_path / "runs/unet-far/best.pt", weights_only=True)
+    for name, value in frozen["network"].items():
+        assert torch.equal(value, start["average"][name]) != name.startswith("head"), name
+
+
+def test_curves_are_read_from_logs_and_drawn(tmp_path):
+    (tmp_path / "log.txt").write_text(
+        "training on 3 stills\n"
+        "step     10 stage study loss 0.5739 rate 1.00e-03 frames/s   7.0 wait 14% eta 1.0 min\n"
+        "step     20 held-out MAD 140.07\n"
+        "step     10 stage study loss 0.4000 rate 1.00e-03 frames/s   7.0 wait 14% eta 1.0 min\n"
+    )
+    assert study.curve(tmp_path) == ([(10, 0.4)], [(20, 140.07)])
+    pytest.importorskip("matplotlib")
+    study.plot({"run": tmp_path}, tmp_path / "curve.png", "title")
+    assert (tmp_path / "curve.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("text", ["", "folder", "ppm100:"])
+def test_a_source_without_a_path_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected CORPUS:PATH"):
+        study.Source.read(text)
+
+
+def test_a_source_takes_its_pattern_and_limit(data, tmp_path):
+    source = study.Source.read(f"folder:{data}:far_*")
+    assert source.name == "far"
+    names = sorted(path.name for path in source.folder(tmp_path, 3).iterdir())
+    assert names == [f"far_{index:02d}.{kind}" for index in (2, 8, 12) for kind in ("jpg", "png")]
+    assert study.Source.read("ppm100:/data/PPM-100").name == "ppm100-PPM-100"
+
+
+def test_the_drawn_figure_has_soft_hair_and_two_backgrounds():
+    different, same = study_matting.drawn()
+    soft = (different.alpha > 0.05) & (different.alpha < 0.95)
+    assert 0.005 < soft.mean() < 0.1
+    empty = different.alpha == 0
+    gap = [
+        np.abs(case.picture[empty].mean(0) - case.picture[case.alpha == 1].mean(0)).max()
+        for case in (different, same)
+    ]
+    assert gap[0] > 60 and gap[1] < 35
+    assert different.known[different.alpha > 0.5].min() > BACKGROUND
+
+
+def test_poisson_matting_finds_hair_where_colours_differ():
+    case = next(study_matting.drawn())
+    found = poisson_matting(case.picture, case.known)
+    assert found.dtype == np.float32 and found.min() >= 0 and found.max() <= 1
+    assert (found[case.known == PERSON] == 1).all() and (found[case.known == BACKGROUND] == 0).all()
+    assert metrics.mad(found, case.alpha) < 0.6 * metrics.mad(case.coarse, case.alpha)
+
+
+def test_poisson_matting_of_one_side_only():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for value, alpha in ((PERSON, 1.0), (BACKGROUND, 0.0)):
+        assert (poisson_matting(picture, np.full((8, 8), value, np.uint8)) == alpha).all()
+
+
+def test_a_panel_and_a_table_of_what_runs_here(tmp_path, monkeypatch, capsys):
+    ours = {name: study_matting.METHODS[name] for name in ("segmentation", "ours (--detail fine)")}
+    monkeypatch.setattr(study_matting, "METHODS", ours)
+    run(study_matting, monkeypatch, "--panels", tmp_path)
+    said = capsys.readouterr().out.splitlines()
+    lines = [line.split(" | ") for line in said if "colours" in line]
+    rough, fine = (float(line[4]) for line in lines if line[0].endswith("different colours"))
+    assert fine < rough
+    panel = cv2.imread(str(tmp_path / "matting-same.png"))
+    assert panel is not None and panel.shape[1] == 2 * 3 * 200
+
+
+def test_a_method_that_is_not_installed_is_left_out(monkeypatch, capsys):
+    def missing(case):
+        raise ImportError("pip install 'mattecast[refine]'")
+
+    monkeypatch.setattr(study_matting, "METHODS", {"knn": missing})
+    assert dict(study_matting.solved(next(study_matting.drawn()))) == {}
+    assert "knn: left out: pip install" in capsys.readouterr().out
+
+
+def test_five_steps_are_saved(tmp_path, monkeypatch):
+    picture, _ = figure(1, (96, 80))
+    for name, each in (("photo", picture), ("beach", 255 - picture[:40, :40])):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), each[..., ::-1])
+    run(compose_steps, monkeypatch, tmp_path / "photo.png", "--background", tmp_path / "beach.png",
+        "--out", tmp_path / "steps")  # fmt: skip
+    names = sorted(path.stem for path in (tmp_path / "steps").iterdir())
+    assert names == ["4-1-segmentation", "4-2-trimap", "4-3-alpha", "4-4-foreground",
+                     "4-5-composite"]  # fmt: skip
+    steps = {name: cv2.imread(str(tmp_path / "steps" / f"{name}.png"), -1) for name in names}
+    assert steps["4-4-foreground"].shape == (96, 80, 4)
+    assert set(np.unique(steps["4-2-trimap"])) <= {0, 128, 255}
+
+
+def test_a_foreground_loses_the_old_background_and_composes_back():
+    truth = cv2.GaussianBlur(figure(1)[1], (0, 0), 2).astype(np.float32) / np.float32(255)
+    front, back = (
+        np.full((48, 40, 3), colour, np.uint8) for colour in ((200, 60, 40), (30, 60, 190))
+    )
+    picture = compose_steps.composed(front, truth, back)
+    found = compose_steps.foreground(picture, truth)
+    soft = (truth > 0.2) & (truth < 0.8)
+    after, before = (
+        np.abs(each[soft].astype(int) - front[soft]).mean() for each in (found, picture)
+    )
+    assert after < 0.6 * before
+    assert (found[truth == 1] == picture[truth == 1]).all()
+
+
+def test_refinement_runs_from_segmentation_to_models(data, tmp_path, monkeypatch, capsys):
+    import av
+
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for ending, form in (("mp4", "rgb24"), ("alpha.mkv", "gray")):
+        with av.open(str(clips / f"one_a.{ending}"), "w") as out:
+            codec = "ffv1" if form == "gray" else "libx264"
+            stream = out.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = 40, 48, form
+            if form == "rgb24":
+                stream.pix_fmt = "yuv420p"
+            for index in range(2):
+                picture = figure(index)[form == "gray"]
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format=form)))
+            out.mux(stream.encode(None))
+    run(study_refinement, monkeypatch, "--data", data, "--clips", clips, "--out", tmp_path / "runs",
+        "--size", 32, "--width", 16, "--steps", 2, "--batch", 2, "--device", "cpu",
+        "--release", tmp_path / "models")  # fmt: skip
+    said = capsys.readouterr().out
+    assert "DLMN-G + SSRN" in said and "The refinement changes the MAD" in said
+    assert sorted(path.name for path in (tmp_path / "models").glob("*.onnx")) == [
+        "deeplab.onnx", "dlmn.onnx", "ssrn.onnx",
+    ]  # fmt: skip

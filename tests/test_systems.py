@@ -1,0 +1,361 @@
+"""The papers' networks: shapes, sizes, learning by heart, and their files in every engine."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from clips import Recipe, make  # noqa: E402
+
+from mattecast import Settings, engines, matte  # noqa: E402
+from mattecast.engines.networks import ssrn  # noqa: E402
+from mattecast.engines.networks.deeplab import DeepLab, DeepLabWidths, MobileNetV2  # noqa: E402
+from mattecast.engines.networks.dlmn import Dlmn, DlmnWidths, neighbours  # noqa: E402
+from mattecast.engines.networks.ssrn import Generator, Ssrn, SsrnWidths  # noqa: E402
+from mattecast.engines.networks.unet import (  # noqa: E402
+    SimpleUNet,
+    SimpleWidths,
+    UNet,
+    UNetWidths,
+)
+from mattecast.engines.training import criteria, fit, scenes, systems  # noqa: E402
+from mattecast.engines.training.release import release  # noqa: E402
+from mattecast.filters import motion  # noqa: E402
+
+DEEPLAB = DeepLabWidths(share=0.25, aspp=16, low=8)
+DLMN = DlmnWidths(width=16, shared=8, blocks=(1, 1), segmentation=DEEPLAB)
+TINY = {
+    "unet-simple": SimpleWidths(width=8),
+    "unet": UNetWidths(width=8, levels=2),
+    "deeplab": DEEPLAB,
+    "dlmn": DLMN,
+    "ssrn": SsrnWidths(width=8, blocks=(1, 1, 2, 1), judge=8, base=DLMN),
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Pictures this small are quicker on one: threads would mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny(name):
+    """A small network of a system, whose norms have seen something and whose output is no rest."""
+    torch.manual_seed(1)
+    network = systems.build(TINY[name]).train()
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.train().momentum = None  # a plain mean over what it sees
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randint(0, 256, (2, 3, 64, 64, 3), dtype=torch.uint8))
+        if name == "ssrn":
+            network.generator.head.weight.normal_(0, 0.3)
+    return network.eval()
+
+
+def clip(frames, height, width, seed=3):
+    """`frames` pictures (H, W, 3) uint8 that change a little from one to the next."""
+    rng = np.random.default_rng(seed)
+    base = cv2.resize(rng.integers(0, 200, (6, 6, 3)).astype(np.uint8), (width, height))
+    return [np.uint8(base + rng.integers(0, 40, base.shape)) for _ in range(frames)]
+
+
+def parameters(network):
+    return sum(value.numel() for value in network.parameters())
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("size", [(64, 64), (32, 96)])
+def test_shapes_at_two_sizes(name, size):
+    network = tiny(name)
+    with torch.no_grad():
+        out = network(torch.from_numpy(np.stack(clip(2, *size)))[None])
+    assert out.alpha.shape == out.logits.shape == (2, 1, *size)
+    assert out.alpha.min() >= 0 and out.alpha.max() <= 1
+    assert out.alpha.std() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["unet", "deeplab", "dlmn", "ssrn"])
+def test_sizes_that_are_no_multiple_are_refused(name):
+    with pytest.raises(ValueError, match="multiples of 32, got 40x64"):
+        tiny(name)(torch.zeros(1, 1, 40, 64, 3, dtype=torch.uint8))
+
+
+def convolution(inputs, outputs, side=3):
+    return inputs * outputs * side * side + outputs
+
+
+def test_parameters_are_those_of_the_descriptions():
+    simple = [(3, 64), (64, 64), (128, 64), (64, 64)]
+    assert parameters(SimpleUNet()) == sum(convolution(*c) for c in simple) + 65
+    down = [(3, 64), (64, 128), (128, 256), (256, 512)]
+    count = sum(convolution(a, b) + 2 * convolution(b, b) for a, b in down)
+    count += convolution(512, 1024) + convolution(1024, 1024)
+    count += sum(convolution(3 * w, w) + convolution(w, w) for w in (512, 256, 128, 64)) + 65
+    assert parameters(UNet()) == count
+    # torchvision's mobilenet_v2 has 3,504,872: less the classifier and the last convolution.
+    assert parameters(MobileNetV2()) == 3_504_872 - 1_281_000 - (320 * 1280 + 2 * 1280)
+    # torchvision's resnet101 has 44,549,160: less the classifier, plus a fourth input channel.
+    encoder = Generator(64, (3, 4, 23, 3)).encoder
+    assert parameters(encoder) == 44_549_160 - 2_049_000 + 64 * 7 * 7
+
+
+def test_encoders_of_dlmn_give_256_maps_and_combinators_64():
+    network = Dlmn()
+    for part, inputs in ((network.picture, 3), (network.soft, 1), (network.motion, 4)):
+        assert part(torch.zeros(1, inputs, 32, 32)).shape == (1, 256, 8, 8)
+    assert [c[0].out_channels for c in (network.with_soft, network.with_motion)] == [64, 64]
+
+
+@pytest.mark.parametrize("build", [SimpleUNet, UNet, DeepLab, Dlmn, Ssrn])
+def test_the_full_size_runs(build):
+    with torch.no_grad():
+        out = build().eval()(torch.zeros(1, 1, 64, 64, 3, dtype=torch.uint8))
+    assert out.alpha.shape == (1, 1, 64, 64)
+
+
+def test_features_come_at_a_sixteenth_and_an_eighth():
+    x = torch.zeros(1, 3, 64, 96)
+    low, high = MobileNetV2(0.25).eval()(x)
+    assert low.shape[2:] == (16, 24) and high.shape[2:] == (4, 6)
+    assert ssrn.Encoder(8, (1, 1, 1, 1)).eval()(torch.zeros(1, 4, 64, 96))[2].shape[2:] == (8, 12)
+
+
+@pytest.mark.parametrize("name", ["dlmn", "ssrn"])
+def test_a_clip_equals_its_frames_one_by_one(name):
+    network, pictures = tiny(name), clip(7, 64, 64)
+    with torch.no_grad():
+        whole = network(torch.from_numpy(np.stack(pictures))[None])
+        state = network.start(64, 64)
+        for index, picture in enumerate(pictures):
+            alpha, foreground, state = network.step(torch.from_numpy(picture)[None], state)
+            torch.testing.assert_close(alpha[0].permute(2, 0, 1), whole.alpha[index])
+            torch.testing.assert_close(foreground[0].permute(2, 0, 1), whole.foreground[index])
+
+
+@pytest.mark.parametrize("offsets", [motion.CENTRED, motion.CAUSAL])
+@pytest.mark.parametrize("frames", [1, 2, 6])
+def test_motion_cues_are_the_same_in_the_filter_and_the_network(offsets, frames):
+    pictures = clip(frames, 32, 32)
+    found = list(motion.cues(iter(pictures), offsets))
+    assert len(found) == frames
+    gray = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
+    theirs = neighbours(torch.from_numpy(gray)[None], offsets)[0].numpy()
+    np.testing.assert_array_equal(np.stack(found).transpose(0, 3, 1, 2), theirs)
+
+
+def test_motion_matters_to_dlmn():
+    network, (first, other) = tiny("dlmn"), clip(2, 64, 64)
+    with torch.no_grad():
+        pair = network(torch.from_numpy(np.stack([255 - first, other]))[None]).alpha[1]
+        alone = network(torch.from_numpy(other)[None, None]).alpha[0]
+    assert (pair - alone).abs().max() > 1e-5
+
+
+def figures():
+    """Eight pictures of figures with their mattes, as a batch of training."""
+    rng, pictures, alphas = np.random.default_rng(0), [], []
+    for _ in range(8):
+        alpha = np.zeros((32, 32), np.uint8)
+        x = int(rng.integers(10, 22))
+        cv2.circle(alpha, (x, 12), 5, 255, -1)
+        cv2.ellipse(alpha, (x, 32), (9, 15), 0, 0, 360, 255, -1)
+        share = alpha[..., None] / 255
+        # Red before blue: the simplified U-Net sees too little around a place to know more.
+        front = rng.integers(0, 40, (32, 32, 3)) + np.array([200, 60, 40])
+        back = rng.integers(0, 40, (32, 32, 3)) + np.array([30, 60, 190])
+        pictures.append(np.uint8(front * share + back * (1 - share)))
+        alphas.append(alpha)
+    picture, alpha = (torch.from_numpy(np.stack(each))[:, None] for each in (pictures, alphas))
+    known = torch.ones(8, dtype=torch.uint8)
+    return {
+        "picture": picture, "foreground": picture, "alpha": alpha,
+        "valid": torch.ones_like(alpha), "known": known,
+    }  # fmt: skip
+
+
+# Steps and rate.
+LEARNING = {
+    "unet-simple": (60, 1e-2),
+    "unet": (60, 3e-3),
+    "deeplab": (60, 1e-2),
+    "dlmn": (90, 5e-3),
+}
+
+
+def learn(network, tensors, steps, rate, weights=None):
+    stage = fit.Stage("tiny", steps, 8, 1, ())
+    chosen = fit.Settings(
+        data=None, out=None, stages=(stage,), rate=rate, constant=True, average=0.0,
+        weights=weights or fit.Weights(),
+    )  # fmt: skip
+    run = fit.Run(network, systems.adam(network, rate, 0.0), dict(network.state_dict()))
+    run.average = {name: value.clone() for name, value in run.average.items()}
+    return [fit.train_step(run, chosen, tensors) for _ in range(steps)]
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_eight_pictures_are_learned_by_heart(name):
+    torch.manual_seed(0)
+    network, (steps, rate) = systems.build(TINY[name]), LEARNING[name]
+    history = learn(network, figures(), steps, rate)
+    assert history[-1] < history[0] / 10, (history[0], history[-1])
+
+
+def test_the_refinement_mends_what_dlmn_left():
+    torch.manual_seed(0)
+    network, tensors = Ssrn(TINY["ssrn"]), figures()
+    history = learn(network, tensors, 90, 5e-3)
+    goal, out = fit.target(tensors), fit.predict(network.eval(), tensors)
+    before, after = ((a - goal.alpha).abs().mean() for a in (out.before, out.alpha))
+    assert after < before / 10 and history[-1] < history[0]
+
+
+def test_refinement_starts_with_the_matte_it_was_given():
+    network = Ssrn(TINY["ssrn"]).eval()
+    out = network(torch.from_numpy(np.stack(clip(1, 64, 64)))[None])
+    clamped = out.before.clamp(ssrn.EDGE, 1 - ssrn.EDGE)
+    torch.testing.assert_close(out.alpha, clamped, atol=1e-5, rtol=0)
+
+
+def test_imperfect_mattes_stay_mattes_and_differ():
+    torch.manual_seed(0)
+    alpha = torch.zeros(12, 1, 64, 64)
+    alpha[..., 16:48, 16:48] = 1
+    worse = ssrn.imperfect(alpha)
+    assert worse.shape == alpha.shape and worse.min() >= 0 and worse.max() <= 1
+    assert len({one.numpy().tobytes() for one in worse}) > 6
+
+
+def refined(alpha, before, judge=None):
+    """A Refined of constant mattes over 32 x 32 pictures."""
+    planes = {"alpha": alpha, "before": before}
+    alpha, before = (torch.as_tensor(value).expand(2, 1, 32, 32) for value in planes.values())
+    judge = judge or ssrn.Judge(4)
+    return ssrn.Refined(torch.logit(alpha, 1e-3), alpha, before, before,
+                        torch.zeros(2, 3, 32, 32), judge)  # fmt: skip
+
+
+def photographs():
+    torch.manual_seed(0)
+    nothing, one = torch.zeros(2, 1, 32, 32), torch.ones(2, 1, 32, 32)
+    picture = torch.rand(2, 3, 32, 32)
+    return fit.Target(nothing, picture, picture, one, torch.zeros(2, 1, 1, 1))
+
+
+def test_a_matte_of_all_ones_does_not_pay():
+    before = torch.zeros(1, 1, 32, 32)
+    before[..., 12:, 10:22] = 1.0
+    weights = criteria.Adversarial(gan=1.0)  # a judge that counts as much as it can
+    kept, collapsed = (
+        criteria.loss(refined(alpha, before), photographs(), 1, weights).detach()
+        for alpha in (before, torch.tensor(1.0))
+    )
+    assert kept + 0.5 < collapsed
+
+
+def test_judge_and_refinement_pull_against_each_other():
+    alpha = torch.full((2, 1, 32, 32), 0.5, requires_grad=True)
+    out = dataclasses.replace(refined(0.5, 0.5), alpha=alpha)
+    target = photographs()
+    direct = criteria.judged(out, target, 1.0)
+    direct.backward()
+    step = alpha.detach() + 5.0 * alpha.grad  # against its own gradient: uphill for the judge
+    moved = dataclasses.replace(out, alpha=(alpha.detach() - 5.0 * alpha.grad).clamp(0, 1))
+    assert criteria.judged(moved, target, 1.0) > direct
+    back = dataclasses.replace(out, alpha=step.clamp(0, 1))
+    assert criteria.judged(back, target, 1.0) < direct
+    judge = out.judge[0].weight
+    with torch.no_grad():
+        judge -= 1e-2 * judge.grad
+    assert criteria.judged(out, target, 1.0) < direct
+
+
+def checkpoint(network, path):
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    run = fit.Run(network, systems.adam(network, 1e-3, 0.0), average)
+    run.save(path, fit.Settings(data=None, out=None))
+    return path
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_checkpoint_gives_its_network_back(name, tmp_path):
+    network = tiny(name)
+    again = systems.restore(checkpoint(network, tmp_path / "last.pt"))
+    assert type(again) is type(network) and again.widths == network.widths
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[key], value)
+
+
+def test_a_network_starts_from_the_part_it_holds(tmp_path):
+    part = tiny("deeplab")
+    path = checkpoint(part, tmp_path / "deeplab.pt")
+    whole = Dlmn(DLMN)
+    systems.start(whole, path)
+    for key, value in part.state_dict().items():
+        torch.testing.assert_close(whole.segmentation.state_dict()[key], value)
+    with pytest.raises(ValueError, match=r"holds a deeplab of .* no part of a unet"):
+        systems.start(UNet(TINY["unet"]), path)
+
+
+def test_frozen_parts_stay_and_norms_with_them():
+    torch.manual_seed(0)
+    network = DeepLab(DEEPLAB)
+    systems.hold(network, ("encoder.",))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    learn(network, figures(), 2, 1e-2)
+    for name, value in network.state_dict().items():
+        moved = not torch.equal(before[name], value)
+        assert moved != name.startswith("encoder."), name
+    with pytest.raises(ValueError, match="nothing in a deeplab is called nose"):
+        systems.hold(network, ("nose",))
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_file_runs_as_the_network_does(name, tmp_path):
+    network = tiny(name)
+    path = release(network, tmp_path / f"{name}.onnx")
+    spec = engines.find(str(path))
+    assert spec.family == ("segmentation" if name in ("unet-simple", "unet", "deeplab") else "dlmn")
+    assert spec.long_side == (256 if spec.family == "segmentation" else 512)
+    for size in ((64, 64), (96, 32)):
+        pictures = clip(6, size[1], size[0])
+        with torch.no_grad():
+            truth = network(torch.from_numpy(np.stack(pictures))[None]).alpha[:, 0].numpy()
+        for backend in ("openvino", "torch"):
+            engine = engines.load(spec, size, backend=backend, device="cpu", precision="f32")
+            for picture, alpha in zip(pictures, truth, strict=True):
+                np.testing.assert_allclose(engine.step(picture).alpha, alpha, atol=2e-4)
+            engine.reset()
+            np.testing.assert_allclose(engine.step(pictures[0]).alpha, truth[0], atol=2e-4)
+            engine.close()
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_clip_is_matted_by_it(name, tmp_path):
+    release(tiny(name), tmp_path / "net.onnx", long_side=64)
+    source = make(tmp_path / "clip.mp4", Recipe(pts=range(3)))
+    summary = matte(source, tmp_path / "out.mov", Settings(model=str(tmp_path / "net.onnx")))
+    assert summary.frames == 3 and (tmp_path / "out.mov").stat().st_size > 1000
+
+
+def test_whole_pictures_are_drawn_as_they_are():
+    from mattecast.engines.training.datasets import Library, cut, subject
+
+    picture, alpha = clip(1, 40, 30)[0], np.zeros((40, 30), np.uint8)
+    alpha[10:, 8:20] = 255
+    library = Library([subject("one", [picture], [cut(picture, alpha)])])
+    recipe = scenes.Recipe(whole=True)
+    sample = scenes.draw(np.random.default_rng(0), recipe, library, size=(40, 30), frames=1)
+    np.testing.assert_array_equal(sample.picture[0], picture)
+    np.testing.assert_array_equal(sample.alpha[0], alpha)
