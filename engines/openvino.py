@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class OpenVinoEngine(CheckedEngine):
             raise EngineError(f"precision '{precision}': OpenVINO runs {', '.join(PRECISIONS)}")
         self._spec = spec
         self._inputs = {spec.plate: plate_for(spec, size, plate)[None]} if spec.plate else {}
-        core = _openvino().Core()
+        core = core_of_process()
         device = _device(core, device)
         wanted = _wanted(spec, precision, device)
         if wanted == "int8":
@@ -75,6 +76,17 @@ class OpenVinoEngine(CheckedEngine):
 
     def _release(self) -> None:
         self._request = None
+
+
+@cache
+def core_of_process() -> Any:
+    """OpenVINO's Core, the only one of this process, kept to its end.
+
+    Its CPU plug-in gives the calling thread an alternate signal stack and takes it away again when
+    its Core goes. Two Cores that overlap and go in the order they came leave the thread with the
+    first one's freed stack, and the next signal, a Ctrl-C, ends in a segmentation fault.
+    """
+    return _openvino().Core()
 
 
 def _wanted(spec: ModelSpec, precision: str, device: str) -> str:

@@ -115,7 +115,7 @@ def _measured(backend: str, precision: str, size: str, options: argparse.Namespa
 def _floor(size: str, options: argparse.Namespace) -> tuple[float, float]:
     """(GFLOP of one picture, milliseconds it takes at the speed of the heaviest convolution)."""
     width, height = (int(side) for side in size.split("x"))
-    core = back_end._openvino().Core()
+    core = back_end.core_of_process()
     model = back_end._shaped(find(options.model), (width, height))
     convolutions = [node for node in model.get_ops() if "Convolution" in node.get_type_name()]
     work = [(_gflop(node), node) for node in convolutions]

@@ -107,14 +107,14 @@ def test_an_exported_file_gives_its_weights_back(network, exported: Path):
 
 @pytest.mark.parametrize("size", [(64, 96), (160, 64)])
 def test_openvino_follows_torch_over_frames(exported: Path, size):
-    openvino = pytest.importorskip("openvino")
+    from mattecast.engines.openvino import core_of_process
     from mattecast.engines.training.export import read_weights
 
     height, width = size
     network = Heron().eval()
     network.load_state_dict(read_weights(exported), strict=False)
     options = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(str(exported), "CPU", options)
+    compiled = core_of_process().compile_model(str(exported), "CPU", options)
     states = list(network.start(height, width))
     carried = {f"r{i}": state.numpy() for i, state in enumerate(states, 1)}
     for picture in pictures(12, height, width):

@@ -104,6 +104,21 @@ def test_a_ctrl_c_that_a_module_swallows_still_counts(
     assert capsys.readouterr().err.startswith("mattecast: stopped by SIGINT")
 
 
+def test_ctrl_c_after_engines_that_overlapped() -> None:
+    code = (
+        "import signal\n"
+        "from mattecast import engines\n"
+        "first, second = (engines.load('default', size=(64, 64), backend='openvino') for _ in '12')\n"
+        "first.close()\n"
+        "second.close()\n"
+        "del first, second\n"
+        "try:\n    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    print('stopped')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
+
+
 def test_a_missing_package_is_named(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['openvino'] = None\n"
