@@ -108,7 +108,8 @@ def test_ctrl_c_after_engines_that_overlapped() -> None:
     code = (
         "import signal\n"
         "from mattecast import engines\n"
-        "first, second = (engines.load('default', size=(64, 64), backend='openvino') for _ in '12')\n"
+        "def load():\n    return engines.load('default', size=(64, 64), backend='openvino')\n"
+        "first, second = load(), load()\n"
         "first.close()\n"
         "second.close()\n"
         "del first, second\n"
