@@ -8,9 +8,9 @@ for matted in mattecast.mattes("talk.mp4"):
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from mattecast.engines.lazy import lazy
 from mattecast.version import __version__
 
 if TYPE_CHECKING:
@@ -35,27 +35,9 @@ __all__ = [
     "mattes",
 ]
 
-_HOMES = {
+__getattr__, __dir__ = lazy(__name__, {
     "errors": ("EngineError", "MattecastError", "MediaError", "OutputError", "UsageError"),
     "files": ("Progress", "Summary", "matte", "mattes"),
     "frame": ("Frame", "Matted"),
     "settings": ("Settings",),
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load what a name stands for when it is first used (PEP 562).
-
-    The video and array libraries behind them take a third of a second, which `mattecast --help`
-    and a Ctrl-C in that time should not wait for.
-    """
-    for home, names in _HOMES.items():
-        if name in names:
-            value = getattr(importlib.import_module(f"mattecast.{home}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'mattecast' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+})  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from mattecast.settings import SOLVERS
+
 
 def add_refinement(parser: argparse.ArgumentParser) -> None:
     """Smoothing, edges and colours, in a group of their own."""
@@ -14,7 +16,7 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
         help="look for cuts and remember nothing across them")
     add("--detail", default="fast", choices=("fast", "fine"),
         help="fine solves soft edges again from the picture, slowly (default: fast)")
-    add("--refine", choices=("closed-form", "knn", "random-walk", "learning-based", "shared"),
+    add("--refine", choices=SOLVERS,
         help="PyMatting's solvers, for stills and short clips; needs mattecast[refine]")
     add("--foreground", default="estimate", choices=("estimate", "source"),
         help="colours under soft edges: the person's own, or the source's (default: estimate)")
