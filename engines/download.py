@@ -52,7 +52,9 @@ def _fetch(address: str, part: Path, progress: Progress) -> None:
             raise
         except (OSError, HTTPException) as error:
             if attempt == _ATTEMPTS or not _came(part):
-                raise OSError(f"{type(error).__name__}: {error}") from error
+                cause = getattr(error, "reason", error)  # urllib's own error holds the real one
+                said = getattr(cause, "strerror", None) or cause
+                raise OSError(str(said) or type(error).__name__) from error
 
 
 def _rest(address: str, part: Path, progress: Progress) -> None:
@@ -86,8 +88,9 @@ def _came(part: Path) -> int:
 
 
 def _explained(address: str, target: Path, error: OSError) -> str:
-    reason = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else (
-        getattr(error, "reason", None) or error.strerror or error)  # fmt: skip
+    reason: object = error.strerror or error
+    if isinstance(error, urllib.error.HTTPError):
+        reason = f"HTTP {error.code}"
     return (
         f"{address}: could not be fetched ({reason}); run the command again to go on, or fetch it "
         f"yourself and put it at {target}"

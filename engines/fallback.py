@@ -34,12 +34,13 @@ class FallbackEngine:
         try:
             return self._engine.step(picture)
         except EngineError as error:
-            if self._fallen:
-                raise
             self._fall(error)
         return self._engine.step(picture)
 
     def _fall(self, error: EngineError) -> None:
+        """Go over to the CPU; raises the error again where that has been done before."""
+        if self._fallen:
+            raise error
         before = self._engine
         self._fallen = True
         _LOG.warning("%s failed (%s); going on with the CPU", before.info.backend, error)
@@ -48,7 +49,10 @@ class FallbackEngine:
 
     def reset(self) -> None:
         """See Engine.reset."""
-        self._engine.reset()
+        try:
+            self._engine.reset()
+        except EngineError as error:
+            self._fall(error)  # and what has just been loaded remembers nothing
 
     def close(self) -> None:
         """See Engine.close."""

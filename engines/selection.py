@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,8 +64,9 @@ def load(
     request = Request(spec, size, precision, threads, plate)
     engine = _first(request, backend, device)
     if fallback and not engine.info.device.startswith("CPU"):
-        return FallbackEngine(engine, lambda why: _first(request, backend="auto", device="cpu",
-                                                         why=why))  # fmt: skip
+        # The precision asked for was the GPU's.
+        other = replace(request, precision="auto")
+        return FallbackEngine(engine, lambda why: _first(other, "auto", "cpu", why))
     return engine
 
 

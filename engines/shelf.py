@@ -49,6 +49,7 @@ def told(name: str) -> Iterator[str]:
         spec = find(name)
         yield f"{spec.name}: {spec.path}"
         yield f"  family: {spec.family}; long side {spec.long_side}, multiples of {spec.multiple}"
+        yield f"  size: {spec.path.stat().st_size / 1e6:.1f} MB"
         yield f"  sha256: {sha256_of(spec.path)}"
     if row is not None:
         yield f"{row.name}: {row.about}"
@@ -85,7 +86,11 @@ def pull(name: str, progress: Progress | None = None) -> Pulled:
     found = download(row.address, target, sha256=row.sha256, progress=progress)
     if row.amendments:
         target.with_suffix(".json").write_text(json.dumps(row.amendments))
-    return Pulled(described(target), row, found, verified=row.sha256 is not None)
+    try:
+        return Pulled(described(target), row, found, verified=row.sha256 is not None)
+    except EngineError:
+        remove(name)
+        raise
 
 
 def remove(name: str) -> Path:

@@ -115,9 +115,10 @@ class Store:
                 return load(found)
             except EngineError as error:
                 _LOG.warning("a stored engine of %s does not load, building anew: %s", name, error)
-                self.remove(key)
-        with self._locked(key):
-            return load(self._read(key) or self._build(key, name, build))
+        with self._locked(key, name):
+            # Another process may have built it meanwhile.
+            stored = self._read(key)
+            return load(self._build(key, name, build) if stored in (None, found) else stored)
 
     def keep(self, key: Key, suffix: str, data: bytes) -> None:
         """Put more beside an engine, which goes when it goes; a full disk is not an error here."""
@@ -136,10 +137,6 @@ class Store:
         found = [_entry(side) for side in self.folder.glob("*.json")]
         return sorted((e for e in found if e), key=lambda entry: entry.used, reverse=True)
 
-    def remove(self, key: Key) -> None:
-        """Forget one engine; nothing happens when it is not there."""
-        self._discard(key.digest)
-
     def prune(self, limit: int | None = None) -> list[Entry]:
         """Remove the least recently used engines until all take at most `limit` bytes."""
         limit = self.limit if limit is None else limit
@@ -150,7 +147,18 @@ class Store:
             total -= entry.bytes
             self._discard(entry.path.stem)
             removed.append(entry)
+        self._sweep()
         return removed
+
+    def _sweep(self) -> None:
+        """Remove what processes that were killed have left; no build goes on for so long."""
+        known = {entry.path.stem for entry in self.entries()}
+        for path in self.folder.glob("*.*"):
+            entire = path.stem in known and path.suffix != ".part"
+            with suppress(OSError):
+                old = path.stat().st_mtime < time.time() - _PATIENCE
+                if old and not entire and path.suffix != ".lock":
+                    path.unlink()
 
     def verify(self) -> list[Entry]:
         """Remove and return the engines whose file is not what was written."""
@@ -166,13 +174,11 @@ class Store:
             return None
         try:
             data = entry.path.read_bytes()
-            os.utime(entry.path)
         except OSError:
             return None
-        if hashlib.sha256(data).hexdigest() == entry.sha256:
-            return data
-        _LOG.warning("the stored engine of %s is damaged, building anew", entry.name)
-        return None
+        with suppress(OSError):  # a folder that others have filled may be for reading only
+            os.utime(entry.path)
+        return data if hashlib.sha256(data).hexdigest() == entry.sha256 else None
 
     def _build(self, key: Key, name: str, build: Callable[[], bytes]) -> bytes:
         _LOG.info("building %s for %s: %s", name, key.backend, self._reason(key, name))
@@ -185,9 +191,9 @@ class Store:
         try:
             _write(self.folder / f"{key.digest}.engine", data)
             _write(self.folder / f"{key.digest}.json", json.dumps(side, indent=1).encode())
+            self.prune()
         except OSError as error:
             self._cannot_keep(error)
-        self.prune()
         return data
 
     def _cannot_keep(self, error: OSError) -> None:
@@ -196,13 +202,15 @@ class Store:
 
     def _reason(self, key: Key, name: str) -> str:
         """Why there is nothing to load, held against the last engine of this name and back-end."""
+        if _entry(self.folder / f"{key.digest}.json"):
+            return "the stored one cannot be used"
         for entry in self.entries():
             if entry.name == name and entry.key.backend == key.backend:
                 before, now = asdict(entry.key), asdict(key)
                 return ", ".join(
                     f"{part} was {_short(before[part])}, is {_short(now[part])}"
                     for part in now if before[part] != now[part]
-                ) or "the stored one was damaged"  # fmt: skip
+                )  # fmt: skip
         return "not built before"
 
     def _discard(self, digest: str) -> None:
@@ -213,7 +221,7 @@ class Store:
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def _locked(self, key: Key) -> Iterator[None]:
+    def _locked(self, key: Key, name: str) -> Iterator[None]:
         """Hold the lock of one entry; whoever comes second waits for the first to finish."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -223,8 +231,11 @@ class Store:
             yield
             return
         with file:
-            end = time.monotonic() + _PATIENCE
+            end, told = time.monotonic() + _PATIENCE, False
             while not _lock(file) and time.monotonic() < end:
+                if not told:
+                    _LOG.info("another process is building %s: waiting for it", name)
+                told = True
                 time.sleep(_POLL)
             yield
 

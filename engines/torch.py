@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,22 +49,18 @@ class TorchEngine(CheckedEngine):
             model=spec.name, backend="torch", version=torch.__version__, precision=precision,
             device=torch.cuda.get_device_name(self._device) if cuda else "CPU", size=size, why=why,
         ))  # fmt: skip
-        with torch.inference_mode():
+        with _translated("load the network"), torch.inference_mode():
             self._graph = Graph(prepared(spec, size, precision), self._device)
             self._inputs = self._buffers(size, plate)
             self._replay = self._recorded() if cuda and recorded else None
 
     def _estimate(self, picture: NDArray[np.uint8]) -> Estimate:
         spec, torch = self._spec, self._torch
-        try:
-            with torch.inference_mode():
-                self._inputs[spec.picture].copy_(torch.from_numpy(picture)[None])
-                outputs = self._replay() if self._replay else self._step()
-                alpha = outputs[spec.alpha].cpu().numpy()
-                residual = outputs[spec.foreground].cpu().numpy() if spec.foreground else None
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise EngineError(f"torch failed on a picture ({reason})") from error
+        with _translated("run on a picture"), torch.inference_mode():
+            self._inputs[spec.picture].copy_(torch.from_numpy(picture)[None])
+            outputs = self._replay() if self._replay else self._step()
+            alpha = outputs[spec.alpha].cpu().numpy()
+            residual = outputs[spec.foreground].cpu().numpy() if spec.foreground else None
         matte, (width, height) = matte_of(spec, alpha, self.info.size), self.info.size
         return Estimate(matte, None if residual is None else residual.reshape(height, width, 3))
 
@@ -113,11 +111,22 @@ class TorchEngine(CheckedEngine):
             self._inputs[source].zero_()
 
     def _forget(self) -> None:
-        with self._torch.inference_mode():
+        with _translated("forget a clip"), self._torch.inference_mode():
             self._zero_states()
 
     def _release(self) -> None:
         self._inputs, self._replay = {}, None
+        del self._graph
+
+
+@contextmanager
+def _translated(deed: str) -> Iterator[None]:
+    """torch's errors, a full or a dead GPU's too, in one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise EngineError(f"torch could not {deed} ({reason})") from error
 
 
 def _torch() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import cv2
@@ -66,12 +67,14 @@ def at_chroma_size(alpha16: NDArray[np.uint16], shape: tuple[int, int]) -> NDArr
 
 
 def keep_near(
-    planes: list[Plane], codes: tuple[int, ...], alpha: NDArray[np.float32], margin: int
-) -> None:
+    planes: Sequence[Plane] | Sequence[NDArray[np.uint32]], codes: tuple[int, ...],
+    alpha: NDArray[np.float32], margin: int,
+) -> None:  # fmt: skip
     """Fill planes, in place, with flat codes wherever alpha is 0 and stays so for `margin` pixels.
 
-    planes: full-size (H, W) components. alpha: the small (h, w) float32 matte. Whole blocks of
-    16 x 16 pixels are filled: a coding block then is either picture or flat.
+    planes: components, full-size (H, W) first, chroma of half that too; or one of whole pixels.
+    alpha: the small (h, w) float32 matte. Whole blocks of 16 x 16 pixels are filled: a coding block
+    then is either picture or flat.
     """
     height, width = planes[0].shape
     blocks = _occupied(alpha, -(-height // 16), -(-width // 16), (height, width), margin)
@@ -81,9 +84,11 @@ def keep_near(
     lines = np.pad(blocks[bands[:-1]], ((0, 0), (1, 1)), constant_values=True)
     line, edges = (each.tolist() for each in np.nonzero(lines[:, 1:] != lines[:, :-1]))
     for place, first, last in zip(line[::2], edges[::2], edges[1::2], strict=True):
-        area = np.s_[16 * bands[place] : 16 * bands[place + 1], 16 * first : 16 * last]
         for plane, code in zip(planes, codes, strict=True):
-            plane[area] = code
+            rows, columns = (16 if side == full else 8
+                             for side, full in zip(plane.shape, planes[0].shape, strict=True))
+            plane[rows * bands[place] : rows * bands[place + 1],
+                  columns * first : columns * last] = code  # fmt: skip
 
 
 def _occupied(

@@ -51,7 +51,7 @@ class GuidedUpsampler:
         # Enlarging looks beyond an area by one of its steps.
         part = _grown(_hull(areas), _steps(alpha.shape, guide.shape), alpha.shape)
         slope, offset = (np.empty_like(alpha) for _ in range(2))
-        slope[part], offset[part] = _model(
+        slope[part], offset[part] = linear_model(
             alpha[part], guide_small[part], RADIUS, EPSILON * guide_max**2, FLOOR
         )
         for area in areas:
@@ -156,18 +156,21 @@ def guided_upsample(
     floor: alpha below it becomes 0, above 1 - floor becomes 1, linear between.
     Returns (H, W) uint16, 0..65535. Filters stay in float32: half precision breaks the variances.
     """
-    slope, offset = _model(alpha, guide_small, radius, epsilon * guide_max**2, floor)
+    slope, offset = linear_model(
+        alpha, guide_small, radius, epsilon * guide_max**2, floor
+    )
     whole = np.empty(guide.shape, np.uint16)
     height, width = alpha.shape
     _enlarge(slope, offset, guide, whole, (slice(0, height), slice(0, width)))
     return whole
 
 
-def _model(
+def linear_model(
     alpha: NDArray[np.float32], guide: NDArray[np.float32], radius: int, epsilon: float,
     floor: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
-    """Slope and offset of alpha, stretched by the floor and to 0..65535, in the guide."""
+    """Slope and offset of alpha, stretched by the floor and to 0..65535, in the guide: all four
+    (h, w) float32, epsilon in squared units of the guide."""
     scale = np.float32(FULL / (1.0 - 2.0 * floor))
     slope = _slope(alpha, guide, radius, epsilon) * scale
     # The filter's own offset would blur what the network drew and the picture does not show: give

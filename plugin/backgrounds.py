@@ -131,15 +131,15 @@ class Blur:
 
     def __init__(self, wish: str) -> None:
         try:
-            self._strength = float(wish.partition(":")[2] or 2.0)
+            self.strength = float(wish.partition(":")[2] or 2.0)
         except ValueError:
-            self._strength = -1.0
-        if not 0 < self._strength <= 20:
+            self.strength = -1.0
+        if not 0 < self.strength <= 20:
             raise UsageError(f"background '{wish}': blur strength goes from 0.1 to 20 (percent)")
 
     def planes(self, picture: av.VideoFrame, time: Fraction) -> list[Plane]:
         """See Background."""
-        sigma = self._strength / 100 * picture.height
+        sigma = self.strength / 100 * picture.height
         return [self._soft(plane, sigma * plane.shape[0] / picture.height)
                 for plane in components(picture)]  # fmt: skip
 
@@ -164,7 +164,7 @@ class Bokeh(Blur):
 
     def around(self, picture: av.VideoFrame, alpha16: NDArray[np.uint16]) -> list[Plane]:
         """The planes behind a person of the given alpha, (H, W) uint16."""
-        radius = self._strength / 100
+        radius = self.strength / 100
         return [bokeh(plane, at_chroma_size(alpha16, plane.shape), radius * plane.shape[0])
                 for plane in components(picture)]  # fmt: skip
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
@@ -15,12 +16,14 @@ from mattecast.filters.composite import Plane
 from mattecast.filters.refine import GuidedUpsampler, guided_upsample, plain_resize
 from mattecast.flow import StageTimes
 from mattecast.frame import Frame, components, rotated
-from mattecast.hardware import shrinks, shrunk
+from mattecast.hardware import SEMIPLANAR, downloaded, form, placed, shrinks, shrunk
 from mattecast.plan import Plan
 
 # Bicubic with these flags carries codes from one depth to another without changing one of them;
 # more than one thread does not (seen with FFmpeg 8.1), so conversion stays on one.
-_EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# The guide of a frame whose picture stays on its device.
+_NO_GUIDE: Plane = np.empty((0, 0), np.uint8)
 # A decoded frame, its pts in the output's time base, and how many output frames it fills.
 Timed: TypeAlias = tuple[av.VideoFrame, int, int]
 
@@ -54,7 +57,7 @@ class Preparer:
     """
 
     def __init__(self, facts: Facts, plan: Plan, network: tuple[int, int], *,
-                 conversion: Interpolation = _EXACT) -> None:  # fmt: skip
+                 conversion: Interpolation = EXACT) -> None:  # fmt: skip
         self._facts, self._plan = facts, plan
         sideways = facts.rotation % 180 == 90
         self._size = plan.size[::-1] if sideways else plan.size
@@ -74,11 +77,33 @@ class Preparer:
         duration = decoded.duration or round(1 / (self._facts.rate * self._facts.time_base))
         if self._plan.time_base != self._facts.time_base:
             duration = 1
-        picture = self._picture(decoded)
-        return Frame(
-            picture=picture, guide=self._guide(decoded, picture), small=self._small(decoded),
-            pts=pts, duration=max(1, duration), repeats=repeats,
-        )  # fmt: skip
+        small = self._small(decoded)
+        if self._plan.device is not None:
+            picture, guide = self._placed(decoded, self._plan.device), _NO_GUIDE
+        else:
+            decoded = downloaded(decoded) if shrinks(decoded) else decoded
+            picture = self._picture(decoded)
+            guide = self._guide(decoded, picture)
+        return Frame(picture=picture, guide=guide, small=small, pts=pts,
+                     duration=max(1, duration), repeats=repeats)  # fmt: skip
+
+    def _placed(self, decoded: av.VideoFrame, device: str) -> av.VideoFrame:
+        """The picture on the device, as the GPU's encoders take it; by way of memory only where
+        it must be converted."""
+        if not (shrinks(decoded) and self._fits(decoded)):
+            decoded = downloaded(decoded) if shrinks(decoded) else decoded
+            decoded = self._picture(decoded).reformat(format=SEMIPLANAR[self._plan.pixels])
+        return placed(decoded, device)
+
+    def _fits(self, decoded: av.VideoFrame) -> bool:
+        """Whether a decoded frame is the output's as it is."""
+        source, target = self._facts.colour, self._plan.colour
+        return (
+            self._facts.rotation == 0
+            and (decoded.width, decoded.height) == self._plan.size
+            and form(decoded) == SEMIPLANAR[self._plan.pixels]
+            and (source.matrix, source.range) == (target.matrix, target.range)
+        )
 
     def _picture(self, decoded: av.VideoFrame) -> av.VideoFrame:
         """The frame in the output's pixel format, matrix and range; free to be written into."""
@@ -86,7 +111,7 @@ class Preparer:
         picture = self._to_output.reformat(
             decoded, *self._size, self._plan.pixels_in, interpolation=self._conversion,
             src_colorspace=source.swscale_matrix, src_color_range=source.range,
-            dst_colorspace=target.swscale_matrix, dst_color_range=target.range,
+            dst_colorspace=target.swscale_matrix, dst_color_range=target.range, threads=1,
         )  # fmt: skip
         if picture is decoded:
             # The decoder may still predict from this buffer.
@@ -100,7 +125,7 @@ class Preparer:
         else:
             small = self._to_network.reformat(
                 decoded, *self._network, "rgb24", interpolation=Interpolation.AREA,
-                src_colorspace=colour.swscale_matrix, src_color_range=colour.range,
+                src_colorspace=colour.swscale_matrix, src_color_range=colour.range, threads=1,
             )  # fmt: skip
             picture = small.to_ndarray().astype(np.uint8, copy=False)
         return np.ascontiguousarray(np.rot90(picture, self._facts.rotation // 90))
@@ -109,8 +134,15 @@ class Preparer:
         """Luma at the output's size: the picture's own plane where it has one."""
         if picture.format.name.startswith("yuv"):
             return components(picture)[0]
+        if decoded.format.name.startswith("yuv") and decoded.format.components[0].bits == 8 and (
+            decoded.width, decoded.height) == self._size:  # fmt: skip
+            # Code for code what the conversion below gives, at a fifth of its cost.
+            scale, offset = self._facts.colour.luma_units(8)
+            gain = 255 / scale
+            luma = cv2.convertScaleAbs(components(decoded)[0], alpha=gain, beta=-offset * gain)
+            return np.ascontiguousarray(np.rot90(luma, self._facts.rotation // 90), np.uint8)
         gray = self._to_gray.reformat(
-            decoded, *self._size, "gray", interpolation=self._conversion
+            decoded, *self._size, "gray", interpolation=self._conversion, threads=1
         )
         return components(rotated(gray, self._facts.rotation))[0]
 
@@ -126,15 +158,17 @@ def full_size(
     if alpha.shape[0] >= height and alpha.shape[1] >= width:
         return plain_resize(alpha, (width, height))
     bits = _guide_bits(frame, plan)
+    return (upsampler or guided_upsample)(
+        alpha, small_guide(frame, plan, bits), frame.guide, guide_max=float((1 << bits) - 1)
+    )
+
+
+def small_guide(frame: Frame, plan: Plan, bits: int) -> NDArray[np.float32]:
+    """Luma of the network's picture in the codes of the output's own at `bits` bits: (h, w)."""
     colour = plan.colour if plan.yuv else plan.colour.as_rgb()
     scale, offset = colour.luma_units(bits)
     weights = np.asarray(colour.luma_weights(), np.float32) * np.float32(scale / 255)
-    return (upsampler or guided_upsample)(
-        alpha,
-        frame.small.astype(np.float32) @ weights + np.float32(offset),
-        frame.guide,
-        guide_max=float((1 << bits) - 1),
-    )
+    return np.asarray(frame.small.astype(np.float32) @ weights + np.float32(offset), np.float32)
 
 
 def _guide_bits(frame: Frame, plan: Plan) -> int:

@@ -6,10 +6,12 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from mattecast.ambience import Ambience
 from mattecast.backgrounds import Background, Bokeh, background
+from mattecast.chain import EXACT
 from mattecast.colour import linear_light
 from mattecast.errors import UsageError
 from mattecast.filters.composite import (
@@ -20,7 +22,7 @@ from mattecast.filters.composite import (
     to_bits,
     to_luma,
 )
-from mattecast.frame import Matted, components
+from mattecast.frame import Matted, components, pixels
 from mattecast.plan import Plan
 from mattecast.settings import Settings
 
@@ -43,6 +45,7 @@ class Composer:
             self._background = background(plan.background, plan)
         elif settings.tint() is not None:
             raise UsageError(f"blend {settings.blend}: needs a background to blend into; name one")
+        self._to_output = VideoReformatter()
         self._linear = linear_light(plan.colour.transfer) if plan.format.linear else None
 
     def close(self) -> None:
@@ -58,24 +61,34 @@ class Composer:
         elif self._background is not None:
             self._over_background(matted, self._background)
         elif self._linear is None and self._plan.format.alpha_pixels is not None:
-            self._with_alpha(matted)
+            picture = self._with_alpha(matted)
         if self._linear is not None:
             picture = self._linear_light(matted, self._linear)
         picture = self._padded(picture)
         self._plan.colour.tag(picture)
         return picture
 
-    def _with_alpha(self, matted: Matted) -> None:
-        *colours, alpha = components(matted.frame.picture)
-        bits = matted.frame.picture.format.components[-1].bits
-        to_bits(matted.alpha16, bits, alpha)
-        black = self._plan.colour.black(matted.frame.picture.format.components[0].bits)
+    def _with_alpha(self, matted: Matted) -> av.VideoFrame:
+        picture = matted.frame.picture
+        colours = components(picture)[:3]
+        black = self._plan.colour.black(picture.format.components[0].bits)
         if self._plan.premultiplied:
             for plane, code in zip(colours, black, strict=True):
                 plane[:] = over(plane, code, at_chroma_size(matted.alpha16, plane.shape))
         elif not self._whole:
             margin = round(KEPT_MARGIN * max(1.0, matted.alpha16.shape[0] / 1080))
-            keep_near(colours, black, matted.alpha_small, margin)
+            whole = pixels(picture)
+            if whole is None:
+                keep_near(colours, black, matted.alpha_small, margin)
+            else:
+                # Black without alpha.
+                keep_near([whole], (0,), matted.alpha_small, margin)
+        if picture.format.name != self._plan.pixels:
+            picture = self._to_output.reformat(
+                picture, format=self._plan.pixels, interpolation=EXACT
+            )
+        to_bits(matted.alpha16, picture.format.components[-1].bits, components(picture)[-1])
+        return picture
 
     def _over_background(self, matted: Matted, background: Background) -> None:
         time = max(Fraction(0), matted.pts * self._plan.time_base)

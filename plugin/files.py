@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, Protocol
+
+import av
 
 from mattecast import engines
 from mattecast.chain import Preparer, constant_rate, own_times
@@ -17,15 +20,15 @@ from mattecast.compose import Composer
 from mattecast.engines import Engine
 from mattecast.errors import MediaError
 from mattecast.facts import Facts
-from mattecast.flow import StageTimes, ahead
+from mattecast.flow import StageTimes, ahead, half_the_cores
 from mattecast.formats import FILL_KEY, FORMATS
-from mattecast.frame import Matted
+from mattecast.frame import Estimated, Frame, Matted
 from mattecast.guidance import Clock, Guidance
 from mattecast.guidance import find as find_guidance
 from mattecast.hardware import decoder, encoded_on_gpu
 from mattecast.pictures import Pictures, open_source
 from mattecast.plan import Plan, fill_and_key, plan
-from mattecast.refinement import refine
+from mattecast.refinement import refine, smooth, smoothers
 from mattecast.settings import Settings
 from mattecast.shots import estimate
 from mattecast.writer import Writer, open_writer
@@ -35,6 +38,18 @@ _QUEUE = 2
 # A clip whose last picture ends this much before the end of the file (seconds) was cut off;
 # sound commonly goes on for some of it.
 _CUT_OFF = Fraction(1)
+
+
+class Composing(Protocol):
+    """Makes the pictures that are encoded of what the stages before it yield."""
+
+    def __call__(self, matted: Any, /) -> av.VideoFrame:
+        """matted: a Matted, or an Estimated where pictures stay on a device."""
+        ...
+
+    def close(self) -> None:
+        """Release files."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +110,20 @@ def matte(
         clip = _opened(source, settings, stack)
         formats = fill_and_key() if name == FILL_KEY else (FORMATS[name],)
         plans = [plan(clip.facts, settings, format) for format in formats]
+        guidance = find_guidance(Path(clip.path), settings)
         if settings.gpu_video:
-            plans = [encoded_on_gpu(one) for one in plans]
+            plans = [encoded_on_gpu(one, settings, guidance) for one in plans]
         # Outputs that cannot be are refused before the network takes its time to load.
         lanes = [_lane(clip, path, one, settings, stack)
                  for path, one in zip(_paths(output, name), plans, strict=True)]  # fmt: skip
-        engine, guidance = _engine(clip, settings, stack)
+        engine, guidance = _engine(clip, guidance, settings, stack)
         times = StageTimes()
         counter = _Counter(clip.facts, plans[0], times, progress)
-        for matted in _mattes(clip, plans[0], engine, guidance, settings, times, stack):
+        stages = _mattes if plans[0].device is None else _estimates
+        for matted in stages(clip, plans[0], engine, guidance, settings, times, stack):
             for composer, writer in lanes:
                 _write(matted, composer, writer, times)
-            counter.add(matted)
+            counter.add(matted.frame)
         counter.check_complete(clip)
         for _, writer in lanes:
             with times.measure("encode"):
@@ -133,7 +150,8 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
     with ExitStack() as stack:
         clip = _opened(source, settings, stack)
         ours = plan(clip.facts, settings, FORMATS["prores"])
-        engine, guidance = _engine(clip, settings, stack)
+        guidance = find_guidance(Path(clip.path), settings)
+        engine, guidance = _engine(clip, guidance, settings, stack)
         yield from _mattes(clip, ours, engine, guidance, settings, StageTimes(), stack)
 
 
@@ -145,10 +163,10 @@ def _opened(source: str | Path, settings: Settings, stack: ExitStack) -> Clip | 
 
 
 def _engine(
-    clip: Clip | Pictures, settings: Settings, stack: ExitStack
+    clip: Clip | Pictures, guidance: Guidance, settings: Settings, stack: ExitStack
 ) -> tuple[Engine, Guidance]:
     """The network, and the guidance it leaves to do: one that takes a plate has used it."""
-    facts, guidance = clip.facts, find_guidance(Path(clip.path), settings)
+    facts = clip.facts
     spec = engines.find(settings.model)
     # The network sees pictures as they are shown: square pixels.
     size = engines.network_size(
@@ -157,37 +175,81 @@ def _engine(
     plate = guidance.plate_at(size) if spec.plate else None
     engine = engines.load(spec, size, backend=settings.backend, precision=settings.precision,
                           device=settings.device, fallback=settings.fallback, plate=plate,
-                          threads=settings.threads or _network_threads())  # fmt: skip
+                          threads=settings.threads or half_the_cores())  # fmt: skip
     stack.callback(engine.close)
     return engine, replace(guidance, plate=None) if spec.plate else guidance
-
-
-def _network_threads() -> int:
-    """Half the cores: the others decode and encode meanwhile (on 2 cores, 16 against 13 fps)."""
-    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def _mattes(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guidance,
             settings: Settings, times: StageTimes, stack: ExitStack,
             ) -> Iterator[Matted]:  # fmt: skip
     """Decode and conversion on one thread, network and filters on another."""
-    decoded = clip.frames(plan.start, plan.end)
-    timed = (constant_rate if settings.cfr else own_times)(decoded, clip.facts, plan)
-    preparer = Preparer(clip.facts, plan, engine.info.size)
-    frames = ahead(preparer.frames(times.pulls("decode", timed), times), _QUEUE)
-    estimates = estimate(frames, engine, times, cuts=settings.cuts)
+    estimates = _network(clip, plan, engine, settings, times, stack)
     clock = Clock(plan, clip.facts.start)
-    mattes = ahead(refine(estimates, guidance, clock, settings, times), _QUEUE)
-    # Both by name, the consumer first: the traceback of an error keeps `frames` alive, and the
-    # clip must not be closed under a thread that still decodes it.
-    stack.callback(frames.close)
+    look = _Look(clip, plan, settings, guidance)
+    # Closed after what is registered next: whoever looks.
+    stack.callback(look.close)
+    mattes = ahead(refine(estimates, guidance, clock, settings, times, look), _QUEUE)
     stack.callback(mattes.close)
     return mattes
 
 
+class _Look:
+    """See foresight.Look: the clip opened once more, with a network of its own."""
+
+    def __init__(self, clip: Clip | Pictures, plan: Plan, settings: Settings,
+                 guidance: Guidance) -> None:  # fmt: skip
+        self._clip, self._plan, self._settings, self._guidance = clip, plan, settings, guidance
+        self._stack = ExitStack()
+        self._engine: Engine | None = None
+
+    def __call__(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
+        """start: seconds from the clip's first frame."""
+        plan, first = self._plan, self._clip.facts.start
+        if self._engine is None:
+            self._engine, _ = _engine(self._clip, self._guidance, self._settings, self._stack)
+        # Whole steps from the run's own origin, so that every frame has the time it has there.
+        steps = max(0, (start + first - plan.origin) // plan.time_base)
+        part = replace(plan, start=plan.origin + steps * plan.time_base)
+        clock = Clock(part, first)
+        with ExitStack() as stack:
+            again = _opened(self._clip.path, self._settings, stack)
+            stages = _network(again, part, self._engine, self._settings, StageTimes(), stack)
+            for estimated in stages:
+                yield clock(estimated.frame.pts), estimated
+
+    def close(self) -> None:
+        """Release the network."""
+        self._stack.close()
+
+
+def _estimates(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guidance,
+               settings: Settings, times: StageTimes, stack: ExitStack,
+               ) -> Iterator[Estimated]:  # fmt: skip
+    """The same where pictures stay on the plan's device: its composer does what is left."""
+    estimates = _network(clip, plan, engine, settings, times, stack)
+    for smoother in smoothers(settings):
+        estimates = smooth(estimates, smoother, times)
+    settled = ahead(estimates, _QUEUE)
+    stack.callback(settled.close)
+    return settled
+
+
+def _network(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settings,
+             times: StageTimes, stack: ExitStack) -> Iterator[Estimated]:  # fmt: skip
+    decoded = clip.frames(plan.start, plan.end)
+    timed = (constant_rate if settings.cfr else own_times)(decoded, clip.facts, plan)
+    preparer = Preparer(clip.facts, plan, engine.info.size)
+    frames = ahead(preparer.frames(times.pulls("decode", timed), times), _QUEUE)
+    # By name, and after whoever consumes them: the traceback of an error keeps `frames` alive, and
+    # the clip must not be closed under a thread that still decodes it.
+    stack.callback(frames.close)
+    return estimate(frames, engine, times, cuts=settings.cuts)
+
+
 def _lane(clip: Clip | Pictures, output: Path, plan: Plan, settings: Settings,
-          stack: ExitStack) -> tuple[Composer, Writer]:  # fmt: skip
-    composer = Composer(plan, settings)
+          stack: ExitStack) -> tuple[Composing, Writer]:  # fmt: skip
+    composer = _composer(plan, settings)
     stack.callback(composer.close)
     threads = os.cpu_count() or 1
     writer = open_writer(clip, output, plan, overwrite=settings.overwrite, threads=threads)
@@ -195,12 +257,22 @@ def _lane(clip: Clip | Pictures, output: Path, plan: Plan, settings: Settings,
     return composer, writer
 
 
-def _write(matted: Matted, composer: Composer, writer: Writer, times: StageTimes) -> None:
+def _composer(plan: Plan, settings: Settings) -> Composing:
+    if plan.device is None:
+        return Composer(plan, settings)
+    from mattecast.gpu_composer import GpuComposer
+
+    return GpuComposer(plan, settings)
+
+
+def _write(matted: Matted | Estimated, composer: Composing, writer: Writer,
+           times: StageTimes) -> None:  # fmt: skip
+    frame = matted.frame
     with times.measure("compose"):
         picture = composer(matted)
     with times.measure("encode"):
-        for repeat in range(matted.frame.repeats):
-            writer.write(picture, matted.pts + repeat, matted.frame.duration)
+        for repeat in range(frame.repeats):
+            writer.write(picture, frame.pts + repeat, frame.duration)
 
 
 def _paths(output: Path, name: str) -> tuple[Path, ...]:
@@ -228,10 +300,10 @@ class _Counter:
     last: Fraction = Fraction(0)
     started: float = field(default_factory=time.perf_counter)
 
-    def add(self, matted: Matted) -> None:
-        self.frames += matted.frame.repeats
-        lasts = max(matted.frame.repeats, matted.frame.duration)
-        self.last = (matted.pts + lasts) * self.plan.time_base + self.plan.origin
+    def add(self, frame: Frame) -> None:
+        self.frames += frame.repeats
+        end = frame.pts + max(frame.repeats, frame.duration)
+        self.last = end * self.plan.time_base + self.plan.origin
         if self.tell:
             seconds = time.perf_counter() - self.started
             self.tell(Progress(self.frames, self._total(), seconds, self.times.limiting))

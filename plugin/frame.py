@@ -100,6 +100,16 @@ def components(picture: av.VideoFrame) -> list[Plane]:
     return views
 
 
+def pixels(picture: av.VideoFrame) -> NDArray[np.uint32] | None:
+    """(h, w) view of a packed picture with alpha, each pixel one number; None for other formats.
+
+    Filling these is six times quicker than filling four components.
+    """
+    if len(_PACKED.get(picture.format.name, ())) != 4 or picture.format.name.endswith("be"):
+        return None
+    return _rows(picture, 0, np.dtype(np.uint32))[:, : picture.width].view(np.uint32)
+
+
 def _rows(picture: av.VideoFrame, index: int, kind: np.dtype[Any]) -> Plane:
     plane = picture.planes[index]
     rows: Plane = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)

@@ -124,8 +124,9 @@ def _built(options: argparse.Namespace) -> Iterator[str]:
 
 def _build(options: argparse.Namespace) -> Iterator[str]:
     from mattecast import engines
-    from mattecast.settings import parse_size
+    from mattecast.settings import Settings, parse_size
 
+    Settings(network_size=options.network_size)  # refuses what `mattecast matte` does
     if "x" not in options.picture.lower():
         raise UsageError(f"--for '{options.picture}': expected WIDTHxHEIGHT")
     announce_builds()
@@ -149,6 +150,8 @@ def _verify(options: argparse.Namespace) -> Iterator[str]:
 def _prune(options: argparse.Namespace) -> Iterator[str]:
     from mattecast.engines.store import Store
 
+    if not 0 <= options.limit < 1e9:
+        raise UsageError(f"--limit {options.limit:g}: expected megabytes, 0 or more")
     removed = Store().prune(int(options.limit * 1e6))
     yield from (f"removed: {entry}" for entry in removed)
     yield f"{len(removed)} engines removed"

@@ -11,7 +11,7 @@ from pathlib import Path
 from mattecast.colour import Colour
 from mattecast.errors import UsageError
 from mattecast.facts import Facts
-from mattecast.formats import FILL_KEY, FORMATS, PRORES_QUALITY, Format, pixel_format
+from mattecast.formats import FILL_KEY, FORMATS, PRORES_QUALITY, Format, pixel_format, sampling
 from mattecast.pictures import is_pattern, is_still
 from mattecast.settings import Settings, parse_size
 from mattecast.timecode import Timecode
@@ -30,7 +30,10 @@ class Plan:
     colour: tags of the output. background: None keeps alpha. start, end: seconds on the source's
     clock, None for the ends of the clip. time_base, rate: of the output. audio: whether sound is
     written. options: of the encoder. losses: what the output cannot keep, a line each. still:
-    whether the source is one picture.
+    whether the source is one picture. sampled: pixel format of the source's depth and chroma
+    sampling, where nothing else sets it apart from `pixels`. encoded: pixel format the encoder is
+    handed, where that is not `pixels`. device: what torch calls the device that composites are
+    made on, None for numpy.
     """
 
     format: Format
@@ -50,11 +53,16 @@ class Plan:
     options: Mapping[str, str]
     losses: tuple[str, ...]
     still: bool = False
+    sampled: str | None = None
+    encoded: str | None = None
+    device: str | None = None
 
     @property
     def pixels_in(self) -> str:
-        """The format frames are worked on in: integers for EXR, whose floats come last."""
-        return {"gbrapf32le": "gbrap16le", "gbrpf32le": "gbrp16le"}.get(self.pixels, self.pixels)
+        """The format frames are worked on in: the source's own chroma as long as possible, which
+        is less to read and write; integers for EXR, whose floats come last."""
+        whole = {"gbrapf32le": "gbrap16le", "gbrpf32le": "gbrp16le"}.get(self.pixels, self.pixels)
+        return self.sampled or whole
 
     @property
     def yuv(self) -> bool:
@@ -102,7 +110,17 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         options=_options(settings, format),
         losses=_losses(facts, settings, format, pixels),
         still=is_still(facts.path),
+        sampled=None if opaque or premultiplied else _sampled(facts, settings, pixels, colour),
     )
+
+
+def _sampled(facts: Facts, settings: Settings, pixels: str, colour: Colour) -> str | None:
+    """See Plan.sampled."""
+    own, upright = facts.colour, facts.rotation == 0 and not settings.size
+    same = (own.matrix, own.range) == (colour.matrix, colour.range)
+    if not pixels.startswith("yuva") or not upright or not same or facts.bits not in (8, 10, 12):
+        return None
+    return f"yuv{sampling(facts)}p{f'{facts.bits}le' if facts.bits > 8 else ''}"
 
 
 def fill_and_key() -> tuple[Format, Format]:

@@ -174,7 +174,7 @@ def _video_stream(container: Any, plan: Plan, threads: int) -> Any:
     stream.width, stream.height = (
         side + extra for side, extra in zip(plan.size, plan.padding, strict=True)
     )
-    stream.pix_fmt = plan.pixels
+    stream.pix_fmt = plan.encoded or plan.pixels
     context = stream.codec_context
     # The source's own clock carries every pts exactly, constant rate or not.
     context.time_base = plan.time_base

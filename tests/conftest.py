@@ -17,6 +17,14 @@ def folders(tmp_path_factory):
         yield
 
 
+def pytest_runtest_setup(item):
+    """Tests that need an NVIDIA card say so where there is none."""
+    from mattecast.engines.cuda import no_driver
+
+    if item.get_closest_marker("gpu") and (reason := no_driver()):
+        pytest.skip(f"{reason} here")
+
+
 @pytest.fixture
 def fake_gpu(monkeypatch):
     """A GPU, a driver and TensorRT, all of them fakes that compute truly."""

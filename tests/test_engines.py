@@ -195,6 +195,14 @@ def test_a_network_without_an_int8_file_says_so(tmp_path):
 
 
 @needs_torch
+def test_torch_without_room_is_one_sentence():
+    """So that `auto` goes on to the next where a GPU is full."""
+    with pytest.raises(EngineError, match=r"torch could not load .*allocate") as caught:
+        engines.load("default", (3_200_000, 3_200_000), backend="torch", device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+@needs_torch
 def test_a_hundred_frames_of_openvino_follow_torch():
     """Recurrent states carry every error on: after 100 frames it is still rounding."""
     one = engines.load("default", SIZE, backend="openvino", precision="f32")

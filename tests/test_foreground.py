@@ -58,6 +58,21 @@ def test_only_soft_pixels_change_and_a_grey_picture_stays() -> None:
     assert np.abs(_recovered(flat, alpha, 16) - flat).max() < 1e-3
 
 
+def test_planes_are_worked_on_alike_together_and_alone() -> None:
+    foreground, background, alpha = _scene(2)
+    picture = background + alpha[..., None] * (foreground - background)
+    small, few = (cv2.resize(each, (192, 108), interpolation=cv2.INTER_AREA)
+                  for each in (picture * 255, alpha))  # fmt: skip
+    colours = local_colours(small, few)
+    planes = [np.round(picture[..., n] * 255).astype(np.uint8) for n in range(3)]
+    alone = [plane.copy() for plane in planes]
+    alpha16 = np.round(alpha * 65535).astype(np.uint16)
+    recover(planes, alpha16, colours, 255)
+    for n, plane in enumerate(alone):
+        recover([plane], alpha16, colours.of(slice(n, n + 1)), 255)
+    np.testing.assert_array_equal(planes, alone)
+
+
 def test_an_empty_matte_is_left_alone() -> None:
     foreground, _, alpha = _scene(2)
     assert np.allclose(_recovered(foreground, 0 * alpha, 8), foreground, atol=1 / 255)

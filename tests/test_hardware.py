@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.error
 import cv2
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from mattecast import hardware
 from mattecast.clip import Clip
 from mattecast.colour import Colour
 from mattecast.engines.cuda import no_driver
+from mattecast.writer import MovieWriter
 
 here = pytest.mark.skipif(no_driver() is None, reason="there is an NVIDIA driver")
 
@@ -88,21 +91,87 @@ def test_a_gpu_decodes_what_the_cpu_decodes(codec: str, pixels: str, tmp_path: P
             np.testing.assert_array_equal(
                 one.reformat(format=pixels).to_ndarray(), other.reformat(format=pixels).to_ndarray()
             )
+            down = hardware.downloaded(other)
+            assert down.sw_format is None and down.pts == one.pts
+            np.testing.assert_array_equal(
+                one.reformat(format=pixels).to_ndarray(), down.reformat(format=pixels).to_ndarray()
+            )
             small = hardware.shrunk(other, (160, 96), theirs.facts.colour).astype(int)
             expected = one.reformat(160, 96, "rgb24", interpolation=Interpolation.AREA).to_ndarray()
             assert np.abs(small - expected).mean() < 1
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("format", ["h264", "hevc"])
-def test_a_gpu_encodes_composites(format: str, source: Path, tmp_path: Path,
-                                  caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+def test_alpha_formats_are_what_the_cpu_makes(source: Path, tmp_path: Path,
+                                        caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+    """Decoded on the GPU, downloaded through pinned memory."""
     caplog.set_level("WARNING", "mattecast")
+    for name, more in (("gpu", ["--gpu-video"]), ("cpu", [])):
+        assert call("matte", source, "-o", tmp_path / f"{name}.mov", *more).code == 0
+    assert not caplog.records
+    for index in range(6):
+        ours, theirs = (planes(tmp_path / f"{name}.mov", index) for name in ("gpu", "cpu"))
+        for one, other in zip(ours, theirs, strict=True):
+            # The network's own picture is shrunk by other code.
+            assert np.abs(one.astype(int) - other).mean() < 2
+
+
+@pytest.fixture
+def nvenc() -> None:
+    """Skips on cards that only decode, as data-centre ones do."""
+    context = av.CodecContext.create("h264_nvenc", "w")
+    context.width, context.height, context.pix_fmt = 320, 192, "nv12"
+    context.time_base = Fraction(1, 25)
+    try:
+        context.open()
+    except (av.error.FFmpegError, OSError) as error:
+        pytest.skip(f"this GPU has no encoder, or its driver is too old: {error}")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("more", [[], ["--background", "blur"], ["--choke", "1"]])
+@pytest.mark.parametrize(("format", "pixels"), [("h264", "yuv420p"), ("hevc", "yuv420p10le")])
+def test_a_gpu_encodes_composites(
+    format: str, pixels: str, more: list[str], tmp_path: Path, nvenc: None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Made on the GPU or, where asked for what only the CPU does, uploaded: a valid file, alike."""
+    caplog.set_level("WARNING", "mattecast")
+    codec = "libx265" if pixels.endswith("10le") else "libx264"
+    source = make(tmp_path / "a.mp4", Recipe(codec=codec, pixels=pixels, size=(320, 192),
+                                             options=(("preset", "ultrafast"),)))  # fmt: skip
     outputs = [tmp_path / f"{name}.mp4" for name in ("gpu", "cpu")]
-    assert call("matte", source, "-o", outputs[0], "--format", format, "--gpu-video").code == 0
-    assert call("matte", source, "-o", outputs[1], "--format", format).code == 0
-    assert not caplog.records and times(outputs[0]) == times(outputs[1])
-    with av.open(str(outputs[0])) as container:
-        assert container.streams.video[0].codec_context.name == format
+    wish = ["--format", format, *more]
+    assert call("matte", source, "-o", outputs[0], *wish, "--gpu-video").code == 0
+    said = [record.message for record in caplog.records]
+    assert said == (["composites are made on the CPU (choke); the GPU encodes them"]
+                    if "--choke" in more else [])  # fmt: skip
+    assert call("matte", source, "-o", outputs[1], *wish).code == 0
+    assert times(outputs[0]) == times(outputs[1])
+    with av.open(str(outputs[0])) as ours, av.open(str(outputs[1])) as theirs:
+        one, other = (each.streams.video[0].codec_context for each in (ours, theirs))
+        assert one.name == format and one.pix_fmt == other.pix_fmt
+        assert (one.colorspace, one.color_range) == (other.colorspace, other.color_range)
+    scale = 4 if pixels.endswith("10le") else 1
     for one, other in zip(planes(outputs[0], 4), planes(outputs[1], 4), strict=True):
-        assert np.abs(one.astype(int) - other).mean() < 2
+        assert np.abs(one.astype(int) - other).mean() < 2 * scale
+
+
+@pytest.mark.gpu
+def test_nothing_of_a_composite_comes_down(source: Path, tmp_path: Path, nvenc: None,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """From the decoder to the encoder the output's picture stays on the GPU."""
+    handed: list[str] = []
+    write = MovieWriter.write
+
+    def seen(self: MovieWriter, picture: av.VideoFrame, pts: int, duration: int) -> None:
+        handed.append(picture.format.name)
+        write(self, picture, pts, duration)
+
+    def never(frame: av.VideoFrame) -> av.VideoFrame:
+        raise AssertionError("downloaded")
+
+    monkeypatch.setattr(MovieWriter, "write", seen)
+    monkeypatch.setattr("mattecast.chain.downloaded", never)
+    assert call("matte", source, "-o", tmp_path / "a.mp4", "--gpu-video").code == 0
+    assert handed == ["cuda"] * 6

@@ -125,7 +125,7 @@ def test_another_file_than_expected_is_not_kept(server, tmp_path):
 def test_no_such_file_and_no_network(server, tmp_path):
     with pytest.raises(EngineError, match=r"\(HTTP 404\)"):
         download(f"{server.address}/none", tmp_path / "a")
-    with pytest.raises(EngineError, match="put it at"):
+    with pytest.raises(EngineError, match=r"fetched \(Connection refused\); .* put it at"):
         download("http://127.0.0.1:9/a", tmp_path / "a")
 
 
@@ -160,6 +160,14 @@ def test_a_wrong_hash_ends_the_command(row, monkeypatch, folder, capsys):
     monkeypatch.setitem(catalogue.CATALOGUE, "small", replace(row, sha256="0" * 64))
     assert main(["models", "pull", "small"]) == 1
     assert "nothing was kept" in capsys.readouterr().err and not (folder / "small.onnx").exists()
+
+
+def test_a_file_that_is_no_network_does_not_stay(row, server, monkeypatch, folder, capsys):
+    server.files["/m.onnx"] = b"<html>log in first</html>"
+    monkeypatch.setitem(catalogue.CATALOGUE, "small", replace(row, sha256=None))
+    assert main(["models", "pull", "small"]) == 1
+    (_, line) = capsys.readouterr().err.splitlines()
+    assert "small.onnx: not an ONNX network" in line and not list(folder.iterdir())
 
 
 def test_offline_it_says_where_to_put_the_file(row, monkeypatch, folder, capsys):
@@ -216,3 +224,11 @@ def test_built_engines_by_command(tmp_path, monkeypatch, capsys):
     assert main(["engines", "build", "--for", "64x64"]) == 0
     assert main(["engines", "prune"]) == 0
     assert "1 engines removed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [["prune", "--limit", "nan"], ["prune", "--limit", "-1"],
+                                   ["build", "--network-size", "0"], ["build", "--for", "wide"]])
+def test_wrong_requests_about_built_engines(wrong, capsys):
+    assert main(["engines", *wrong]) == 2
+    out, err = capsys.readouterr()
+    assert not out and len(err.splitlines()) == 1 and "should not happen" not in err

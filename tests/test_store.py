@@ -72,7 +72,7 @@ def test_the_side_file_is_for_people_too(store):
 
 
 @pytest.mark.parametrize("damage", [b"", b"engin", b"enginE", None])
-def test_a_damaged_file_is_built_anew(store, damage):
+def test_a_damaged_file_is_built_anew(store, damage, caplog):
     fetch(store, Builder())
     (file,) = store.folder.glob("*.engine")
     if damage is None:
@@ -80,7 +80,9 @@ def test_a_damaged_file_is_built_anew(store, damage):
     else:
         file.write_bytes(damage)
     build = Builder()
+    caplog.set_level(logging.INFO, "mattecast.engines")
     assert fetch(store, build) == b"engine" and build.count == 1
+    assert len(caplog.messages) == 1 and caplog.messages[0].startswith("building default")
 
 
 def test_a_damaged_side_file_is_built_anew(store):
@@ -152,6 +154,47 @@ def test_verify_removes_what_is_damaged(store):
     (store.folder / f"{KEY.digest}.engine").write_bytes(b"changed")
     assert [entry.key.version for entry in store.verify()] == ["1"]
     assert [entry.key.version for entry in store.entries()] == ["2"]
+
+
+def test_prune_removes_what_killed_processes_have_left(store):
+    fetch(store, Builder())
+    left = [store.folder / name for name in (f"{KEY.digest}.engine.7.part", "b.engine", "c.json")]
+    for path in left:
+        path.write_bytes(b"half")
+    store.prune()
+    assert all(path.exists() for path in left)  # somebody may still be writing them
+    for path in left:
+        os.utime(path, (time.time() - 2000,) * 2)
+    assert not store.prune()
+    assert not any(path.exists() for path in left) and len(store.entries()) == 1
+
+
+def test_a_folder_for_reading_only_is_read(store, monkeypatch):
+    fetch(store, Builder())
+
+    def refused(*names, **more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "utime", refused)
+    build = Builder()
+    assert fetch(store, build) == b"engine" and build.count == 0
+
+
+def test_a_stored_engine_that_cannot_even_be_removed_is_no_obstacle(store, monkeypatch):
+    fetch(store, Builder(b"stale"))
+
+    def load(data):
+        if data == b"stale":
+            raise EngineError("from another version")
+        return data
+
+    def refused(*names, **more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refused)
+    monkeypatch.setattr(Path, "unlink", refused)
+    monkeypatch.setattr(Path, "write_bytes", refused)
+    assert fetch(store, Builder(), load=load) == b"engine"
 
 
 def slow_build(folder, started, builds):

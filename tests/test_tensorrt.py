@@ -176,6 +176,30 @@ class TestRunning:
         np.testing.assert_array_equal(alpha, fresh.step(clip[1]).alpha)
 
 
+    def test_fallback_when_a_cut_finds_the_gpu_dead(self, fake_gpu, monkeypatch):
+        """reset() too; and the precision asked for was the GPU's."""
+        clip = list(pictures(2))
+        engine = load(fallback=True, precision="f16")
+        engine.step(clip[0])
+        monkeypatch.setattr(fake_gpu, "cudaMemsetAsync", no_memory)
+        engine.reset()
+        assert engine.info.backend == "openvino" and engine.info.precision == "f32"
+        fresh = engines.load("default", SIZE, device="cpu")
+        np.testing.assert_array_equal(engine.step(clip[1]).alpha, fresh.step(clip[1]).alpha)
+
+    def test_it_falls_once_only(self, fake_gpu, monkeypatch):
+        engine = load(fallback=True)
+        monkeypatch.setattr(fake_gpu, "cudaMemsetAsync", no_memory)
+        engine.reset()
+
+        def dead(picture):
+            raise EngineError("the CPU failed too")
+
+        monkeypatch.setattr(engine._engine, "step", dead)
+        with pytest.raises(EngineError, match="the CPU failed too"):
+            engine.step(next(pictures(1)))
+
+
 class TestAClip:
     """What is left of a clip when its GPU dies."""
 
