@@ -5,6 +5,7 @@ All three are affine in a plane's codes, so they hold for luma, chroma and R'G'B
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.filters.composite import Plane
+from mattecast.filters.refine import FULL
 
 Float = NDArray[np.float32]
 Alpha16 = NDArray[np.uint16]
@@ -82,21 +84,43 @@ class ColourMatch:
         return _codes(np.minimum((front - mean) * gain + target, top), front)
 
 
+def blurred(plane: Plane, alpha16: Alpha16, sigma: float) -> Plane:
+    """A plane, (h, w), blurred by a Gaussian of `sigma` pixels, without the person's colours."""
+    # Blurred at a size where sigma is about 4 pixels, a large blur costs no more than a small.
+    scale = max(1.0, sigma / 4)
+    return _behind(plane, alpha16, scale, lambda it: cv2.GaussianBlur(it, (0, 0), sigma / scale))
+
+
 def bokeh(plane: Plane, alpha16: Alpha16, radius: float) -> Plane:
     """A plane, (h, w), out of focus as a round lens shows it, without the person's colours.
 
-    radius: of the disc, in the plane's pixels. Highlights keep the shape of the disc; the person
-    is left out of the mean, so that no halo surrounds the sharp one.
+    radius: of the disc, in the plane's pixels. Highlights keep the shape of the disc.
     """
     scale = max(1.0, radius / 8)
+    disc = _disc(radius / scale)
+    return _behind(plane, alpha16, scale, lambda it: cv2.filter2D(it, cv2.CV_32F, disc))
+
+
+def _behind(plane: Plane, alpha16: Alpha16, scale: float, mean: Callable[[Float], Any]) -> Plane:
+    """Local means of the background alone, worked out at 1/scale of the size: the person is left
+    out, so that no halo surrounds the sharp one."""
     size = (max(2, round(plane.shape[1] / scale)), max(2, round(plane.shape[0] / scale)))
     codes, alpha = (cv2.resize(each, size, interpolation=cv2.INTER_AREA).astype(np.float32)
                     for each in (plane, alpha16))  # fmt: skip
-    weight = 1.02 - alpha / np.float32(65535)
-    disc = _disc(radius / scale)
-    total = cv2.filter2D(codes * weight, cv2.CV_32F, disc, borderType=cv2.BORDER_REFLECT_101)
-    share = cv2.filter2D(weight, cv2.CV_32F, disc, borderType=cv2.BORDER_REFLECT_101)
-    return _codes(_large(np.asarray(total / share, np.float32), plane.shape), plane)
+    weight = background_weight(alpha / np.float32(FULL))
+    small = _codes(np.asarray(mean(codes * weight) / mean(weight), np.float32), plane)
+    whole = cv2.resize(small, plane.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    typed: Plane = np.asarray(whole, plane.dtype)  # type: ignore[assignment]
+    return typed
+
+
+def background_weight(alpha: Any) -> Any:
+    """How much a pixel of alpha 0..1, numpy's or torch's, counts for the background's colours.
+
+    Soft pixels hold the person's colours already, and count little; never nothing, since where
+    all is person there is no other mean, and nobody sees it.
+    """
+    return (1 - alpha) ** 2 + 1e-3
 
 
 def _disc(radius: float) -> Float:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 import av
-import cv2
 import numpy as np
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from mattecast.clip import Clip
 from mattecast.colour import Colour
 from mattecast.errors import UsageError
-from mattecast.filters.ambience import bokeh
+from mattecast.filters.ambience import blurred, bokeh
 from mattecast.filters.composite import Plane, at_chroma_size
 from mattecast.frame import components, rotated
 from mattecast.pictures import SUFFIXES
@@ -38,7 +37,7 @@ class Background(Protocol):
         ...
 
 
-def background(wish: str, plan: Plan) -> Background:
+def background(wish: str, plan: Plan) -> Background | Blur:
     """Make what `--background` names. Raises UsageError when it is nothing known."""
     if wish in _NAMED or wish.startswith("#"):
         return Flat(wish, plan)
@@ -127,7 +126,8 @@ class Video:
 
 
 class Blur:
-    """The picture itself out of focus: strength is the blur's sigma in percent of the height."""
+    """The picture itself out of focus, the person left out; strength is the blur's sigma in percent
+    of the height."""
 
     def __init__(self, wish: str) -> None:
         try:
@@ -137,36 +137,23 @@ class Blur:
         if not 0 < self.strength <= 20:
             raise UsageError(f"background '{wish}': blur strength goes from 0.1 to 20 (percent)")
 
-    def planes(self, picture: av.VideoFrame, time: Fraction) -> list[Plane]:
-        """See Background."""
-        sigma = self.strength / 100 * picture.height
-        return [self._soft(plane, sigma * plane.shape[0] / picture.height)
+    def around(self, picture: av.VideoFrame, alpha16: NDArray[np.uint16]) -> list[Plane]:
+        """The planes behind a person of the given alpha, (H, W) uint16."""
+        return [self._soft(plane, at_chroma_size(alpha16, plane.shape))
                 for plane in components(picture)]  # fmt: skip
 
-    def _soft(self, plane: Plane, sigma: float) -> Plane:
-        # Blurred at a size where sigma is about 4 pixels, a large blur costs no more than a small.
-        scale = max(1.0, sigma / 4)
-        size = (max(2, round(plane.shape[1] / scale)), max(2, round(plane.shape[0] / scale)))
-        small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
-        blurred = cv2.GaussianBlur(small, (0, 0), sigma / scale)
-        whole = (plane.shape[1], plane.shape[0])
-        soft = cv2.resize(blurred, whole, interpolation=cv2.INTER_LINEAR)
-        typed: Plane = np.asarray(soft, plane.dtype)  # type: ignore[assignment]
-        return typed
+    def _soft(self, plane: Plane, alpha16: NDArray[np.uint16]) -> Plane:
+        return blurred(plane, alpha16, self.strength / 100 * plane.shape[0])
 
     def close(self) -> None:
         """Nothing to release."""
 
 
 class Bokeh(Blur):
-    """The picture itself behind a wide lens: highlights become discs, and nothing of the person
-    spreads. Strength is the disc's radius in percent of the height."""
+    """The same behind a wide lens: highlights become discs. Strength is the disc's radius."""
 
-    def around(self, picture: av.VideoFrame, alpha16: NDArray[np.uint16]) -> list[Plane]:
-        """The planes behind a person of the given alpha, (H, W) uint16."""
-        radius = self.strength / 100
-        return [bokeh(plane, at_chroma_size(alpha16, plane.shape), radius * plane.shape[0])
-                for plane in components(picture)]  # fmt: skip
+    def _soft(self, plane: Plane, alpha16: NDArray[np.uint16]) -> Plane:
+        return bokeh(plane, alpha16, self.strength / 100 * plane.shape[0])
 
 
 def _converted(frame: av.VideoFrame, plan: Plan, size: tuple[int, int]) -> av.VideoFrame:

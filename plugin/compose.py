@@ -10,7 +10,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from mattecast.ambience import Ambience
-from mattecast.backgrounds import Background, Bokeh, background
+from mattecast.backgrounds import Background, Blur, background
 from mattecast.chain import EXACT
 from mattecast.colour import linear_light
 from mattecast.errors import UsageError
@@ -40,7 +40,7 @@ class Composer:
         self._plan = plan
         self._whole = settings.whole_picture or plan.format.archive
         self._ambience = Ambience(plan, settings)
-        self._background: Background | None = None
+        self._background: Background | Blur | None = None
         if plan.background is not None:
             self._background = background(plan.background, plan)
         elif settings.tint() is not None:
@@ -90,10 +90,10 @@ class Composer:
         to_bits(matted.alpha16, picture.format.components[-1].bits, components(picture)[-1])
         return picture
 
-    def _over_background(self, matted: Matted, background: Background) -> None:
+    def _over_background(self, matted: Matted, background: Background | Blur) -> None:
         time = max(Fraction(0), matted.pts * self._plan.time_base)
         picture = matted.frame.picture
-        if isinstance(background, Bokeh):
+        if isinstance(background, Blur):
             behind: list[Plane] | list[int] = background.around(picture, matted.alpha16)
         else:
             behind = background.planes(picture, time)

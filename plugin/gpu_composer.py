@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from mattecast.backgrounds import Blur, background
 from mattecast.chain import small_guide
+from mattecast.filters.ambience import background_weight
 from mattecast.filters.foreground import SHRINK, local_colours
 from mattecast.filters.refine import EPSILON, FLOOR, FULL, RADIUS, linear_model, plain_resize
 from mattecast.frame import Estimated, Frame
@@ -60,7 +61,7 @@ class GpuComposer:
             shares = [alpha, fewer, fewer]
             if self._true_colours:
                 planes = self._recovered(estimated, planes, shares, bits)
-            behind = self._behind(estimated.frame, planes, bits)
+            behind = self._behind(estimated.frame, planes, shares)
             first, *others = (
                 (base + (plane - base) * (share / FULL)).round() * unit
                 for plane, base, share in zip(planes, behind, shares, strict=True)
@@ -106,11 +107,14 @@ class GpuComposer:
             recovered.append(torch.where((share > 0) & (share < FULL), code, seen))
         return recovered
 
-    def _behind(self, frame: Frame, planes: list[Tensor], bits: int) -> list[Tensor]:
+    def _behind(
+        self, frame: Frame, planes: list[Tensor], shares: list[Tensor]
+    ) -> list[Tensor]:
         """The planes, or the single codes, of the background."""
         if isinstance(self._background, Blur):
             sigma = self._background.strength / 100
-            return [_blurred(plane, sigma * plane.shape[0], bits) for plane in planes]
+            return [_blurred(plane, share, sigma * plane.shape[0])
+                    for plane, share in zip(planes, shares, strict=True)]  # fmt: skip
         time = max(Fraction(0), frame.pts * self._plan.time_base)
         source = self._background.planes(frame.picture, time)
         if source is not self._source:
@@ -127,31 +131,24 @@ def _enlarged(planes: Tensor, shape: tuple[int, int]) -> Tensor:
     return functional.interpolate(planes[None], shape, mode="bilinear")[0]
 
 
-def _blurred(plane: Tensor, sigma: float, bits: int) -> Tensor:
-    """A plane out of focus as backgrounds.Blur has it: shrunk, blurred, enlarged."""
+def _blurred(plane: Tensor, share: Tensor, sigma: float) -> Tensor:
+    """A plane blurred behind alpha of 0..65535: see filters.ambience."""
     height, width = plane.shape
-    down, across = (_softening(side, sigma, bits, plane.device) for side in (height, width))
-    for first, second in zip(down, across, strict=True):
-        plane = (first @ plane @ second.T).round()
-    return _enlarged(plane[None], (height, width))[0].round()
+    down, across = (_softening(side, sigma, plane.device) for side in (height, width))
+    small, alpha = ((down[0] @ each @ across[0].T).round() for each in (plane, share))
+    weight = background_weight(alpha / FULL)
+    total, seen = (down[1] @ each @ across[1].T for each in (small * weight, weight))
+    return _enlarged((total / seen).round()[None], (height, width))[0].round()
 
 
 @lru_cache(maxsize=8)
-def _softening(
-    length: int, sigma: float, bits: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _softening(length: int, sigma: float, device: torch.device) -> tuple[Tensor, Tensor]:
     """What OpenCV does to a line of pixels, as matrices: (few, length) to shrink it until sigma is
     about 4 pixels, (few, few) to blur it."""
     scale = max(1.0, sigma / 4)
-    few, sigma = max(2, round(length / scale)), sigma / scale
+    few = max(2, round(length / scale))
     shrink = cv2.resize(np.eye(length), (length, few), interpolation=cv2.INTER_AREA)
-    # Where codes have 8 bits OpenCV cuts the bell off sooner, and its weights are whole parts of
-    # 256, which a single bright pixel tells.
-    bell = (1, round(sigma * (6 if bits == 8 else 8) + 1) | 1)
-    if bits == 8:
-        seen = cv2.GaussianBlur(np.eye(few, dtype=np.uint8) * 255, bell, sigma)
-        blur = np.round(seen * (256 / 255)) / 256
-    else:
-        blur = np.asarray(cv2.GaussianBlur(np.eye(few), bell, sigma))
+    bell = (1, round(sigma / scale * 8 + 1) | 1)  # as long as OpenCV makes it for floats
+    blur = np.asarray(cv2.GaussianBlur(np.eye(few), bell, sigma / scale))
     first, second = (torch.from_numpy(each).float().to(device) for each in (shrink, blur))
     return first, second

@@ -11,7 +11,7 @@ from clips import Recipe, make, planes
 
 from mattecast import Settings, matte
 from mattecast.ambience import _tables
-from mattecast.filters.ambience import ColourMatch, bokeh, light_wrap, shadow
+from mattecast.filters.ambience import ColourMatch, blurred, bokeh, light_wrap, shadow
 
 KINDS = [np.uint8, np.uint16]
 
@@ -57,6 +57,15 @@ def test_bokeh_draws_discs_without_the_person() -> None:
     ring = [int(out[50, 50 + x]) for x in (0, 4, 9)]
     assert ring[0] > 50 and abs(ring[0] - ring[1]) <= 1 and ring[2] == 50
     assert np.abs(out[alpha == 0].astype(int) - 50).max() < 8
+
+
+def test_a_blur_is_of_the_background_alone() -> None:
+    plane, alpha = np.full((216, 384), 50, np.uint8), np.zeros((216, 384), np.uint16)
+    plane[80:200, 150:250] = 255
+    alpha[80:200, 150:250] = 65535
+    assert np.abs(blurred(plane, alpha, 6.0)[alpha == 0].astype(int) - 50).max() < 8
+    empty = np.zeros_like(alpha)
+    assert blurred(plane, empty, 6.0)[140, 145] > 60
 
 
 def test_light_tables_undo_each_other() -> None:
