@@ -24,18 +24,21 @@ Picture = TypeVar("Picture", NDArray[np.float32], NDArray[np.uint8])
 SAME = 12.0
 # The same where nothing is moved to match: a slow edge must count as a change.
 STILL = 7.0
-# How strongly neighbours pull, and how much of the past is handed on from frame to frame.
-STRENGTH = 0.8
-HANDED_ON = 0.5
-# How much is handed on where the picture differs by less than UNMOVED levels from its own mean over
-# the last 1 / SETTLING frames: long memory takes slow flicker away, and nothing there can trail.
-# Tuned on training clips and on training stills under a slow camera, where UNMOVED of 8 begins to
-# trail (MAD x0.93 of unsmoothed against x0.91) for flicker of x0.50 against x0.52.
-HELD, UNMOVED, SETTLING = 0.97, 5.0, 0.4
-# Frames seen ahead by the two-way filter; a second one lowers dtSSD by less than 1 % more.
-WINDOW = 1
+# How strongly the neighbour on either side pulls.
+STRENGTH = 0.6
+# How much is handed on where the picture differs little from its own mean over the last
+# 1 / SETTLING frames: long memory takes slow flicker away, and nothing there can trail. The
+# likeness is flat up to camera noise and falls steeply about UNMOVED levels.
+HELD, UNMOVED, STEEP, SETTLING = 0.97, 6.0, 4, 0.4
+# Frames seen ahead by the two-way filter.
+WINDOW = 2
 # Past and future that differ by this much do not know what is in between.
-DISAGREEMENT = 0.8
+DISAGREEMENT = 0.5
+# How far a person's motion and its trust reach beyond the edge, in parts of the long side: an edge
+# moves with the person, and what is seen through it of the wall says nothing about its place.
+REACH, NEAR = 1 / 24, 1 / 96
+# What alpha of 0 counts for in means over the person: without any person near, all count alike.
+NOBODY, ANYBODY = 1e-3, 0.02
 # OpenCV's DIS crashes the process on sides of 24 and less beside long ones; 32 was seen to hold.
 FLOW_LEAST = 64
 
@@ -91,7 +94,7 @@ class Delayed:
     stands still over the three frames.
     """
 
-    strength: float = STRENGTH
+    strength: float = 0.8
     _alphas: deque[Float] = field(default_factory=deque)
     _halves: deque[Bytes] = field(default_factory=deque)
 
@@ -121,53 +124,47 @@ class Delayed:
 
 @dataclass(slots=True)
 class _Moment:
-    """One frame in the window; the fields about the frame before are None on a first frame.
+    """One frame in the window; the last four fields are None on a first frame.
 
-    half: the picture at half the matte's size; trust, trust_back and still have that size too.
-    predicted: the smoothed past, moved to here. trust, trust_back: where that holds, and where
-    this frame moved to the one before does. still: where the picture has not moved for a while.
-    from_before: (h, w, 2) where in this frame each pixel of the one before is found.
+    half: the picture at half the matte's size. kept: how much of the frame before counts here.
+    kept_before: how much of this one counts there. to_before, from_before: (h, w, 2) where in the
+    frame before each pixel is found, and where in this one each pixel of that. Those kept are of
+    the half's size.
     """
 
     alpha: Float
     half: Bytes
-    predicted: Float | None = None
-    trust: Float | None = None
-    trust_back: Float | None = None
-    still: Float | None = None
+    kept: Float | None = None
+    kept_before: Float | None = None
+    to_before: Float | None = None
     from_before: Float | None = None
 
 
 @dataclass(slots=True)
 class TwoWay:
-    """Past and future together, moved along the picture's motion; `window` frames of delay.
+    """The mean over past and future along the picture's motion; `window` frames of delay.
 
-    The past is a mean with a memory: short where the picture moves, long where it has stood still.
-    The future is smoothed backward over the window. Both follow dense optical flow (DIS: Kroeger
-    et al., ECCV 2016, arXiv 1603.03590) and count where the moved picture matches. Memory is that
-    of window + 1 small frames, whatever the clip's length.
+    Each frame counts `strength` times as much as the next one nearer, and only as far as the moved
+    picture matches all the way; where the picture stands still the past counts nearly in full.
+    Motion is dense optical flow (DIS: Kroeger et al., ECCV 2016, arXiv 1603.03590), at edges the
+    person's own. Memory is that of window + 1 small frames, whatever the clip's length.
     """
 
     strength: float = STRENGTH
     window: int = WINDOW
     _moments: deque[_Moment] = field(default_factory=deque)
-    _past: Float | None = None
-    _count: Float | None = None
+    _past: _Mean | None = None
     _settled: Float | None = None
-    _flow: cv2.DISOpticalFlow = field(
-        default_factory=lambda: cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    )
+    _flow: cv2.DISOpticalFlow = field(default_factory=lambda: _finer_flow())
 
     def push(self, alpha: Float, picture: Bytes) -> list[Float]:
         """See Smoother."""
         moment = _Moment(alpha, _half(picture))
-        if self._past is None or self._settled is None:
-            self._past, self._count = alpha, np.ones(moment.half.shape[:2], np.float32)
+        if self._settled is None:
             self._settled = moment.half.astype(np.float32)
         else:
-            self._link(self._moments[-1], moment, self._past)
+            self._link(self._moments[-1], moment, _still(moment.half, self._settled))
             cv2.accumulateWeighted(moment.half, self._settled, SETTLING)
-            self._remember(moment)
         self._moments.append(moment)
         return [self._oldest()] if len(self._moments) > self.window else []
 
@@ -176,81 +173,85 @@ class TwoWay:
         rest = []
         while self._moments:
             rest.append(self._oldest())
-        self._past = self._count = self._settled = None
+        self._past = self._settled = None
         return rest
 
-    def _full(self) -> np.float32:
-        """How fully the past counts where nothing moves: wholly from the usual strength on."""
-        return np.float32(min(1.0, self.strength / STRENGTH))
-
-    def _remember(self, moment: _Moment) -> None:
-        """Take a matte into the mean of the past: `count` is how many it stands for."""
-        assert moment.predicted is not None and moment.trust is not None
-        assert moment.still is not None and self._count is not None
-        kept = cv2.max(moment.trust * np.float32(HANDED_ON), moment.still * np.float32(HELD))
-        self._count = np.asarray(1 + self._full() * kept * self._count, np.float32)
-        weight = np.asarray(1 - 1 / self._count, np.float32)
-        weight = _enlarged(weight, moment.alpha.shape)
-        self._past = _pulled(moment.alpha, moment.predicted, weight)
-
-    def _link(self, before: _Moment, moment: _Moment, past: Float) -> None:
-        """Find the motion between two frames and what it carries over."""
-        shape = moment.alpha.shape
-        assert self._settled is not None
-        settled = np.asarray(cv2.convertScaleAbs(self._settled), np.uint8)
-        still = _likeness(moment.half, settled, UNMOVED)
+    def _link(self, before: _Moment, moment: _Moment, still: Float) -> None:
+        """Find the motion between two frames, and how much they tell of each other."""
+        person, person_before = _person(moment), _person(before)
+        back = _person_motion(_motion(self._flow, moment.half, before.half), person)
         # What stands still is not moved at all: a mean moved again and again would blur.
-        back = _motion(self._flow, moment.half, before.half)
         back *= (still < 0.5)[..., None]
         # The way forth is taken as the way back reversed: half the cost, and where that is wrong
         # (at what is being covered) the pictures do not match and nothing is trusted.
-        there, forth = _moved(before.half, _places(back)), _moved(moment.half, _places(-back))
-        moment.trust = _likeness(moment.half, there)
-        moment.trust_back = _likeness(before.half, forth)
-        moment.still = still
-        large = _motion_enlarged(back, shape)
-        moment.predicted = _moved(past, _places(large))
-        moment.from_before = _places(-large)
+        there, forth = _places(back), _places(back, -1)
+        trust = _person_trust(_likeness(moment.half, _moved(before.half, there)), person)
+        trust_before = _likeness(before.half, _moved(moment.half, forth))
+        trust_before = _person_trust(trust_before, person_before)
+        # Wholly from the usual strength on, so that strength 0 is off.
+        held = still * np.float32(HELD * min(1.0, self.strength / STRENGTH))
+        moment.kept, moment.kept_before = (
+            np.asarray(cv2.max(each * np.float32(self.strength), held), np.float32)
+            for each in (trust, trust_before)
+        )
+        large = _motion_enlarged(back, moment.alpha.shape)
+        moment.to_before, moment.from_before = _places(large), _places(large, -1)
 
     def _oldest(self) -> Float:
         """The smoothed matte of the oldest frame held, which leaves the window."""
-        future, trust_back = self._future()
         moment = self._moments.popleft()
-        past, trust, still = moment.predicted, moment.trust, moment.still
-        if past is None or trust is None:
-            past, trust = future, trust_back
-        if future is None or trust_back is None:
-            future, trust_back = past, trust
-        if past is None or future is None or trust is None or trust_back is None:
-            return moment.alpha
-        if still is None:
-            still = np.zeros_like(trust)
-        # Where the picture stands still the past is the mean of many, the future one of a few.
-        ahead = trust_back * (1 - np.float32(HELD) * still)
-        strength = np.float32(self.strength)
-        # There a matte has no say of its own: the mean of many of one picture knows better.
-        most = cv2.max(trust, trust_back) * (strength + (self._full() - strength) * still)
-        shape = moment.alpha.shape
-        share, pull, certain = (
-            _enlarged(np.asarray(each, np.float32), shape)
-            for each in (ahead / (trust + ahead + np.float32(1e-6)), most, still)
-        )
-        apart = past - future
-        pull *= cv2.max(1 - apart * apart * np.float32(1 / DISAGREEMENT**2), certain)
-        return np.clip(_pulled(moment.alpha, past - share * apart, pull), 0, 1)
+        past, future = self._from_past(moment), self._from_future()
+        if past and future:
+            past, future = _agreeing(past, future)
+        own = _Mean(moment.alpha, np.ones(moment.half.shape[:2], np.float32))
+        self._past = own.joined(past) if past else own
+        smoothed = self._past.joined(future) if future else self._past
+        return np.clip(smoothed.mean, 0, 1)
 
-    def _future(self) -> tuple[Float | None, Float | None]:
-        """The frames after the oldest, smoothed backward and moved to it, and where that holds."""
-        later = list(self._moments)[1:]
-        if not later:
-            return None, None
-        future = later[-1].alpha
-        for here, after in zip(later[-2::-1], later[:0:-1], strict=True):
-            assert after.from_before is not None and after.trust_back is not None
-            pull = _enlarged(after.trust_back, here.alpha.shape) * np.float32(HANDED_ON)
-            future = _pulled(here.alpha, _moved(future, after.from_before), pull)
-        assert later[0].from_before is not None
-        return _moved(future, later[0].from_before), later[0].trust_back
+    def _from_past(self, moment: _Moment) -> _Mean | None:
+        """What the frames before say of a frame."""
+        if self._past is None or moment.kept is None or moment.to_before is None:
+            return None
+        # Moved again and again, it would blur were it not interpolated so well.
+        mean = _moved(self._past.mean, moment.to_before, cv2.INTER_CUBIC)
+        return _Mean(mean, np.asarray(moment.kept * self._past.count, np.float32))
+
+    def _from_future(self) -> _Mean | None:
+        """What the frames held say of the one before them."""
+        future: _Mean | None = None
+        for moment in reversed(self._moments):
+            own = _Mean(moment.alpha, np.ones(moment.half.shape[:2], np.float32))
+            here = own.joined(future) if future else own
+            assert moment.from_before is not None and moment.kept_before is not None
+            count = np.asarray(moment.kept_before * here.count, np.float32)
+            future = _Mean(_moved(here.mean, moment.from_before), count)
+        return future
+
+
+@dataclass(frozen=True, slots=True)
+class _Mean:
+    """A mean of mattes, and at half its size how many of them it stands for."""
+
+    mean: Float
+    count: Float
+
+    def joined(self, other: _Mean) -> _Mean:
+        """The mean of both."""
+        count = np.asarray(self.count + other.count, np.float32)
+        weight = _enlarged(np.asarray(other.count / count, np.float32), self.mean.shape)
+        return _Mean(_pulled(self.mean, other.mean, weight), count)
+
+
+def _agreeing(past: _Mean, future: _Mean) -> tuple[_Mean, _Mean]:
+    """Past and future, each counting for less where they differ: something has changed that the
+    picture did not show, and neither knows when."""
+    size = past.count.shape[::-1]
+    apart = cv2.resize(cv2.absdiff(past.mean, future.mean), size, interpolation=cv2.INTER_AREA)
+    share = cv2.multiply(apart, apart, scale=1 / DISAGREEMENT**2)
+    agree = cv2.exp(cv2.multiply(share, share, scale=-1.0))
+    before, after = (_Mean(each.mean, np.asarray(cv2.multiply(each.count, agree), np.float32))
+                     for each in (past, future))  # fmt: skip
+    return before, after
 
 
 def carried(values: Float, before: Bytes, now: Bytes) -> Float:
@@ -261,9 +262,10 @@ def carried(values: Float, before: Bytes, now: Bytes) -> Float:
     halves = _half(before), _half(now)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     back = _motion(flow, halves[1], halves[0])
-    same = _sameness(halves[1], _moved(halves[0], _places(back)), values.shape)
+    # Steep: over many frames, camera noise would wear a flatter likeness away.
+    same = _likeness(halves[1], _moved(halves[0], _places(back)), SAME, STEEP)
     moved = _moved(values, _places(_motion_enlarged(back, values.shape)))
-    return np.asarray(same * moved, np.float32)
+    return np.asarray(_enlarged(same, values.shape) * moved, np.float32)
 
 
 SMOOTHERS: dict[str, type[Causal] | type[Delayed] | type[TwoWay]] = {
@@ -287,11 +289,64 @@ def _sameness(one: Bytes, other: Bytes, shape: tuple[int, ...], same: float = SA
     return _enlarged(_likeness(one, other, same), shape)
 
 
-def _likeness(one: Bytes, other: Bytes, same: float = SAME) -> Float:
-    """1 where two pictures are alike, falling to 0 as colours differ."""
+def _likeness(one: Bytes, other: Bytes, same: float = SAME, power: int = 2) -> Float:
+    """1 where two pictures are alike, falling to 0 as colours differ, the steeper the power."""
     red, green, blue = cv2.split(cv2.absdiff(one, other))
-    change = cv2.blur(cv2.max(cv2.max(red, green), blue), (3, 3)).astype(np.float32)
-    return np.asarray(cv2.exp(change * change * np.float32(-1 / same**2)), np.float32)
+    change = cv2.blur(cv2.max(cv2.max(red, green), blue), (3, 3))
+    return np.asarray(cv2.LUT(change, _fall(same, power)), np.float32)
+
+
+@lru_cache(maxsize=8)
+def _fall(same: float, power: int) -> Float:
+    """How alike each of the 256 differences is."""
+    fall = np.exp(-((np.arange(256) / same) ** power))
+    return np.asarray(fall, np.float32)
+
+
+def _still(half: Bytes, settled: Float) -> Float:
+    """1 where a picture has not moved for a while."""
+    mean = np.asarray(cv2.convertScaleAbs(settled), np.uint8)
+    return _likeness(half, mean, UNMOVED, STEEP)
+
+
+def _person(moment: _Moment) -> Float:
+    """How much of each pixel's motion is the person's; alpha squared, at half its size."""
+    size = moment.half.shape[1::-1]
+    half = cv2.resize(moment.alpha, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.multiply(half, half), np.float32)  # half a person tells little
+
+
+def _person_motion(flow: Float, person: Float) -> Float:
+    """Motion whose every pixel moves as the person near it: a mean weighted by `person`.
+
+    flow: (h, w, 2) float32. person: (h, w) float32 in [0, 1].
+    """
+    weight = person + np.float32(NOBODY)
+    side = _side(person, REACH)
+    weighted = cv2.blur(cv2.multiply(flow, cv2.merge([weight, weight])), side)
+    share = cv2.blur(weight, side)
+    return np.asarray(cv2.divide(weighted, cv2.merge([share, share])), np.float32)
+
+
+def _person_trust(trust: Float, person: Float) -> Float:
+    """Trust that an edge takes from the person beside it, where that is more than its own."""
+    weight = person + np.float32(ANYBODY)
+    side = _side(person, NEAR)
+    beside = cv2.divide(cv2.blur(cv2.multiply(trust, weight), side), cv2.blur(weight, side))
+    return np.asarray(cv2.max(trust, beside), np.float32)
+
+
+def _side(image: Float, part: float) -> tuple[int, int]:
+    """Sides of a square window that reaches some part of the long side."""
+    reach = max(1, round(part * max(image.shape)))
+    return 2 * reach + 1, 2 * reach + 1
+
+
+def _finer_flow() -> cv2.DISOpticalFlow:
+    """DIS flow as its quickest preset, one scale finer: at edges half the error, for 1 ms more."""
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    flow.setFinestScale(1)
+    return flow
 
 
 def _enlarged(values: Float, shape: tuple[int, ...]) -> Float:
@@ -299,9 +354,11 @@ def _enlarged(values: Float, shape: tuple[int, ...]) -> Float:
     return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _places(flow: Float) -> Float:
-    """Where each pixel was, (h, w, 2) as (x, y), from how far it moved."""
-    return np.asarray(cv2.add(flow, _grid(*flow.shape[:2])), np.float32)
+def _places(flow: Float, way: int = 1) -> Float:
+    """Where each pixel was, (h, w, 2) as (x, y), from how far it moved; way -1: where it will be,
+    if it goes on alike."""
+    grid = _grid(*flow.shape[:2])
+    return np.asarray(cv2.add(grid, flow) if way > 0 else cv2.subtract(grid, flow), np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -331,9 +388,9 @@ def _motion(flow: cv2.DISOpticalFlow, now: Bytes, before: Bytes) -> Float:
     return np.asarray(flow.calc(gray, gray_before, nothing), np.float32)[:height, :width]
 
 
-def _moved(image: Picture, places: Float) -> Picture:
+def _moved(image: Picture, places: Float, how: int = cv2.INTER_LINEAR) -> Picture:
+    """An image taken from the given places; what is moved again and again blurs unless `how` is
+    cubic."""
     remap: Any = cv2.remap  # whose stub does not know that a second map may be None
-    moved: Picture = remap(
-        image, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    moved: Picture = remap(image, places, None, how, borderMode=cv2.BORDER_REPLICATE)
     return moved

@@ -20,6 +20,9 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
         help="PyMatting's solvers, for stills and short clips; needs mattecast[refine]")
     add("--foreground", default="estimate", choices=("estimate", "source"),
         help="colours under soft edges: the person's own, or the source's (default: estimate)")
+    add("--despill", metavar="WALL[:STRENGTH]",
+        help="take a green or blue wall's light off the person's edge: green, blue or auto, "
+        "strength 0 to 1 (default: off)")
     add("--choke", type=float, default=0.0, metavar="PIXELS",
         help="move the edge inwards, fractions too; negative spreads it (default: 0)")
     add("--feather", type=float, default=0.0, metavar="PIXELS",
@@ -27,9 +30,11 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
     add("--gamma", type=float, default=1.0, help="above 1 lifts soft alpha (default: 1)")
     add("--threshold", type=float, metavar="ALPHA", help="hard edge at this alpha (default: none)")
     add("--min-island", type=float, default=0.0, metavar="PERCENT",
-        help="remove pieces smaller than this part of the picture (default: 0)")
+        help="remove pieces smaller than this part of the picture that are faint, brief, or far "
+        "from any person (default: 0)")
     add("--min-hole", type=float, default=0.0, metavar="PERCENT",
-        help="fill holes smaller than this part of the picture (default: 0)")
+        help="fill holes smaller than this part of the picture that are faint or brief "
+        "(default: 0)")
     add = parser.add_argument_group("composites").add_argument
     add("--blend", default="over", metavar="HOW",
         help="over, or poisson[:TINT]: the new background's light on the person, from none (0) to "

@@ -11,7 +11,8 @@ from the upper left corner), paths are relative to the file. Masks are gray pict
      "corrections": [{"time": 0, "mask": "first.png"}, {"time": 9, "trimap": "known.png"}]}
 
 A correction's mask is the whole matte of its frame; a trimap only says what is sure, in black and
-white, and leaves the gray to the network.
+white, and leaves the gray to the network. It acts on what follows and on what came before, up to
+the next correction or cut on either side; between two, the one gives way to the other.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from mattecast.filters.masks import Key, held, mask_at, without
 from mattecast.filters.person import Follower
 from mattecast.filters.plate import with_plate
 from mattecast.flow import StageTimes
+from mattecast.foresight import Coming, Look, foresee
 from mattecast.frame import Estimated, Matted
 from mattecast.plan import Plan
 from mattecast.settings import Settings
@@ -214,31 +216,85 @@ class Clock:
 
 
 def guide(
-    estimates: Iterable[Estimated], guidance: Guidance, clock: Clock, times: StageTimes
-) -> Iterator[Estimated]:
-    """The stage before smoothing: plate, chosen person, corrections, at the network's size."""
-    follower, correction = Follower(), Correction()
-    persons, corrections = list(guidance.person), list(guidance.corrections)
-    plate: NDArray[np.uint8] | None = None
+    estimates: Iterable[Estimated], guidance: Guidance, clock: Clock, times: StageTimes,
+    look: Look | None = None,
+) -> Iterator[Estimated]:  # fmt: skip
+    """The stage before smoothing: plate, chosen person, corrections, at the network's size.
+
+    look: how to see the clip once more; without, corrections act forwards only.
+    """
+    follower, plated = Follower(), _Plated(guidance)
+    corrector = _Corrector(guidance, plated, look, 1 / clock.plan.rate)
+    persons = list(guidance.person)
     for estimated in estimates:
         with times.measure("guidance"):
-            alpha, small = estimated.alpha, estimated.frame.small
-            time, size = clock(estimated.frame.pts), (alpha.shape[1], alpha.shape[0])
-            if guidance.plate is not None:
-                if plate is None:
-                    plate = _resized(guidance.plate, size)
-                alpha = with_plate(alpha, small, plate)
+            alpha, time = plated(estimated), clock(estimated.frame.pts)
             while persons and persons[0][0] <= time:
                 follower.choose(persons.pop(0)[1], alpha.shape)
-            alpha = follower.step(alpha)
-            wanted = None
-            if estimated.first:
-                correction.forget()
-            while corrections and corrections[0][0] <= time:
-                drawn = _resized(corrections.pop(0)[1], size)
-                wanted = np.where(np.isnan(drawn), alpha, drawn)
-            alpha = correction.step(alpha, small, wanted)
+            alpha = corrector.step(replace(estimated, alpha=follower.step(alpha)), time)
         yield replace(estimated, alpha=alpha)
+
+
+class _Plated:
+    """A network's matte with what the clean plate says, where there is one."""
+
+    def __init__(self, guidance: Guidance) -> None:
+        self._guidance = guidance
+        self._plate: NDArray[np.uint8] | None = None
+
+    def __call__(self, estimated: Estimated) -> NDArray[np.float32]:
+        alpha = estimated.alpha
+        if self._guidance.plate is None:
+            return alpha
+        if self._plate is None:
+            self._plate = self._guidance.plate_at((alpha.shape[1], alpha.shape[0]))
+        assert self._plate is not None
+        return with_plate(alpha, estimated.frame.small, self._plate)
+
+
+class _Corrector:
+    """The corrections of a clip, each acting both ways."""
+
+    def __init__(self, guidance: Guidance, plated: _Plated, look: Look | None,
+                 interval: Fraction) -> None:  # fmt: skip
+        self._left = list(guidance.corrections)
+        self._plated, self._look, self._interval = plated, look, interval
+        self._correction = Correction()
+        self._since: Fraction | None = None
+        self._coming: Coming | None = None
+
+    def step(self, estimated: Estimated, time: Fraction) -> NDArray[np.float32]:
+        """The corrected matte of the next frame, whose time it is."""
+        alpha, wanted = estimated.alpha, None
+        if estimated.first:
+            self._correction.forget()
+        renewed = self._since is None
+        while self._left and self._left[0][0] <= time:
+            wanted, renewed = _wanted(self._left.pop(0)[1], alpha), True
+        if renewed:
+            self._since, self._coming = time, self._foreseen(time)
+        coming, share = None, 0.0
+        if self._coming is not None and self._since is not None and wanted is None:
+            coming = self._coming.at(time)
+            share = self._coming.share(time, self._since)
+        return self._correction.step(alpha, estimated.frame.small, wanted, coming, share)
+
+    def _foreseen(self, since: Fraction) -> Coming | None:
+        if not self._left or self._look is None:
+            return None
+        when, drawn = self._left[0]
+
+        def change(estimated: Estimated) -> NDArray[np.float32]:
+            alpha = self._plated(estimated)
+            return np.asarray(_wanted(drawn, alpha) - alpha, np.float32)
+
+        return foresee(self._look, change, when, since, self._interval)
+
+
+def _wanted(drawn: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The matte that a drawing asks for, at the size of the network's."""
+    small = _resized(drawn, (alpha.shape[1], alpha.shape[0]))
+    return np.asarray(np.where(np.isnan(small), alpha, small), np.float32)
 
 
 def _resized(picture: Any, size: tuple[int, int]) -> Any:

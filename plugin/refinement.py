@@ -17,6 +17,7 @@ from mattecast.chain import full_size
 from mattecast.errors import UsageError
 from mattecast.filters.closed_form import closed_form
 from mattecast.filters.composite import at_chroma_size
+from mattecast.filters.despill import WallFinder, despill, spilled
 from mattecast.filters.edges import EdgeWish, adjust
 from mattecast.filters.foreground import local_colours, recover
 from mattecast.filters.islands import Sweeper
@@ -25,6 +26,7 @@ from mattecast.filters.solvers import load, memory, solve
 from mattecast.filters.temporal import SMOOTHERS, Smoother
 from mattecast.filters.trimap import trimap
 from mattecast.flow import StageTimes
+from mattecast.foresight import Look
 from mattecast.frame import ALPHA_MAX, Estimated, Frame, Matted, components
 from mattecast.guidance import Clock, Guidance, guide, mask
 from mattecast.plan import Plan
@@ -37,23 +39,30 @@ BAND = 3.0
 
 def refine(
     estimates: Iterable[Estimated], guidance: Guidance, clock: Clock, settings: Settings,
-    times: StageTimes,
+    times: StageTimes, look: Look | None = None,
 ) -> Iterator[Matted]:  # fmt: skip
-    """Everything the settings ask for, in order: the one stage between network and encoder."""
+    """Everything the settings ask for, in order: the one stage between network and encoder.
+
+    look: how corrections see what lies before them, as guidance.guide says.
+    """
     plan = clock.plan
     if settings.refine:
         announce(settings.refine, plan.size)
     if guidance.before:
-        estimates = guide(estimates, guidance, clock, times)
+        estimates = guide(estimates, guidance, clock, times, look)
     for smoother in smoothers(settings):
         estimates = smooth(estimates, smoother, times)
     detail = settings.refine or settings.detail
     mattes = enlarge(estimates, plan, edge_wish(settings), times, detail)
     if guidance.keep or guidance.garbage:
         mattes = mask(mattes, guidance, clock, times)
-    if settings.foreground == "source" or plan.format.matte_only:
+    if plan.format.matte_only:
         return mattes
-    return recover_foreground(mattes, plan, times)
+    if settings.foreground == "estimate":
+        mattes = recover_foreground(mattes, plan, times)
+    if settings.despill:
+        mattes = take_spill(mattes, Despiller(plan, settings.despill), times)
+    return mattes
 
 
 def announce(solver: str, size: tuple[int, int]) -> None:
@@ -168,3 +177,36 @@ def _recover(matted: Matted, plan: Plan) -> None:
     for part in (slice(0, 3),) if whole else (slice(0, 1), slice(1, 3)):
         alpha16 = at_chroma_size(matted.alpha16, planes[part][0].shape)
         recover(planes[part], alpha16, colours.of(part), top)
+
+
+class Despiller:
+    """Takes a wall's light off pictures. wish: see Settings.despill."""
+
+    def __init__(self, plan: Plan, wish: str) -> None:
+        self._plan = plan
+        self._wall, _, strength = wish.partition(":")
+        self._strength = np.float32(strength or 1)
+        self._finder = WallFinder()
+
+    def __call__(self, matted: Matted) -> None:
+        """Change the picture's codes in place."""
+        wall: str | None = self._wall
+        if wall == "auto":
+            wall = self._finder.find(matted.frame.small, matted.alpha_small)
+        if not wall:
+            return
+        picture = matted.frame.picture
+        bits = picture.format.components[0].bits
+        colour = self._plan.colour if self._plan.yuv else self._plan.colour.as_rgb()
+        weight = np.asarray(spilled(matted.alpha_small) * self._strength, np.float32)
+        despill(components(picture)[:3], weight, wall, colour.from_rgb(bits), (1 << bits) - 1)
+
+
+def take_spill(
+    mattes: Iterable[Matted], despiller: Despiller, times: StageTimes
+) -> Iterator[Matted]:
+    """The stage: a green or blue wall's light is taken off the person's edge."""
+    for matted in mattes:
+        with times.measure("despill"):
+            despiller(matted)
+        yield matted

@@ -13,6 +13,7 @@ from mattecast.formats import FORMATS, NAMES, PRORES_QUALITY
 SOLVERS = ("closed-form", "knn", "random-walk", "learning-based", "shared")
 TINT = 0.25  # of --blend poisson
 SMOOTHING = ("off", "causal", "delayed", "two-way")
+DESPILL = ("green", "blue", "auto")
 # Name, least, most; pixels of the output, or percent of its area.
 _RANGES = (("choke", -100, 100), ("feather", 0, 100), ("gamma", 0.1, 10), ("threshold", 0, 1),
            ("min_island", 0, 50), ("min_hole", 0, 50), ("light_wrap", 0, 1), ("shadow", 0, 1),
@@ -38,9 +39,12 @@ class Settings:
     detail: 'fast', or 'fine' to solve the edge's unknown band again from the picture.
     refine: one of PyMatting's SOLVERS, for stills and short clips.
     foreground: 'estimate' true colours under soft alpha, or keep the 'source' colours.
+    despill: take a wall's light off the person's edge: 'green', 'blue' or 'auto', with ':STRENGTH'
+        from 0 to 1.
     blend: 'over', or 'poisson[:TINT]' for a composite whose person takes on the background's light.
     choke, feather, gamma, threshold: changes of the edge, as filters.edges.EdgeWish says.
-    min_island, min_hole: smaller pieces and holes go; percent of the picture.
+    min_island, min_hole: smaller pieces go if faint, brief or far, smaller holes if faint or brief;
+        percent of the picture.
     model, backend, device, precision, threads: which network runs, on what, how.
     fallback: when a GPU fails in mid-clip, go on with the CPU.
     gpu_video: decode, and encode H.264 and HEVC, on an NVIDIA GPU where one can.
@@ -64,6 +68,7 @@ class Settings:
     detail: str = "fast"
     refine: str | None = None
     foreground: str = "estimate"
+    despill: str | None = None
     choke: float = 0.0
     feather: float = 0.0
     gamma: float = 1.0
@@ -103,6 +108,10 @@ class Settings:
         name, _, strength = self.smooth.partition(":")
         _among("smooth", name, SMOOTHING)
         _within("smooth strength", strength or 1, 0, 1)
+        if self.despill is not None:
+            name, _, strength = self.despill.partition(":")
+            _among("despill", name, DESPILL)
+            _within("despill strength", strength or 1, 0, 1)
         for name, least, most in _RANGES:
             value = getattr(self, name)
             if value is not None:

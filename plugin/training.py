@@ -1,4 +1,4 @@
-"""The command `train`: trains the embedded network, or fine-tunes it on pictures of one's own.
+"""The command `train`: trains a network, or fine-tunes the embedded one on pictures of one's own.
 
 Several GPUs: `torchrun --nproc-per-node N -m mattecast train ...`, with the same options.
 """
@@ -26,7 +26,18 @@ EXAMPLES = """what --data holds, in any folders below it:
 examples:
   mattecast train --data my_pairs --out run --from default     fine-tune on a studio of your own
   mattecast train --data pictures --out run                    from scratch; again resumes it
-  mattecast matte talk.mp4 -o talk.mov --model run/network.onnx"""
+  mattecast matte talk.mp4 -o talk.mov --model run/network.onnx
+
+the papers' networks, each from scratch, dlmn on a trained deeplab and ssrn on a trained dlmn:
+  mattecast train --data pictures --out unet --network unet
+  mattecast train --data pictures --out seg --network deeplab
+  mattecast train --data pictures --out dlmn --network dlmn --from seg/last.pt
+  mattecast train --data pictures --out ssrn --network ssrn --from dlmn/last.pt
+  mattecast train --data pictures --out small --network unet --share 0.25 \\
+      --stage pictures:3000:8:1:128x128                        about an hour on a CPU"""
+
+# As engines.training.systems calls them, but for the first, which is its 'heron'.
+NETWORKS = ("default", "unet-simple", "unet", "deeplab", "dlmn", "ssrn")
 
 # Name, steps, clips a batch, frames a clip, sizes, part of the learning rate: enough to learn a
 # new room and camera, too little to forget people.
@@ -39,14 +50,21 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, required=True, help="folder of pairs, cut-outs, clips, backgrounds")
     add("--out", type=Path, required=True,
         help="the run: checkpoint, pictures of held-out mattes, network.onnx")  # fmt: skip
+    add("--network", choices=NETWORKS, default="default",
+        help="the embedded kind of network, or one of the papers' (default: default)")
+    add("--share", type=float, default=1.0,
+        help="part of a papers' network's channels, 0.05 to 1: less is quicker (default: 1)")
     add("--from", dest="start", metavar="WEIGHTS",
-        help="'default', a checkpoint, or a network.onnx (default: from scratch)")  # fmt: skip
+        help="a run's last.pt; for the embedded kind also 'default' or a network.onnx "
+        "(default: from scratch)")  # fmt: skip
     add("--stage", type=_stage, action="append", dest="stages", metavar="STAGE",
         help="name:steps:batch:frames:HxW,HxW[:rate[:freeze]], repeatable; freeze keeps the norms' "
-        "statistics (default: three stages from scratch, one for fine-tuning)")  # fmt: skip
+        "statistics (default: three stages from scratch, one for fine-tuning; the papers' sizes "
+        "for their networks)")  # fmt: skip
     add("--partial", action="append", default=[], metavar="PREFIX",
         help="start of the names of pairs with people not in the alpha; repeatable")  # fmt: skip
-    add("--rate", type=float, default=1.5e-3, help="largest learning rate (default: 0.0015)")
+    add("--rate", type=float,
+        help="largest learning rate (default: 0.0015; 0.001 for the papers' networks)")
     add("--seed", type=int, default=1)
     add("--workers", type=int, default=1, help="processes that draw samples (default: 1)")
     add("--threads", type=int, default=0, help="of torch on a CPU (default: torch's choice)")
@@ -56,39 +74,58 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, and export what came out; Ctrl-C saves, and the same command goes on."""
     try:
-        from mattecast.engines.training.export import export, read_checkpoint
         from mattecast.engines.training.fit import Settings, fit
-        from mattecast.engines.training.stages import STAGES
+        from mattecast.engines.training.release import release
+        from mattecast.engines.training.systems import SYSTEMS, restore, widths
     except ModuleNotFoundError as error:
         raise EngineError(
             f"training needs {error.name}, which is not installed: pip install 'mattecast[train]'"
         ) from error
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    stages = tuple(options.stages or ([_stage(FINE_TUNING)] if options.start else STAGES))
+    system, start = SYSTEMS[_system(options)], _weights(options)
+    stages = tuple(options.stages or system.stages)
+    if options.network == "default" and options.start and not options.stages:
+        stages = (_stage(FINE_TUNING),)
     try:
         ended = fit(Settings(
-            data=options.data, out=options.out, start=_weights(options.start), stages=stages,
-            partial=tuple(options.partial), rate=options.rate, seed=options.seed,
-            workers=options.workers, threads=options.threads, device=options.device,
+            data=options.data, out=options.out, start=start, stages=stages,
+            widths=widths(system.name, options.share, start), partial=tuple(options.partial),
+            rate=system.rate if options.rate is None else options.rate,
+            seed=options.seed, workers=options.workers,
+            threads=options.threads, device=options.device,
         ))  # fmt: skip
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     if ended.signal is not None:
         signal.raise_signal(ended.signal)  # now that all is saved: the command's own way to stop
     if ended.first:
-        network = ended.checkpoint.with_name("network.onnx")
-        export(read_checkpoint(ended.checkpoint), network)
+        network, sides = ended.checkpoint.with_name("network.onnx"), stages[-1].sizes
+        release(restore(ended.checkpoint), network, long_side=max(max(size) for size in sides))
         print(network)
     return 0
 
 
-def _weights(name: str | None) -> Path | None:
+def _system(options: argparse.Namespace) -> str:
+    """The system to train, of engines.training.systems."""
+    if not 0.05 <= options.share <= 1:
+        raise UsageError(f"--share {options.share:g}: expected 0.05 to 1")
+    if options.network != "default":
+        return str(options.network)
+    if options.share != 1:
+        raise UsageError("--share is for the papers' networks; the embedded one has one size")
+    return "heron"
+
+
+def _weights(options: argparse.Namespace) -> Path | None:
+    name = options.start
     if name is None:
         return None
     if name == "default":
-        from mattecast.engines import weights
+        from mattecast.engines.models import embedded
 
-        return Path(weights.__file__).with_name("default.onnx")
+        if options.network == "default":
+            return embedded()
+        raise UsageError(f"--from default: no {options.network} can begin from it")
     if not Path(name).is_file():
         raise UsageError(f"--from {name}: no such file; 'default' means the embedded network")
     return Path(name)

@@ -8,27 +8,33 @@ import argparse
 import fnmatch
 import json
 import logging
+import math
 import os
 import platform
 import re
+import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
 from mattecast.engines.training import corpora, scenes, systems
 from mattecast.engines.training.datasets import Library
 from mattecast.engines.training.fit import Settings, fit
+from mattecast.engines.training.release import release
 from mattecast.engines.training.stages import Stage
 
-HELD_OUT = 6  # one picture in so many is not trained on; scores are of these
+BCE, MAD = 0, 2  # columns of Scores.pictures
+HELD_OUT = 6  # one picture in so many is not trained on
 PUBLISHED = Path(__file__).parent.parent / "docs" / "studies" / "published.json"
 
 
@@ -75,29 +81,42 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run is: which network, from where, on what, for how long."""
+    """What one run is: which network, from the end of which other run, on what."""
 
     name: str
     widths: Any
     source: Source
-    start: Path | None = None
+    start: "Plan | None" = None
     frozen: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """How many it trains."""
+        network = systems.build(self.widths)
+        systems.hold(network, self.frozen)
+        return sum(each.numel() for each in network.parameters() if each.requires_grad)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Of pictures that were not trained on, at the study's size. seconds: of training."""
+    """Of pictures that were not trained on, at the study's size.
 
-    bce: float
-    accuracy: float
-    mad: float
+    pictures: (n, 3), of each its cross-entropy, the share of its pixels on the right side of 1/2,
+    and its MAD * 1e3. seconds: CPU time of training; step: at which it was best.
+    """
+
+    pictures: NDArray[np.float64]
     seconds: float
-    steps: int
+    step: int
 
 
-def common(parser: argparse.ArgumentParser) -> None:
-    """The arguments every training study takes."""
-    add = parser.add_argument
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """The arguments that the portrait study's comparisons share."""
+    plain = argparse.RawDescriptionHelpFormatter
+    shared = argparse.ArgumentParser(description=about, formatter_class=plain)
+    add = shared.add_argument
+    add("--target", type=Source.read, required=True, metavar="CORPUS:PATH",
+        help="trained or fine-tuned on, and scored")  # fmt: skip
     add("--out", type=Path, required=True, help="folder of the runs; again, it goes on there")
     add("--size", type=int, default=256, help="side pictures are resized to (default: 256)")
     add("--steps", type=int, default=4000, help="of each run at most (default: 4000)")
@@ -105,59 +124,150 @@ def common(parser: argparse.ArgumentParser) -> None:
     add("--patience", type=int, default=8, help="checks without a better one (default: 8)")
     add("--check-every", type=int, default=100, help="steps (default: 100)")
     add("--limit", type=int, default=0, help="pictures of each set (default: all)")
+    add("--held-out", type=int, default=HELD_OUT, metavar="N",
+        help="of the target, one picture in N is not trained on but scored (default: 6)")
     add("--width", type=int, default=64, help="channels of the first level (default: 64)")
     add("--threads", type=int, default=0)
     add("--device", default="auto")
     add("--write", type=Path, help="also write NAME.md and NAME.png into this folder")
+    return shared
+
+
+def compare(name: str, title: str, plans: dict[str, Plan], options: argparse.Namespace) -> None:
+    """Train what is not trained yet, score every plan on the target, and publish the table."""
+    talk()
+    held = held_out(options.target, options)
+    rows = {
+        what: scored(plan, train(plan, options), held, options) for what, plan in plans.items()
+    }
+    text = document(title, plans, rows, options, published(name))
+    publish(name, text, {what: options.out / plan.name for what, plan in plans.items()}, options)
+
+
+def talk() -> None:
+    """Show the log on stderr."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+
+
+def publish(name: str, text: str, curves: dict[str, Path], options: argparse.Namespace) -> None:
+    """Print a study's page; with --write, also store it and the curves of its runs."""
+    print(text)
+    if options.write:
+        options.write.mkdir(parents=True, exist_ok=True)
+        (options.write / f"{name}.md").write_text(text + "\n")
+        plot(curves, options.write / f"{name}.png", text.splitlines()[0].removeprefix("# "))
+
+
+def release_all(checkpoints: dict[str, Path], options: argparse.Namespace) -> None:
+    """With --release, write the networks as models."""
+    if options.release:
+        options.release.mkdir(parents=True, exist_ok=True)
+        for name, path in checkpoints.items():
+            model = options.release / f"{name}.onnx"
+            print(release(systems.restore(path), model, long_side=options.size))
+
+
+def document(
+    title: str, plans: dict[str, Plan], rows: dict[str, Scores], options: argparse.Namespace,
+    theirs: dict[str, str],
+) -> str:  # fmt: skip
+    """The page of a comparison; theirs: what the paper reports of a row."""
+    titles = (f"on {options.target.name}", "trained parameters", "BCE", "pixel accuracy",
+              "MAD x 1000", "best at step", "CPU s", "paper")  # fmt: skip
+    lines = []
+    for what, scores in rows.items():
+        entropy, right, mad = scores.pictures.mean(0)
+        lines.append((what, f"{plans[what].parameters:,}", f"{entropy:.3f}", f"{right:.3f}",
+                      f"{mad:.0f}", scores.step, f"{scores.seconds:.0f}",
+                      theirs.get(what, "not at hand")))  # fmt: skip
+    count = len(next(iter(rows.values())).pictures)
+    return (
+        f"# {title}\n\n{table(titles, lines)}\n\nBest first, each with how much worse it is than "
+        f"the one before:\n\n- by BCE: {order(rows, BCE)}\n- by MAD: {order(rows, MAD)}\n\n"
+        f"± is the standard error of that difference over the {count} held-out pictures; every row "
+        f"is one run, so what another seed would change is not in it.\n\n"
+        f"Schedule: {schedule(options)}. Machine: {machine()}."
+    )
+
+
+def order(rows: dict[str, Scores], measure: int) -> str:
+    """Names of the rows by a column of their pictures, each with its distance from the one before,
+    to three digits."""
+    names = sorted(rows, key=lambda what: float(rows[what].pictures[:, measure].mean()))
+    words = names[:1]
+    for better, worse in pairwise(names):
+        gap = rows[worse].pictures[:, measure] - rows[better].pictures[:, measure]
+        error = gap.std() / math.sqrt(max(1, len(gap) - 1))
+        words.append(f"{worse} (+{gap.mean():.3g} ± {error:.2g})")
+    return "; ".join(words)
 
 
 def train(plan: Plan, options: argparse.Namespace) -> Path:
     """The best checkpoint of a run, trained unless that was done: Adam 1e-3, early stopping."""
     out = options.out / plan.name
+    start = train(plan.start, options) if plan.start else None
     if not (out / "done").exists():
-        started = time.monotonic()
         side = (options.size, options.size)
         settings = Settings(
             data=plan.source.folder(options.out, options.limit), out=out,
             corpus=plan.source.corpus, limit=options.limit, widths=plan.widths,
-            start=plan.start, frozen=plan.frozen, rate=1e-3, constant=True, decay=0.0, average=0.0,
+            start=start, frozen=plan.frozen, rate=1e-3, constant=True, decay=0.0, average=0.0,
             stages=(Stage("study", options.steps, options.batch, 1, (side,)),),
-            recipe=scenes.Recipe(whole=True), held_out=HELD_OUT, patience=options.patience,
-            check_every=options.check_every, log_every=min(options.check_every, 10), workers=0,
-            threads=options.threads, device=options.device,
+            recipe=scenes.Recipe(whole=True), held_out=every(plan.source, options),
+            patience=options.patience, check_every=options.check_every,
+            log_every=min(options.check_every, 10), workers=0, threads=options.threads,
+            device=options.device,
         )  # fmt: skip
-        ended = logged(settings)
-        if ended.signal is not None:
-            raise SystemExit(f"stopped in {plan.name}; the same command goes on from there")
-        spent = time.monotonic() - started
-        (out / "done").write_text(json.dumps({"seconds": spent}))
-    best = out / "best.pt"
-    return best if best.exists() else out / "last.pt"
+        finish(settings)
+    return best(out)
 
 
-def logged(settings: Settings) -> Any:
-    """A run whose log also goes to its own folder, from where the curves are drawn."""
+def best(out: Path) -> Path:
+    """The checkpoint of a run that counts: the best that early stopping kept, else the last."""
+    return next(path for path in (out / "best.pt", out / "last.pt") if path.exists())
+
+
+def finish(settings: Settings) -> None:
+    """Train a run to its end, which a file `done` with its CPU seconds marks; Ctrl-C leaves it to
+    be gone on with. Its log also goes to its folder, from where the curves are drawn."""
     settings.out.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(settings.out / "log.txt")
     log = logging.getLogger("mattecast.engines.training.fit")
     log.setLevel(logging.INFO)
     log.addHandler(handler)
+    begun, so_far = time.process_time(), settings.out / "seconds"
     try:
-        return fit(settings)
+        ended = fit(settings)
     finally:
         log.removeHandler(handler)
         handler.close()
+        before = float(so_far.read_text()) if so_far.exists() else 0.0
+        so_far.write_text(str(before + time.process_time() - begun))
+    if ended.signal is not None:
+        raise SystemExit(f"stopped in {settings.out.name}; the same command goes on from there")
+    so_far.rename(settings.out / "done")
+
+
+def seconds(out: Path) -> float:
+    """CPU seconds that a finished run took."""
+    return float((out / "done").read_text())
+
+
+def every(source: Source, options: argparse.Namespace) -> int:
+    """One picture in so many of a set is held out: as asked for of the one that is scored."""
+    return int(options.held_out) if source == options.target else HELD_OUT
 
 
 def held_out(source: Source, options: argparse.Namespace) -> Library:
     """The part of a set that training never saw."""
     folder = source.folder(options.out, options.limit)
-    return corpora.read(source.corpus, folder, limit=options.limit).split(HELD_OUT)[1]
+    library = corpora.read(source.corpus, folder, limit=options.limit)
+    return library.split(every(source, options))[1]
 
 
 @torch.no_grad()
 def scored(plan: Plan, checkpoint: Path, held: Library, options: argparse.Namespace) -> Scores:
-    """Binary cross-entropy and pixel accuracy, as the study reports, and MAD."""
+    """Binary cross-entropy and pixel accuracy, as the study reports, and MAD, of every picture."""
     network, side = systems.restore(checkpoint), (options.size, options.size)
     rows = []
     for one in held.stills:
@@ -166,14 +276,12 @@ def scored(plan: Plan, checkpoint: Path, held: Library, options: argparse.Namesp
             cv2.resize(each[0], side, interpolation=cv2.INTER_AREA)
             for each in (one.pictures, one.cutouts)
         )
-        rows.append(compare(network, picture, cutout[..., 3]))
-    means = np.mean(rows, axis=0)
-    done = json.loads((options.out / plan.name / "done").read_text())
+        rows.append(judge(network, picture, cutout[..., 3]))
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    return Scores(*(float(mean) for mean in means), done["seconds"], state["step"])
+    return Scores(np.array(rows), seconds(options.out / plan.name), state["step"])
 
 
-def compare(network: nn.Module, picture: Any, alpha: Any) -> tuple[float, float, float]:
+def judge(network: nn.Module, picture: Any, alpha: Any) -> tuple[float, float, float]:
     """(cross-entropy, share of pixels on the right side of 1/2, MAD * 1e3) of one picture."""
     out = network(torch.from_numpy(picture)[None, None])
     truth = torch.from_numpy(np.asarray(alpha, np.float32) / 255)[None, None]
@@ -196,14 +304,19 @@ def curve(out: Path) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
 def plot(curves: dict[str, Path], path: Path, title: str) -> None:
     """Training loss and held-out error of several runs over their steps, as a PNG."""
     pyplot = _pyplot()
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for name, out in curves.items():
-        for axis, points in zip(axes, curve(out), strict=True):
-            if points:
-                axis.plot(*zip(*points, strict=True), label=name, linewidth=1.4)
-    for axis, label in zip(axes, ("training loss", "held-out MAD x 1000"), strict=True):
+    points = {name: curve(out) for name, out in curves.items()}
+    titles = ("training loss", "held-out MAD x 1000")  # a short run may have no checks
+    shown = [index for index in range(2) if any(each[index] for each in points.values())]
+    size = (5.5 * len(shown), 4.2)
+    figure, (axes,) = pyplot.subplots(
+        1, len(shown), figsize=size, layout="constrained", squeeze=False
+    )
+    for axis, index in zip(axes, shown, strict=True):
+        for name, each in points.items():
+            if each[index]:
+                axis.plot(*zip(*each[index], strict=True), label=name, linewidth=1.4)
         axis.set_xlabel("step")
-        axis.set_title(label)
+        axis.set_title(titles[index])
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)
     figure.suptitle(title)
@@ -258,14 +371,7 @@ def schedule(options: argparse.Namespace) -> str:
     return (
         f"{options.size} px, first level {options.width} channels, at most {options.steps} steps "
         f"of {options.batch} pictures a run, Adam 1e-3, early stopping after {options.patience} "
-        f"checks; {options.limit or 'all'} pictures of each set, one in {HELD_OUT} held out"
+        f"checks of the held-out MAD, {options.check_every} steps apart; "
+        f"{options.limit or 'all'} pictures of each set, one in {HELD_OUT} held out, of "
+        f"{options.target.name} one in {options.held_out}"
     )
-
-
-def narrowed(widths: Any, width: int) -> Any:
-    """Widths with another first level: 64 is everybody's full size."""
-    if hasattr(widths, "width"):
-        return replace(widths, width=width)
-    share = width / 64
-    eight = max(8, round(256 * share) // 8 * 8)
-    return replace(widths, share=share, aspp=eight, low=max(8, round(48 * share)))

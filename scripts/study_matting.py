@@ -4,17 +4,21 @@
 Without CLIPS: a drawn figure with hair and exact alpha, whose colours differ from the background's
 or are the same; its trimap is that of a segmentation as coarse as a network's. With CLIPS: the
 middle frame of every NAME.mp4 with NAME.alpha.mkv, its trimap from --model's matte, which is scored
-as well. Panels show alpha, a green screen and a composite of every method.
+as well, or with --model truth from the true outline made as coarse as that of the figures. Panels
+show alpha, a green screen and a composite of every method; those of clips hold other people's
+pictures and are written for --panels only.
 
   study_matting.py --write docs/studies
-  study_matting.py --clips ../shared/eval/exact --model default --panels /tmp/panels
+  study_matting.py --clips ../shared/eval/exact --most 6 --model default --panels /tmp/panels
 """
 
 import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +26,7 @@ import study
 from numpy.typing import NDArray
 
 import mattecast
-from mattecast.engines.training import metrics
+from mattecast.engines.training import corpora, metrics
 from mattecast.filters import solvers
 from mattecast.filters.closed_form import closed_form
 from mattecast.filters.poisson_matting import poisson_matting
@@ -71,13 +75,15 @@ def main() -> int:
     mattes = {case.name: dict(solved(case)) for case in cases}
     text = document(cases, mattes, options)
     print(text)
-    folder = options.write or options.panels
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True)
-        for case in cases:
-            panel(case, mattes[case.name], folder / f"matting-{case.name}.png")
     if options.write:
-        (options.write / "matting.md").write_text(text + "\n")
+        options.write.mkdir(parents=True, exist_ok=True)
+        page = f"matting-{Path(options.model).stem}" if options.clips else "matting"
+        (options.write / f"{page}.md").write_text(text + "\n")
+    panels = options.panels or (None if options.clips else options.write)
+    if panels:
+        panels.mkdir(parents=True, exist_ok=True)
+        for case in cases:
+            panel(case, mattes[case.name], panels / f"matting-{case.name}.png")
     return 0
 
 
@@ -86,10 +92,13 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     add = parser.add_argument
     add("--clips", type=Path, metavar="DIR", help="clips with true alpha instead of drawn figures")
-    add("--most", type=int, default=0, help="take so many clips only (default: all)")
-    add("--model", default="default", help="whose mattes the trimaps of clips come from")
+    add("--most", type=int, default=0, help="take so many clips only, evenly spread (default: all)")
+    add("--side", type=int, default=0, metavar="PX",
+        help="reduce larger pictures of clips to this long side (default: as they are)")
+    add("--model", default="default", metavar="NAME",
+        help="whose mattes the trimaps of clips come from, or 'truth' (default: default)")
     add("--panels", type=Path, metavar="DIR", help="write the panels here")
-    add("--write", type=Path, metavar="DIR", help="write matting.md and the panels here")
+    add("--write", type=Path, metavar="DIR", help="write the page here, and the figures' panels")
     return parser.parse_args()
 
 
@@ -102,8 +111,13 @@ def drawn() -> Iterator[Case]:
         behind = texture(rng, alpha.shape, back, 26)
         mixed = alpha[..., None] * front + (1 - alpha[..., None]) * behind
         picture = np.clip(mixed + rng.normal(0, 2, mixed.shape), 0, 255).astype(np.uint8)
-        coarse = cv2.GaussianBlur((alpha > 0.5).astype(np.float32), (0, 0), 3)
-        yield Case(name, f"{name} colours", picture, alpha, np.asarray(coarse, np.float32))
+        yield Case(name, f"{name} colours", picture, alpha, coarsened(alpha))
+
+
+def coarsened(alpha: Float) -> Float:
+    """An outline as a segmentation gives it: no hair, soft over several pixels of 240 lines."""
+    solid = (alpha > 0.5).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(solid, (0, 0), alpha.shape[0] / 80), np.float32)
 
 
 def hairy(height: int, width: int) -> Float:
@@ -136,19 +150,31 @@ def texture(
 
 def clips(options: argparse.Namespace) -> Iterator[Case]:
     """The middle frame of each clip, with a model's matte of it."""
-    from evaluate import alphas, is_clip
+    from evaluate import alphas, is_clip, pictures
 
     paths = sorted(path for path in options.clips.iterdir() if is_clip(path))
-    for path in paths[: options.most or None]:
+    for path in corpora.spread(paths, options.most):
         true = list(alphas(path.with_suffix(".alpha.mkv")))
         middle = len(true) // 2
-        settings = mattecast.Settings(model=options.model, foreground="source")
-        for index, matted in enumerate(mattecast.mattes(path, settings)):
-            if index == middle:
-                truth = true[middle].astype(np.float32) / np.float32(255)
-                yield Case(path.stem, path.stem.split("_")[0], matted.foreground, truth,
-                           matted.alpha)  # fmt: skip
-                break
+        alpha, group = true[middle].astype(np.float32) / np.float32(255), path.stem.split("_")[0]
+        if options.model == "truth":
+            picture = next(islice(pictures(path), middle, None))
+            coarse = coarsened(alpha)
+        else:
+            settings = mattecast.Settings(model=options.model, foreground="source")
+            matted = next(islice(mattecast.mattes(path, settings), middle, None))
+            picture, coarse = matted.foreground, matted.alpha
+        yield Case(path.stem, group, *(reduced(each, options.side) for each in (
+            picture, alpha, coarse)))  # fmt: skip
+
+
+def reduced(plane: Any, side: int) -> Any:
+    """A picture or matte with its long side at most `side` pixels; 0: as it is."""
+    scale = side / max(plane.shape[:2])
+    if not 0 < scale < 1:
+        return plane
+    size = (round(plane.shape[1] * scale), round(plane.shape[0] * scale))
+    return cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
 
 
 def solved(case: Case) -> Iterator[tuple[str, tuple[Float, float]]]:
@@ -188,11 +214,13 @@ def document(cases: list[Case], mattes: Mattes, options: argparse.Namespace) -> 
                          theirs.get(f"{group}: {name}", "not at hand")))  # fmt: skip
     titles = ("group", "method", "n", "accuracy in the band", "MAD", "MSE", "Grad", "Conn",
               "CPU s", "paper")  # fmt: skip
-    frames = f"frames of clips, trimaps from the model '{options.model}'"
-    source = frames if options.clips else "drawn figures"
+    made = "true outlines" if options.model == "truth" else f"mattes of '{options.model}'"
+    large = f", reduced to {options.side} pixels where larger" if options.side else ""
+    source = f"the middle frame of {len(cases)} clips{large}, trimaps from {made}"
     return (
         f"# Classical matting on our own trimaps (Figures 7 to 10)\n\n{study.table(titles, rows)}"
-        f"\n\nOn {source}; accuracy is the share of the unknown band within 0.1 of the truth. "
+        f"\n\nOn {source if options.clips else 'drawn figures'}; accuracy is the share of the "
+        "unknown band within 0.1 of the truth. "
         f"Machine: {study.machine()}."
     )
 

@@ -10,11 +10,8 @@ that. Each is scored on clips NAME.mp4 with NAME.alpha.mkv. A checkpoint becomes
 """
 
 import argparse
-import json
-import logging
-import sys
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,13 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mattecast.engines.networks.deeplab import DeepLabWidths
-from mattecast.engines.networks.dlmn import DlmnWidths
-from mattecast.engines.networks.ssrn import SsrnWidths
 from mattecast.engines.training import metrics, systems
 from mattecast.engines.training.criteria import Adversarial
 from mattecast.engines.training.fit import Settings
-from mattecast.engines.training.release import release
 from mattecast.engines.training.stages import Stage
 
 NAMES = {"deeplab": "soft segmentation", "dlmn": "DLMN-G", "ssrn": "DLMN-G + SSRN"}
@@ -40,22 +33,14 @@ NAMES = {"deeplab": "soft segmentation", "dlmn": "DLMN-G", "ssrn": "DLMN-G + SSR
 
 def main() -> int:
     options = parse()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    study.talk()
     start, checkpoints = None, {}
     for name, widths in sizes(options.width).items():
         start = checkpoints[name] = train(name, widths, start, options)
     text = document(options, {name: score(path, options) for name, path in checkpoints.items()})
-    print(text)
-    if options.write:
-        options.write.mkdir(parents=True, exist_ok=True)
-        (options.write / "refinement.md").write_text(text + "\n")
-        curves = {NAMES[name]: options.out / name for name in checkpoints}
-        study.plot(curves, options.write / "refinement.png", "DLMN-G and its refinement")
-    if options.release:
-        options.release.mkdir(parents=True, exist_ok=True)
-        for name, path in checkpoints.items():
-            release(systems.restore(path), options.release / f"{name}.onnx",
-                    long_side=options.size)  # fmt: skip
+    curves = {NAMES[name]: options.out / name for name in checkpoints}
+    study.publish("refinement", text, curves, options)
+    study.release_all(checkpoints, options)
     return 0
 
 
@@ -85,22 +70,17 @@ def parse() -> argparse.Namespace:
 def sizes(width: int) -> dict[str, Any]:
     """The three networks; 256 is the papers' full size."""
     share = width / 256
-    deeplab = study.narrowed(DeepLabWidths(), max(16, width // 4))
-    dlmn = DlmnWidths(
-        width=width, shared=max(8, width // 4), segmentation=deeplab,
-        blocks=(7, 3) if share == 1 else (3, 1),
-    )  # fmt: skip
-    blocks = (3, 4, 23, 3) if share == 1 else (2, 2, 4, 2)
-    narrow = max(8, width // 4)
+    deeplab = systems.widths("deeplab", max(0.25, share))
+    dlmn = replace(systems.SYSTEMS["dlmn"].at(share), segmentation=deeplab)
     return {"deeplab": deeplab, "dlmn": dlmn,
-            "ssrn": SsrnWidths(width=narrow, blocks=blocks, judge=narrow, base=dlmn)}  # fmt: skip
+            "ssrn": replace(systems.SYSTEMS["ssrn"].at(share), base=dlmn)}  # fmt: skip
 
 
 def train(name: str, widths: Any, start: Path | None, options: argparse.Namespace) -> Path:
     """The last checkpoint of a run, trained unless that was done."""
     out, side = options.out / name, (options.size, options.size)
     if not (out / "done").exists():
-        begun, frames = time.monotonic(), 1 if name == "deeplab" else 3
+        frames = 1 if name == "deeplab" else 3
         settings = Settings(
             data=options.data, out=out, start=start, widths=widths, weights=Adversarial(),
             stages=(Stage(name, options.steps, options.batch, frames, (side,)),),
@@ -110,9 +90,7 @@ def train(name: str, widths: Any, start: Path | None, options: argparse.Namespac
             log_every=max(1, options.steps // 20),
             threads=options.threads, device=options.device,
         )  # fmt: skip
-        if study.logged(settings).signal is not None:
-            raise SystemExit(f"stopped in {name}; the same command goes on from there")
-        (out / "done").write_text(json.dumps({"seconds": time.monotonic() - begun}))
+        study.finish(settings)
     checkpoint: Path = out / "last.pt"
     return checkpoint
 
@@ -156,13 +134,12 @@ def document(
     ]  # fmt: skip
     titles = ("clips", "matte", "MAD", "MSE", "Grad", "Conn", "dtSSD", "IoU")
     before, after = (scores[name]["all"].mad for name in ("dlmn", "ssrn"))
-    spent = {name: json.loads((options.out / name / "done").read_text())["seconds"]
-             for name in scores}  # fmt: skip
+    spent = {name: study.seconds(options.out / name) for name in scores}
     return (
         f"# DLMN-G and its refinement\n\n{study.table(titles, rows)}\n\n"
         f"The refinement changes the MAD of all clips from {before:.2f} to {after:.2f}.\n\n"
         f"Schedule: {options.size} px, DLMN-G of {options.width} maps, {options.steps} steps of "
-        f"{options.batch} clips each; "
+        f"{options.batch} clips each; CPU time: "
         + ", ".join(f"{NAMES[name]} {seconds:.0f} s" for name, seconds in spent.items())
         + f". Scored on {options.frames or 'all'} frames of each clip. Machine: {study.machine()}."
     )

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from clips import Recipe, make
 
 import mattecast
-from mattecast import Settings, UsageError
+from mattecast import Settings, UsageError, foresight
 from mattecast.filters.correction import Correction
 from mattecast.filters.masks import Key, held, mask_at, without
 from mattecast.filters.person import Follower
 from mattecast.filters.plate import with_plate
+from mattecast.foresight import WARM, Coming, foresee
+from mattecast.frame import Estimated, Frame
 from mattecast.guidance import find, read
 
 SQUARE = np.array([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]])
@@ -82,6 +87,123 @@ def test_a_correction_travels_with_what_it_was_drawn_on() -> None:
         true[30:70, 60 - 3 * frame : 100 - 3 * frame] = 1
         fixed = correction.step(wrong, picture, true if frame == 0 else None)
         assert np.abs(fixed - true).mean() < 0.35 * np.abs(wrong - true).mean()
+
+
+def _panned(frames: int, cut: int | None = None) -> list[np.ndarray]:
+    """Pictures (96, 128, 3) of a textured wall that moves to the left by 2 pixels a frame; from
+    `cut` on it is another wall."""
+    random = np.random.default_rng(3)
+    wall = cv2.GaussianBlur(random.integers(0, 256, (96, 256, 3)).astype(np.uint8), (0, 0), 2)
+    walls = [wall, np.asarray((255 - wall[::-1]) // np.array([1, 2, 4]), np.uint8)]
+    shown = [walls[cut is not None and frame >= cut] for frame in range(frames)]
+    return [np.ascontiguousarray(wall[:, 2 * at : 2 * at + 128]) for at, wall in enumerate(shown)]
+
+
+def _square(frame: int) -> np.ndarray:
+    """What is corrected, (96, 128) float32: it moves with the wall."""
+    alpha = np.zeros((96, 128), np.float32)
+    alpha[30:70, 70 - 2 * frame : 110 - 2 * frame] = 1
+    return alpha
+
+
+class _Looked:
+    """A clip looked at once more, its network blind; counts the frames of each look."""
+
+    def __init__(self, pictures: list[np.ndarray], cut: int | None = None) -> None:
+        self.pictures, self.cut = pictures, cut
+        self.seen: list[int] = []
+
+    def __call__(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
+        self.seen.append(0)
+        first = True
+        for at, small in enumerate(self.pictures):
+            if Fraction(at, 25) >= start:
+                self.seen[-1] += 1
+                frame = Frame(av.VideoFrame(128, 96), small[..., 0], small, at, 1)
+                yield Fraction(at, 25), Estimated(frame, np.zeros((96, 128), np.float32),
+                                                  first or at == self.cut)  # fmt: skip
+                first = False
+
+
+def _foreseen(look: _Looked, when: int, since: int) -> Coming | None:
+    drawn = _square(when)
+    return foresee(look, lambda _: drawn, Fraction(when, 25), Fraction(since, 25), Fraction(1, 25))
+
+
+def test_a_correction_reaches_back_a_piece_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = _panned(30)
+    monkeypatch.setattr(foresight, "PIECE", 10 * pictures[0].nbytes)
+    look = _Looked(pictures)
+    coming = _foreseen(look, 29, 3)
+    assert coming is not None and coming.start == Fraction(3, 25)
+    assert len(look.seen) >= 3 and max(look.seen) <= 10 + 1
+    for frame in range(3, 29):
+        change = coming.at(Fraction(frame, 25))
+        assert change is not None and np.abs(change - _square(frame)).mean() < 0.06
+    assert coming.at(Fraction(2, 25)) is None
+    middle, last = (coming.share(Fraction(at, 25), Fraction(3, 25)) for at in (16, 29))
+    assert (middle, last) == (0.5, 1.0)
+
+
+def test_a_correction_does_not_reach_back_over_a_cut() -> None:
+    coming = _foreseen(_Looked(_panned(30, 26), 26), 29, 0)
+    assert coming is not None and coming.start == Fraction(26, 25)
+    assert _foreseen(_Looked(_panned(30, 29), 29), 29, 0) is None
+
+
+def test_two_corrections_meet_in_between() -> None:
+    """Of two that contradict, each holds near its own frame."""
+    pictures = [_panned(1)[0]] * 21
+    look = _Looked(pictures)
+    correction = Correction()
+    ones, zero = np.ones((96, 128), np.float32), np.zeros((96, 128), np.float32)
+    coming = foresee(look, lambda _: zero, Fraction(20, 25), Fraction(0), Fraction(1, 25))
+    assert coming is None  # that changes nothing in a blind network's matte
+    coming = foresee(look, lambda _: ones, Fraction(20, 25), Fraction(0), Fraction(1, 25))
+    assert coming is not None
+    levels = []
+    for frame in range(20):
+        time = Fraction(frame, 25)
+        wanted = zero if frame == 0 else None
+        alpha = correction.step(zero, pictures[frame], wanted, coming.at(time),
+                                coming.share(time, Fraction(0)))  # fmt: skip
+        levels.append(float(alpha.mean()))
+    assert levels[0] < 0.01 and levels[-1] > 0.9
+    assert np.abs(np.array(levels) - np.arange(20) / 20).max() < 0.05
+
+
+def _filmed(path: Path, pictures: list[np.ndarray]) -> Path:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"qp": "4", "g": "7"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv444p"
+        for picture in pictures:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("wish", [Settings(), Settings(range="0.1..1.0")])
+def test_a_correction_late_in_a_clip_mends_what_is_before_it(
+    wish: Settings, tmp_path: Path
+) -> None:
+    """Two drawings, a square on the wall and none: the square is there up to the second one."""
+    clip = _filmed(tmp_path / "clip.mp4", _panned(26, 8))
+    for name, drawn in (("square", _square(20)), ("none", np.zeros((96, 128)))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.round(drawn * 255).astype(np.uint8))
+    _sidecar(tmp_path, corrections=[{"time": 0.8, "mask": "square.png"},
+                                    {"time": 0.96, "mask": "none.png"}])  # fmt: skip
+    off = replace(wish, smooth="off", guidance="off")
+    plain = [each.alpha for each in mattecast.mattes(clip, off)]
+    mended = [each.alpha for each in mattecast.mattes(clip, replace(off, guidance=None))]
+    start = 26 - len(plain) if wish.range is None else 3
+    errors = {at + start: [float(np.abs(each[at] - _square(at + start)).mean())
+                           for each in (plain, mended)] for at in range(len(plain))}  # fmt: skip
+    for frame in range(8, 21):
+        assert errors[frame][1] < 0.45 * errors[frame][0]
+    for frame in range(start, 8):  # of another shot
+        assert np.array_equal(plain[frame - start], mended[frame - start])
+    if wish.range is None:
+        assert mended[24].mean() < 0.01 and WARM < 24
 
 
 def test_a_trimap_says_only_what_is_sure(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from obs_host import listening, until
 
 from mattecast.errors import MediaError, UsageError
 from mattecast.live.budget import Governor, Window, percentile
+from mattecast.live.cameras import listed, sizes_in
 from mattecast.live.handover import Latest, Task, growing, now
 from mattecast.live.matting import Wish
 from mattecast.live.obs import Address, Client, ObsError, address, free_port, listening_port
@@ -35,7 +36,7 @@ from mattecast.live.picture import Picture, blank, over_colour
 from mattecast.live.recording import Recorder
 from mattecast.live.sender import CODINGS, Muxer, Sender
 from mattecast.live.session import Session
-from mattecast.live.source import Capture, parse, public
+from mattecast.live.source import Capture, Input, parse, public, speaks
 from mattecast.settings import Settings
 
 
@@ -225,17 +226,84 @@ def test_what_inputs_mean(text, kind, url):
     assert (found.kind, found.url) == (kind, url) and "secret" not in found.name
 
 
-def test_secrets_of_addresses_are_never_shown():
-    assert public("rtsp://me:pw@cam:554/a?token=x") == "rtsp://cam:554/a"
+@pytest.mark.parametrize("url", [
+    "rtsp://me:pw@cam:554/a?token=x", "rtsp://me:p@w@cam:554/a", "rtsp://cam:554/a?x=\ntoken",
+])  # fmt: skip
+def test_secrets_of_addresses_are_never_shown(url):
+    assert public(url) == "rtsp://cam:554/a"
+
+
+def test_a_stream_key_is_never_shown():
+    from mattecast.live.targets import target
+
+    assert target("rtmp://live.example/app/the-key", None).name == "rtmp://live.example/app"
 
 
 @pytest.mark.parametrize("text, words", [
     ("nothing.mp4", "no such file"), ("camera:77", "camera '77'"), ("gopher://x", "streams can be"),
-    ("camera:nobody's", "no such camera"),
+    ("camera:nobody's", "no such camera"), ("obs", "Start Virtual Camera"),
 ])  # fmt: skip
 def test_inputs_that_cannot_be(text, words):
     with pytest.raises(UsageError, match=words):
         parse(text)
+
+
+@pytest.mark.skipif(speaks("srt"), reason="this PyAV has SRT")
+def test_srt_is_refused_at_once_where_libav_has_none():
+    with pytest.raises(UsageError, match="no SRT"):
+        parse("srt://cam:9000?passphrase=secret")
+
+
+def test_sizes_and_rates_are_asked_of_cameras_alone():
+    for wish in ({"size": "640x480"}, {"rate": Fraction(30)}):
+        with pytest.raises(UsageError, match="come as they are"):
+            parse("udp://239.0.0.1:5000", **wish)
+
+
+def device(filters: str, attempts: tuple = ({},), wishes: dict | None = None) -> Input:
+    """A camera of libav's own, which draws what its filters say."""
+    return Input("camera", "drawn", filters, "lavfi", attempts, wishes or {})
+
+
+@pytest.mark.parametrize("wishes, said", [
+    ({"video_size": "1280x720"}, "live, 64x48 instead of 1280x720"),
+    ({"video_size": "1280x720", "framerate": "60"},
+     "live, 64x48 at 25 fps instead of 1280x720 at 60 fps"),
+    ({"framerate": "60"}, "live, 25 fps instead of 60 fps"),
+    ({"video_size": "64x48", "framerate": "25000/1001"}, "live"),
+])  # fmt: skip
+def test_a_camera_that_gives_something_else_than_was_asked_says_so(wishes, said):
+    capture = Capture(device("testsrc=size=64x48:rate=25,realtime", ({},), wishes))
+    capture.start()
+    try:
+        captured(capture, 2)
+        assert capture.state == f"drawn: {said}"
+    finally:
+        capture.close()
+
+
+def test_a_camera_is_asked_again_without_what_it_refuses():
+    refused = {"graph": "no such filter"}
+    capture = Capture(device("testsrc=size=64x48:rate=25,realtime", (refused, {})))
+    capture.start()
+    try:
+        captured(capture, 2)
+    finally:
+        capture.close()
+
+
+def test_sizes_that_libav_logs():
+    """What dshow and avfoundation say of a camera, as users have quoted it."""
+    said = """
+      vcodec=mjpeg  min s=1280x720 fps=5 max s=1280x720 fps=30.0003
+      pixel_format=yuyv422  min s=640x480 fps=5 max s=640x480 fps=30
+    Selected framerate (999.000000) is not supported by the device.
+    Supported modes:
+      1920x1080@[1.000000 29.970000]fps
+      640x480@[60.000240 60.000240]fps
+    """
+    shown = "1920x1080 at 29.97, 1280x720 at 30, 640x480 at 60"
+    assert listed(sizes_in(said)) == shown
 
 
 def test_the_screen_is_a_source(monkeypatch):
@@ -366,13 +434,14 @@ class Relay:
                 return
 
 
-def transport(size: tuple[int, int] = (96, 64), frames: int = 300) -> bytes:
-    """An MPEG transport stream as a network camera sends it."""
+def transport(size: tuple[int, int] = (96, 64), frames: int = 300, matrix: int = 5) -> bytes:
+    """An MPEG transport stream as a network camera sends it. matrix: its colour tag (H.273)."""
     held = io.BytesIO()
     with av.open(held, "w", format="mpegts") as out:
         stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "5",
                                                              "tune": "zerolatency"})  # fmt: skip
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.codec_context.colorspace = matrix
         rng = np.random.default_rng(1)
         for _ in range(frames):
             noise = rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
@@ -424,6 +493,24 @@ def test_a_camera_is_waited_for_unplugged_and_replugged(relay, reading):
     captured(capture, 5)
 
 
+def test_a_camera_that_hangs_is_said(relay):
+    """No timeout ends the reading of a camera: its driver hangs, or it is a slow one."""
+    camera = relay(transport())
+    camera.plug()
+    capture = Capture(Input("camera", "hung", f"tcp://127.0.0.1:{camera.port}"))
+    capture.start()
+    try:
+        captured(capture, 5)
+        camera.stalled.set()
+        until(lambda: capture.state == "hung: open, but no picture comes", 10, "that it hangs")
+        camera.stalled.clear()
+        captured(capture, 5)
+        assert capture.state == "hung: live"
+    finally:
+        camera.stalled.clear()
+        capture.close()
+
+
 @pytest.mark.slow
 def test_a_stalled_stream_is_opened_again(relay, reading):
     camera = relay(transport())
@@ -455,6 +542,14 @@ def test_a_size_that_changes_in_mid_stream(relay, sessions):
     session = sessions(parse(f"tcp://127.0.0.1:{camera.port}"), Outlet(kept))
     until(lambda: kept.pictures and kept.pictures[-1].size == (128, 96), 60, "the new size")
     assert kept.pictures[0].size in ((96, 64), (128, 96)) and session.check()
+
+
+def test_colour_tags_that_change_in_mid_stream(relay, reading):
+    camera = relay(transport(frames=40, matrix=5) + transport(matrix=1))
+    camera.plug()
+    capture = reading(f"tcp://127.0.0.1:{camera.port}")
+    assert captured(capture, 1)[0].facts.colour.matrix == 5
+    until(lambda: captured(capture, 1)[0].facts.colour.matrix == 1, 20, "the new matrix")
 
 
 @pytest.mark.slow
@@ -598,11 +693,13 @@ def piped(clip: Path, network: Path, *flags: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("format", ["nut", pytest.param("y4m", marks=pytest.mark.slow)])
 def test_standard_output(tmp_path, network, format):
-    worker = piped(keyed.clip(tmp_path / "bar.mkv"), network, "--format", format)
+    worker = piped(keyed.clip(tmp_path / "bar.mkv", frames=150), network, "--format", format)
     data, said = worker.communicate(timeout=90)
     assert worker.returncode == 0, said
     with av.open(io.BytesIO(data), format={"y4m": "yuv4mpegpipe"}.get(format, format)) as found:
         frames = list(found.decode(video=0))
+    # Nothing of a file is missed at its start, while the network loads.
+    assert np.argmax(frames[0].to_ndarray(format="rgb24")[50, :, 0] > 128) < 2 * keyed.STEP
     assert len(frames) > 5 and frames[0].format.name == {"y4m": "yuv420p", "nut": "bgra"}[format]
     shown = frames[-1].to_ndarray(format="rgb24")
     green = np.abs(shown[5, 5].astype(int) - (0, 177, 64)).max() <= 4
@@ -620,23 +717,48 @@ def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path, network):
     worker.stderr.close()
 
 
-def test_a_stream_server_gets_a_composite(tmp_path, sessions):
-    """MPEG-TS over UDP on this machine: what a server would get."""
+@pytest.mark.parametrize("sent, read, options", [
+    ("udp://127.0.0.1:{}?pkt_size=1316", "udp://127.0.0.1:{}?timeout=20000000", {}),
+    pytest.param("rtmp://127.0.0.1:{}/app/key", "rtmp://127.0.0.1:{}/app/key", {"listen": "1"},
+                 marks=pytest.mark.slow),
+    pytest.param("rtsp://127.0.0.1:{}/live", "rtsp://127.0.0.1:{}/live",
+                 {"rtsp_flags": "listen", "listen_timeout": "60"}, marks=pytest.mark.slow),
+], ids=["udp", "rtmp", "rtsp"])  # fmt: skip
+def test_a_stream_server_gets_a_composite(tmp_path, sessions, sent, read, options):
+    """libav as the server, on this machine."""
     from mattecast.live.targets import target
 
     port = free_port()
-    outlet = Outlet(target(f"udp://127.0.0.1:{port}?pkt_size=1316", None))
-    with av_in_background(f"udp://127.0.0.1:{port}?timeout=20000000") as frames:
+    outlet = Outlet(target(sent.format(port), None))
+    with av_in_background(read.format(port), options) as frames:
         sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), outlet)
-        until(lambda: len(frames) > 5, 60, "decoded frames")
+        until(lambda: len(frames) > 5, 90, "decoded frames")
     assert (frames[0].width, frames[0].height) == keyed.SIZE
+
+
+def test_a_server_that_never_answers_hinders_nobody(tmp_path, sessions):
+    """libav holds Python's lock while it connects: not in this process."""
+    from mattecast.live.targets import target
+
+    kept = Collected()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        stuck = Outlet(target(f"rtmp://127.0.0.1:{silent.getsockname()[1]}/app/key", None))
+        sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), stuck, Outlet(kept))
+        silent.settimeout(30)
+        with silent.accept()[0]:
+            assert "key" not in " ".join(stuck.target._process.args)
+            before = len(kept.pictures)
+            until(lambda: len(kept.pictures) > before + 20, 10, "pictures beside it")
+            until(lambda: "app: " in stuck.state, 20, "that it was given up")
+        assert "live" not in stuck.state and "key" not in stuck.state
 
 
 class av_in_background:
     """Decodes a URL on a thread; the frames so far."""
 
-    def __init__(self, url: str) -> None:
-        self._url, self._frames, self._stop = url, [], threading.Event()
+    def __init__(self, url: str, options: dict[str, str]) -> None:
+        self._url, self._options = url, options
+        self._frames, self._stop = [], threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> list:
@@ -650,7 +772,7 @@ class av_in_background:
 
     def _run(self) -> None:
         try:
-            with av.open(self._url, timeout=20) as container:
+            with av.open(self._url, timeout=60, options=self._options) as container:
                 for frame in container.decode(video=0):
                     self._frames.append(frame)
                     if self._stop.is_set():
@@ -705,6 +827,72 @@ def test_no_virtual_camera_is_said_and_ends_it(tmp_path, network):
     assert "virtual camera: cannot be opened" in said and "Traceback" not in said
 
 
+# Colours.
+
+
+@pytest.mark.parametrize("pixels, colour", [
+    ("yuv420p", (1, 1, 1, 1)), ("yuv420p", (1, 6, 6, 6)), ("yuv420p", (2, 1, 1, 1)),
+    ("yuv422p", (2, 6, 6, 6)), ("yuv420p10le", (1, 1, 1, 1)),
+])  # fmt: skip
+def test_colours_are_those_the_source_is_tagged_with(tmp_path, sessions, pixels, colour):
+    """range, matrix, primaries and transfer as cameras have them: each its own way to the same."""
+    wanted = ((200, 40, 60), (40, 160, 90), (255, 255, 255), (0, 0, 0))
+    clip = tmp_path / "flat.mkv"
+    with av.open(str(clip), "w") as out:
+        stream = out.add_stream("libx264", rate=30, options={"qp": "0", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 128, 64, pixels
+        context = stream.codec_context
+        (context.color_range, context.colorspace, context.color_primaries,
+         context.color_trc) = colour  # fmt: skip
+        flat = np.repeat(np.repeat(np.array([wanted], np.uint8), 32, axis=1), 64, axis=0)
+        for _ in range(20):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(flat), format="rgb24")
+            made = frame.reformat(format=pixels, dst_colorspace={1: 1, 6: 5}[colour[1]],
+                                  src_color_range=2, dst_color_range=colour[0],
+                                  interpolation="BICUBIC")  # fmt: skip
+            out.mux(stream.encode(made))
+        out.mux(stream.encode(None))
+    session = sessions(parse(str(clip), loop=True))
+    session.do("off")
+    until(lambda: session.newest is not None and session.newest.opaque, 60, "a picture")
+    shown = session.newest.bgra[32, 16::32, 2::-1].astype(int)
+    # The quick conversion rounds down: by two and a bit.
+    assert np.abs(shown - wanted).max() <= 3, shown
+
+
+@pytest.mark.parametrize("colour", [(1, 1, 1, 1), (1, 6, 6, 6), (2, 6, 6, 6)])
+def test_the_quick_guide_is_libswscales_gray(tmp_path, colour):
+    """Full-range luma of the source, code for code, as the slow way gives it."""
+    from av.video.reformatter import VideoReformatter
+
+    from mattecast.chain import Preparer
+    from mattecast.flow import StageTimes
+    from mattecast.live.matting import _planned
+
+    recipe = clips.Recipe(colour=colour)
+    capture = Capture(parse(str(clips.make(tmp_path / "a.mkv", recipe)), loop=True))
+    capture.start()
+    try:
+        (item,) = captured(capture, 1)
+    finally:
+        capture.close()
+    preparer = Preparer(item.facts, _planned(item.facts, Wish(Settings())), (48, 32))
+    (frame,) = preparer.frames([(item.frame, 0, 1)], StageTimes())
+    item.frame.colorspace = 5  # so that no matrix is changed on the way
+    gray = VideoReformatter().reformat(item.frame, format="gray", dst_color_range=2, threads=1)
+    assert np.abs(gray.to_ndarray().astype(int) - frame.guide).max() <= 1
+
+
+def test_far_outside_all_is_empty_and_black(tmp_path, sessions):
+    session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True))
+    until(lambda: session.newest, 60, "a picture")
+    bgra = session.newest.bgra
+    empty = bgra[..., 3] == 0
+    assert empty.mean() > 0.3 and not bgra[-16:].any()
+    # Beside the patches of half alpha the source's own colour is kept.
+    assert (bgra[keyed.PATCH_ROWS.start + 40, keyed.patch(0).start + 40, :3] > 0).any()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_ten_minutes_with_faults_stay_flat():
@@ -713,6 +901,7 @@ def test_ten_minutes_with_faults_stay_flat():
         [sys.executable, str(script), "--seconds", "600", "--every", "20", "--faults",
          "--flags", "--network-size 256"], capture_output=True, text=True, timeout=900,
     )  # fmt: skip
+    print(soak.stdout)
     assert soak.returncode == 0, soak.stdout[-2000:] + soak.stderr[-1000:]
 
 
@@ -732,6 +921,34 @@ def test_backgrounds_are_switched_while_it_runs(tmp_path, sessions):
     with pytest.raises(UsageError, match="no such file"):
         session.do("background", "nothing.png")
     assert session.check()
+
+
+def rising(path: Path, frames: int = 120) -> Path:
+    """A video whose gray level grows by two a frame."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264rgb", rate=30, options={"qp": "0", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = *keyed.SIZE, "rgb24"
+        for index in range(frames):
+            level = np.full((keyed.SIZE[1], keyed.SIZE[0], 3), 2 * index, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(level, format="rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_a_video_behind_plays_at_its_pace_and_through_other_changes(tmp_path, sessions):
+    session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True))
+    until(lambda: session.newest, 60, "a picture")
+    session.do("background", str(rising(tmp_path / "rising.mkv")))
+    until(lambda: session.newest.opaque, 20, "the first picture over the video")
+    began, levels = time.monotonic(), []
+    while time.monotonic() - began < 2:
+        levels.append(int(session.newest.bgra[5, 5, 0]))
+        if len(levels) % 5 == 0:
+            session.do("choke", str(len(levels) % 10))
+        time.sleep(0.05)
+    # It starts at its beginning, goes on while the edge is moved, and takes its time.
+    assert levels[0] < 60 and levels == sorted(levels) and len(set(levels)) > 4
+    assert levels[-1] - levels[0] < 2 * 30 * 2 + 40
 
 
 def test_keys(tmp_path, sessions):
@@ -777,7 +994,7 @@ def test_commands_and_json_by_the_line(tmp_path, network):
                    f"tcp://127.0.0.1:{free_port()}", "--commands", "--json", "--model", network,
                    "--network-size", 160, "--quiet", stdin=subprocess.PIPE)  # fmt: skip
     assert worker.stdin is not None and worker.stdout is not None
-    worker.stdin.write("background green\nnonsense\n")
+    worker.stdin.write("background green\nkey +\nnonsense\n")
     worker.stdin.flush()
     lines: list[dict] = []
     for line in worker.stdout:
@@ -786,7 +1003,7 @@ def test_commands_and_json_by_the_line(tmp_path, network):
             break
     worker.stdin.close()
     assert worker.wait(30) == 0
-    assert lines[-1]["size"] == list(keyed.SIZE)
+    assert lines[-1]["size"] == list(keyed.SIZE) and lines[-1]["choke"] == 0.5
     said = worker.stderr.read()
     assert "'nonsense' is no command" in said
     worker.stdout.close()

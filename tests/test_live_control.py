@@ -204,6 +204,13 @@ def test_any_bytes_leave_it_standing(page, data):
     assert ask(page)[0] == 200
 
 
+def test_an_address_that_is_none_is_refused(page):
+    port, _ = page
+    with socket.create_connection(("127.0.0.1", port), 5) as raw:
+        raw.sendall(f"GET http://[x HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        assert b" 400 " in raw.recv(100)
+
+
 def test_many_at_once_are_turned_away_and_it_recovers(page):
     held = [socket.create_connection(("127.0.0.1", page[0]), 5) for _ in range(40)]
     assert threading.active_count() < 60

@@ -116,6 +116,9 @@ def test_properties_and_hotkeys(host):
     until(lambda: ground() > 30, 15, "the camera as it is, black in its corner")
     host.ask("TriggerHotkeyByName", hotkeyName="mattecast_toggle")
     until(lambda: ground() <= 2, 15, "the ground again")
+    for wanted in (True, True, True, True, False):
+        host.ask("TriggerHotkeyByName", hotkeyName="mattecast_background")
+        until(lambda wanted=wanted: (ground() > 30) == wanted, 15, "the next background")
 
 
 def test_a_crash_of_obs_ends_its_worker(host):

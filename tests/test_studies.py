@@ -20,6 +20,7 @@ import study_models  # noqa: E402
 import study_refinement  # noqa: E402
 import study_transfer  # noqa: E402
 
+from mattecast.engines.networks.unet import UNetWidths  # noqa: E402
 from mattecast.engines.training import metrics  # noqa: E402
 from mattecast.filters.poisson_matting import poisson_matting  # noqa: E402
 from mattecast.filters.trimap import BACKGROUND, PERSON  # noqa: E402
@@ -92,6 +93,23 @@ def test_transfer_and_models_share_their_runs(data, tmp_path, monkeypatch, capsy
     start = torch.load(tmp_path / "runs/unet-far/best.pt", weights_only=True)
     for name, value in frozen["network"].items():
         assert torch.equal(value, start["average"][name]) != name.startswith("head"), name
+
+
+def test_the_order_tells_how_far_rows_are_apart_picture_by_picture():
+    better, worse = np.array([0.1, 0.3, 0.2]), np.array([0.2, 0.5, 0.5])
+    rows = {name: study.Scores(np.stack([-mad, mad, mad], 1), 1.0, 1)
+            for name, mad in (("worse", worse), ("better", better))}  # fmt: skip
+    error = np.std(worse - better, ddof=1) / np.sqrt(3)  # of 0.1, 0.2 and 0.3
+    assert study.order(rows, study.MAD) == f"better; worse (+0.2 ± {error:.2g})"
+
+
+def test_only_what_is_not_frozen_counts_as_trained():
+    source = study.Source.read("folder:here")
+    whole, head = (
+        study.Plan("name", UNetWidths(width=4), source, frozen=frozen).parameters
+        for frozen in ((), study_transfer.FREEZING["all but the last layer"])
+    )
+    assert head == 4 + 1 < whole
 
 
 def test_curves_are_read_from_logs_and_drawn(tmp_path):
@@ -198,13 +216,15 @@ def test_a_foreground_loses_the_old_background_and_composes_back():
     assert (found[truth == 1] == picture[truth == 1]).all()
 
 
-def test_refinement_runs_from_segmentation_to_models(data, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def clips(tmp_path):
+    """A folder with a clip of two frames and its true alpha."""
     import av
 
-    clips = tmp_path / "clips"
-    clips.mkdir()
+    folder = tmp_path / "clips"
+    folder.mkdir()
     for ending, form in (("mp4", "rgb24"), ("alpha.mkv", "gray")):
-        with av.open(str(clips / f"one_a.{ending}"), "w") as out:
+        with av.open(str(folder / f"one_a.{ending}"), "w") as out:
             codec = "ffv1" if form == "gray" else "libx264"
             stream = out.add_stream(codec, rate=25)
             stream.width, stream.height, stream.pix_fmt = 40, 48, form
@@ -214,6 +234,36 @@ def test_refinement_runs_from_segmentation_to_models(data, tmp_path, monkeypatch
                 picture = figure(index)[form == "gray"]
                 out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format=form)))
             out.mux(stream.encode(None))
+    return folder
+
+
+@pytest.mark.parametrize("model", ["default", "truth"])
+def test_clips_are_scored_at_their_middle_and_shown_only_when_asked(
+    model, clips, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        study_matting, "METHODS", {"segmentation": study_matting.METHODS["segmentation"]}
+    )
+    case = next(study_matting.clips(argparse.Namespace(clips=clips, most=0, side=0, model=model)))
+    first, middle = (
+        np.abs(case.picture.astype(int) - figure(index)[0]).mean() for index in (0, 1)
+    )
+    assert middle < 20 < first  # its noise did not come through H.264
+    np.testing.assert_array_equal(np.round(case.alpha * 255), figure(1)[1])
+    if model == "truth":
+        assert metrics.mad(case.coarse, case.alpha) < 60
+    pages, panels = tmp_path / "pages", tmp_path / "panels"
+    run(study_matting, monkeypatch, "--clips", clips, "--model", model, "--side", 24, "--write",
+        pages)  # fmt: skip
+    assert "| one | segmentation | 1 |" in capsys.readouterr().out
+    assert [path.name for path in pages.iterdir()] == [f"matting-{model}.md"]
+    run(study_matting, monkeypatch, "--clips", clips, "--model", model, "--panels", panels)
+    assert [path.name for path in panels.iterdir()] == ["matting-one_a.png"]
+
+
+def test_refinement_runs_from_segmentation_to_models(
+    data, clips, tmp_path, monkeypatch, capsys
+):
     run(study_refinement, monkeypatch, "--data", data, "--clips", clips, "--out", tmp_path / "runs",
         "--size", 32, "--width", 16, "--steps", 2, "--batch", 2, "--device", "cpu",
         "--release", tmp_path / "models")  # fmt: skip

@@ -1,6 +1,7 @@
 """Training: the data folder, augmentation, the losses, learning at all, and resuming exactly."""
 
 import dataclasses
+import logging
 import os
 import signal
 import subprocess
@@ -10,13 +11,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from commands import call, start
+from commands import call, entries, start
 
 torch = pytest.importorskip("torch")
 
-from mattecast.engines import weights  # noqa: E402
+from mattecast import engines, training  # noqa: E402
+from mattecast.engines.models import embedded  # noqa: E402
 from mattecast.engines.networks.heron import Heron, Widths  # noqa: E402
-from mattecast.engines.training import augment, datasets, fit, losses, scenes  # noqa: E402
+from mattecast.engines.training import (  # noqa: E402
+    augment,
+    datasets,
+    fit,
+    losses,
+    scenes,
+    systems,
+)
 from mattecast.engines.training.optimiser import optimisers, orthogonal  # noqa: E402
 
 SMALL = Widths(half=8, quarter=16, eighth=16, sixteenth=16, lowest=16, decoder=16, memory=(8, 8, 4))
@@ -223,7 +232,7 @@ def test_the_command_fine_tunes_the_embedded_network(folder, tmp_path):
     assert result.out.strip() == str(out / "network.onnx")
     from mattecast.engines.training.export import read_weights
 
-    start = read_weights(Path(weights.__file__).with_name("default.onnx"))
+    start = read_weights(embedded())
     tuned = read_weights(out / "network.onnx")
     moved = (tuned["lowest.1.conv.weight"] - start["lowest.1.conv.weight"]).abs().max()
     assert 0 < moved < 0.2
@@ -232,11 +241,90 @@ def test_the_command_fine_tunes_the_embedded_network(folder, tmp_path):
 @pytest.mark.parametrize("wish, words", [
     (("--data", "nowhere"), ("nowhere", "no people")),
     (("--data", ".", "--from", "lost.onnx"), ("lost.onnx", "no such file")),
+    (("--data", ".", "--from", "text.pt"), ("text.pt", "not a checkpoint")),
+    (("--data", ".", "--from", "text.onnx"), ("text.onnx", "not an ONNX file")),
     (("--data", ".", "--stage", "a:b"), ("name:steps",)),
+    (("--data", ".", "--share", "0.5"), ("--share is for the papers' networks",)),
+    (("--data", ".", "--network", "unet", "--share", "0"), ("--share 0", "0.05 to 1")),
+    (("--data", ".", "--network", "unet", "--from", "default"), ("no unet can begin from it",)),
+    (("--data", ".", "--network", "dlmn"), ("trained on a deeplab", "RUN/last.pt")),
+    (("--data", ".", "--network", "ssrn"), ("trained on a dlmn",)),
+    (("--data", ".", "--device", "cuda:7"), ("cuda:7", "no CUDA GPU")),
 ])  # fmt: skip
-def test_the_command_says_what_is_wrong(wish, words, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    call("train", "--out", tmp_path / "run", *wish).refuses(2, *words)
+def test_the_command_says_what_is_wrong(wish, words, folder, tmp_path, monkeypatch):
+    if "cuda:7" in wish and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    (folder / "text.pt").write_text("no weights")
+    (folder / "text.onnx").write_text("no network")
+    monkeypatch.chdir(folder)
+    out = tmp_path / "run"
+    call("train", "--out", out, "--workers", "0", *wish).refuses(2, *words)
+    assert not out.exists() or entries(out) == []
+
+
+def test_the_command_knows_every_system():
+    assert training.NETWORKS[0] == "default"
+    assert ("heron", *training.NETWORKS[1:]) == tuple(systems.SYSTEMS)
+
+
+PAPERS = (*COMMAND, "--share", "0.05")
+
+
+@pytest.fixture
+def chain(folder, tmp_path):
+    """Runs of all of the papers' networks by the command, each on the one it needs."""
+    for name, *more in (("unet-simple",), ("unet",), ("deeplab",),
+                        ("dlmn", "--from", tmp_path / "deeplab" / "last.pt"),
+                        ("ssrn", "--from", tmp_path / "dlmn" / "last.pt")):  # fmt: skip
+        out = tmp_path / name
+        result = call(*PAPERS, "--data", folder, "--out", out, "--network", name, *more)
+        assert result.code == 0, result.err
+        assert result.out.strip() == str(out / "network.onnx")
+    return tmp_path
+
+
+def test_the_command_trains_every_network_of_the_papers(folder, chain, caplog):
+    caplog.set_level(logging.INFO)
+    for name in training.NETWORKS[1:]:
+        network = systems.restore(chain / name / "last.pt")
+        assert systems.name_of(network) == name
+        spec = engines.find(str(chain / name / "network.onnx"))
+        assert spec.long_side == 64  # of the last stage
+    engine = engines.load(spec, (64, 32), backend="openvino", device="cpu", precision="f32")
+    picture = np.uint8(np.random.default_rng(0).integers(0, 256, (32, 64, 3)))
+    with torch.no_grad():
+        truth = network(torch.from_numpy(picture)[None, None]).alpha[0, 0].numpy()
+    np.testing.assert_allclose(engine.step(picture).alpha, truth, atol=2e-4)
+    engine.close()
+    parts = [systems.restore(chain / name / "last.pt") for name in ("deeplab", "dlmn", "ssrn")]
+    for part, whole in ((parts[0], parts[1].segmentation), (parts[1], parts[2].base)):
+        for name, value in part.state_dict().items():
+            assert torch.equal(value, whole.state_dict()[name]), name  # it stays as it is
+
+    # Again with more steps goes on; another network in the same place, or from another, does not.
+    longer = [word.replace("tiny:3", "tiny:5") for word in PAPERS]
+    out = chain / "unet"
+    result = call(*longer, "--data", folder, "--out", out, "--network", "unet")
+    assert result.code == 0 and "resumed at step 3" in caplog.text, result.err
+    assert torch.load(out / "last.pt", weights_only=True)["step"] == 5
+    call(*PAPERS, "--data", folder, "--out", out, "--network", "deeplab").refuses(
+        2, str(out / "last.pt"), "another network")  # fmt: skip
+    call(*PAPERS, "--data", folder, "--out", chain / "new", "--network", "ssrn", "--from",
+         chain / "unet" / "last.pt").refuses(2, "holds a unet", "a dlmn or a ssrn")  # fmt: skip
+    call(*COMMAND, "--data", folder, "--out", chain / "new", "--from",
+         chain / "unet" / "network.onnx").refuses(2, "no weights of the embedded")  # fmt: skip
+
+
+def test_fine_tuning_takes_the_widths_of_its_checkpoint(tmp_path):
+    small = systems.widths("deeplab", 0.125)
+    network = systems.build(small)
+    run = fit.Run(network, systems.adam(network, 1e-3, 0.0), dict(network.state_dict()))
+    run.save(tmp_path / "last.pt", fit.Settings(data=tmp_path, out=tmp_path))
+    assert systems.widths("deeplab", 1.0, tmp_path / "last.pt") == small
+    inside = systems.widths("dlmn", 0.25, tmp_path / "last.pt")
+    assert inside.segmentation == small and inside.width == 64
+    with pytest.raises(ValueError, match="holds a deeplab, from which no heron can begin"):
+        systems.widths("heron", 1.0, tmp_path / "last.pt")
 
 
 @pytest.mark.slow
@@ -265,6 +353,48 @@ def test_two_processes_train_one_network(folder, tmp_path):
     assert done.returncode == 0, done.stderr
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 3
     assert done.stdout.strip() == str(tmp_path / "run" / "network.onnx")
+
+
+ENDINGS = """
+import signal, sys
+from pathlib import Path
+from test_training import settings
+from dataclasses import replace
+from mattecast.engines.training import fit
+
+folder, out, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+chosen = replace(settings(folder, out, steps=50), held_out=2, check_every=1)
+if how == "stale":
+    chosen = replace(chosen, patience=2)
+    scores = iter((5.0, 4.0, 4.5, 4.5))
+    fit.check = lambda *rest: next(scores)
+whole = fit.train_step
+
+def step(run, *rest):
+    if how == "signal" and run.step == 3 and fit.os.environ["RANK"] == "1":
+        signal.raise_signal(signal.SIGTERM)
+    return whole(run, *rest)
+
+fit.train_step = step
+ended = fit.fit(chosen)
+print("ended", fit.os.environ["RANK"], ended.signal, flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how, step, said", [("stale", 4, "None"), ("signal", 4, "15")])
+def test_processes_end_together(how, step, said, folder, tmp_path):
+    """What one of them notices ends all of them at the same step."""
+    (tmp_path / "ending.py").write_text(ENDINGS)
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+           tmp_path / "ending.py", folder, tmp_path / "run", how]  # fmt: skip
+    done = subprocess.run(
+        [str(word) for word in run], capture_output=True, text=True, check=False, timeout=240,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split("\n"))[1:] == [f"ended {rank} {said}" for rank in "01"]
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == step
 
 
 def test_sides_that_cut_a_person_stay_out_of_sight():

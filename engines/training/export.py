@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattecast.engines.networks.heron import Heron, Widths
+from mattecast.engines.networks.heron import Heron
 
 INPUTS = ("picture", "r1", "r2", "r3")
 OUTPUTS = ("alpha", "foreground", "r1o", "r2o", "r3o")
@@ -29,41 +29,37 @@ class Stepper(Heron):
         return self.step(*inputs)
 
 
-def read_checkpoint(path: Path) -> Heron:
-    """The network of a checkpoint, with its averaged weights, in eval mode."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    network = Heron(Widths(**state["widths"]))
-    network.load_state_dict(state["average"])
-    return network.eval()
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Averaged weights of a checkpoint, or those in an exported file, by the module's names.
+    """The weights in an exported file, by the module's names.
 
-    An exported file lacks what only training uses (the coarse outline): load with strict=False.
+    What only training uses (the coarse outline) is not there: load with strict=False. Raises
+    ValueError for another network's file.
     """
-    if path.suffix != ".onnx":
-        return read_checkpoint(path).state_dict()
     import onnx
+    from google.protobuf.message import DecodeError
     from onnx import numpy_helper
 
-    graph = onnx.load(path).graph
+    try:
+        graph = onnx.load(path).graph
+    except DecodeError as error:
+        raise ValueError(f"{path}: not an ONNX file ({error})") from error
     stored = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     for node in graph.node:  # parameters of equal value are stored once
         if node.op_type == "Identity" and node.input[0] in stored:
             stored[node.output[0]] = stored[node.input[0]]
-    names = Heron().state_dict().keys()
-    return {
+    shapes = {name: value.shape for name, value in Heron().state_dict().items()}
+    weights = {
         name.removesuffix(STORED): torch.from_numpy(np.array(value, np.float32))
         for name, value in stored.items()
-        if name.removesuffix(STORED) in names
+        if name.removesuffix(STORED) in shapes
     }
+    if not weights or any(value.shape != shapes[name] for name, value in weights.items()):
+        raise ValueError(f"{path}: holds no weights of the embedded network, nor of a tuned one")
+    return weights
 
 
 def load_network(path: Path) -> Heron:
-    """The network of a checkpoint or an exported file, in eval mode."""
-    if path.suffix != ".onnx":
-        return read_checkpoint(path)
+    """The network of an exported file, in eval mode."""
     network = Heron()
     network.load_state_dict(read_weights(path), strict=False)
     return network.eval()

@@ -31,6 +31,8 @@ from mattecast.engines.training.stages import STAGES, Size, Stage
 
 log = logging.getLogger(__name__)
 MUON = 13.0  # times AdamW's rate: what a step of it moves a weight is smaller by about that
+# Why a run leaves its loop before the last step; the larger one counts.
+STOPPED, ENDED = 1, 2
 Tensors = dict[str, Tensor]
 
 
@@ -199,6 +201,9 @@ class Run:
 
     def resume(self, path: Path, device: torch.device) -> None:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        there, here = systems.described(state, path), self.network.widths
+        if there != here:
+            raise ValueError(f"{path}: a run of another network is there, {there} and not {here}")
         self.network.load_state_dict(state["network"])
         for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(stored)
@@ -212,12 +217,8 @@ def begin(settings: Settings, device: torch.device) -> Run:
     network = systems.build(settings.widths).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     systems.hold(network, settings.frozen)
-    if settings.start is not None and not isinstance(network, Heron):
+    if settings.start is not None:
         systems.start(network, settings.start)
-    elif settings.start is not None:
-        from mattecast.engines.training.export import read_weights
-
-        network.load_state_dict(read_weights(settings.start), strict=False)
     if isinstance(network, Heron):
         chosen = optimisers(
             network, ("stem", "head", "coarse"), rate=settings.rate, decay=settings.decay,
@@ -376,7 +377,6 @@ def _fit(settings: Settings, process: Process) -> int | None:
         for tensors in timed(batches, pace):
             pace[-1].loss += train_step(run, settings, to(process.device, tensors), shared)
             pace[-1].frames += tensors["alpha"].shape[0] * tensors["alpha"].shape[1] * process.count
-            stopped = process.any(bool(caught))
             if process.first:
                 if run.step % settings.log_every == 0:
                     log.info("%s", pace[-1].line(run, settings))
@@ -386,13 +386,15 @@ def _fit(settings: Settings, process: Process) -> int | None:
                     log.info("step %6d held-out MAD %.2f", run.step, score)
                     if run.improved(score) and settings.patience:
                         run.save(settings.out / "best.pt", settings)
-                if stopped or time.monotonic() - saved > settings.save_every:
-                    run.save(checkpoint, settings)
-                    saved = time.monotonic()
-            if process.any(0 < settings.patience <= run.stale):
+            stale = 0 < settings.patience <= run.stale
+            ending = process.largest(ENDED if stale else STOPPED if caught else 0)
+            if process.first and (ending or time.monotonic() - saved > settings.save_every):
+                run.save(checkpoint, settings)
+                saved = time.monotonic()
+            if ending == ENDED:
                 log.info("step %6d no better for %d checks: done", run.step, run.stale)
-                break
-            if stopped:
+                return None
+            if ending == STOPPED:
                 log.info("stopped at step %d; the same command goes on from there", run.step)
                 return caught[0] if caught else signal.SIGTERM
     if process.first:

@@ -32,13 +32,13 @@ class Process:
         on = [self.device] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=on)
 
-    def any(self, happened: bool) -> bool:
-        """Whether it happened in any of the processes; all have to ask."""
+    def largest(self, value: int) -> int:
+        """The largest value of all processes; all have to ask."""
         if self.count == 1:
-            return happened
-        flag = torch.tensor([happened], dtype=torch.int32, device=self.device)
-        distributed.all_reduce(flag, distributed.ReduceOp.MAX)
-        return bool(flag.item())
+            return value
+        shared = torch.tensor([value], dtype=torch.int32, device=self.device)
+        distributed.all_reduce(shared, distributed.ReduceOp.MAX)
+        return int(shared.item())
 
 
 @contextmanager
@@ -46,11 +46,12 @@ def joined(device: str) -> Iterator[Process]:
     """This process among those of torchrun, or alone; device: "auto", "cpu", "cuda", "cuda:1"."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count, place = int(os.environ.get("WORLD_SIZE", "1")), torch.device(device)
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device}: torch {torch.__version__} finds no CUDA GPU here")
     if count == 1:
-        yield Process(0, 1, torch.device(device))
+        yield Process(0, 1, place)
         return
-    place = torch.device(device)
     if place.type == "cuda":
         place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(place)

@@ -38,3 +38,7 @@ STAGES = (
     Stage("b", 3500, 8, 4, ((192, 192), (160, 256), (256, 160), (192, 320))),
     Stage("c", 1500, 4, 4, ((288, 512), (320, 320), (384, 288), (256, 448), (512, 288)), 0.5, True),
 )
+
+# The papers' sizes: single pictures for the networks that see no more, and clips.
+PICTURES = (Stage("pictures", 20000, 16, 1, ((256, 256),)),)
+CLIPS = (Stage("clips", 20000, 4, 3, ((512, 512),)),)

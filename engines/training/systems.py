@@ -3,8 +3,9 @@
 A checkpoint names its network by the type of its widths, which are all that rebuilds it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +17,92 @@ from mattecast.engines.networks.dlmn import Dlmn, DlmnWidths
 from mattecast.engines.networks.heron import Heron, Widths
 from mattecast.engines.networks.ssrn import Ssrn, SsrnWidths
 from mattecast.engines.networks.unet import SimpleUNet, SimpleWidths, UNet, UNetWidths
+from mattecast.engines.training.export import read_weights
+from mattecast.engines.training.stages import CLIPS, PICTURES, STAGES, Stage
+
+
+def _deeplab(share: float) -> DeepLabWidths:
+    aspp = max(8, round(256 * share) // 8 * 8)
+    return DeepLabWidths(share=share, aspp=aspp, low=max(8, round(48 * share)))
+
+
+def _dlmn(share: float) -> DlmnWidths:
+    whole = share >= 1  # narrower ones are for less time, and get fewer blocks as well
+    return DlmnWidths(
+        width=_part(256, share), shared=_part(64, share), blocks=(7, 3) if whole else (3, 1),
+        segmentation=_deeplab(share),
+    )  # fmt: skip
+
+
+def _ssrn(share: float) -> SsrnWidths:
+    blocks = (3, 4, 23, 3) if share >= 1 else (2, 2, 4, 2)
+    width = _part(64, share)
+    return SsrnWidths(width=width, blocks=blocks, judge=width, base=_dlmn(share))
+
+
+def _part(channels: int, share: float) -> int:
+    return max(4, round(channels * share))
 
 
 @dataclass(frozen=True)
 class System:
-    """A network, what describes it, and its name for people."""
+    """A network, the type of its widths, and how it is trained.
+
+    at: its widths at a share of the full size's channels. inside: the system that has to be trained
+    before and becomes a part of it, and the name of that part's widths among its own. stages, rate:
+    what it is trained by where nothing else is asked for.
+    """
 
     name: str
     network: type[nn.Module]
     widths: type[Any]
-    about: str
+    at: Callable[[float], Any]
+    inside: tuple[str, str] | None = None
+    stages: tuple[Stage, ...] = PICTURES
+    rate: float = 1e-3  # the papers' Adam
 
 
 SYSTEMS = {
     row.name: row
     for row in (
-        System("heron", Heron, Widths, "the embedded default"),
-        System("unet-simple", SimpleUNet, SimpleWidths, "U-Net of one level"),
-        System("unet", UNet, UNetWidths, "U-Net of four levels"),
-        System("deeplab", DeepLab, DeepLabWidths, "DeepLabV3+ on MobileNetV2"),
-        System("dlmn", Dlmn, DlmnWidths, "DLMN-G on a trained deeplab"),
-        System("ssrn", Ssrn, SsrnWidths, "refinement of a trained dlmn"),
+        System("heron", Heron, Widths, lambda share: Widths(), stages=STAGES, rate=1.5e-3),
+        System("unet-simple", SimpleUNet, SimpleWidths,
+               lambda share: SimpleWidths(width=_part(64, share))),
+        System("unet", UNet, UNetWidths, lambda share: UNetWidths(width=_part(64, share))),
+        System("deeplab", DeepLab, DeepLabWidths, _deeplab),
+        System("dlmn", Dlmn, DlmnWidths, _dlmn, ("deeplab", "segmentation"), CLIPS),
+        System("ssrn", Ssrn, SsrnWidths, _ssrn, ("dlmn", "base"), CLIPS),
     )
-}
+}  # fmt: skip
+
+
+def widths(name: str, share: float = 1.0, start: Path | None = None) -> Any:
+    """The widths of a system at `share` of its channels.
+
+    start: a checkpoint to begin from. One of the same system decides all widths, one of the part
+    inside it decides that part's. Raises ValueError where it is of neither, or where a system
+    cannot begin without its part.
+    """
+    system = SYSTEMS[name]
+    chosen = system.at(share)
+    if start is None:
+        if system.inside:
+            raise ValueError(
+                f"{name} is trained on a {system.inside[0]}, which has to be trained before: give "
+                "its checkpoint (RUN/last.pt) to begin from"
+            )
+        return chosen
+    if system.network is Heron and start.suffix == ".onnx":
+        return chosen  # exported files are of the full size
+    found = described(_loaded(start), start)
+    if type(found) is system.widths:
+        return found
+    if system.inside and type(found) is SYSTEMS[system.inside[0]].widths:
+        return replace(chosen, **{system.inside[1]: found})
+    raise ValueError(
+        f"{start}: holds a {_named(found)}, from which no {name} can begin"
+        + (f": a {system.inside[0]} or a {name} is needed" if system.inside else "")
+    )
 
 
 def build(widths: Any) -> nn.Module:
@@ -51,15 +115,37 @@ def build(widths: Any) -> nn.Module:
 
 def name_of(network: nn.Module) -> str:
     """The system a network belongs to."""
-    return next(s.name for s in SYSTEMS.values() if type(network) is s.network)
+    return _named(network.widths)
+
+
+def _named(widths: Any) -> str:
+    return next(s.name for s in SYSTEMS.values() if type(widths) is s.widths)
 
 
 def restore(path: Path) -> nn.Module:
-    """The network of a checkpoint, with its averaged weights, in eval mode."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    network = build(_widths(SYSTEMS[state.get("system", "heron")].widths, state["widths"]))
+    """The network of a checkpoint, with its averaged weights, in eval mode. Raises ValueError for
+    a file that is none."""
+    state = _loaded(path)
+    network = build(described(state, path))
     network.load_state_dict(state["average"])
     return network.eval()
+
+
+def _loaded(path: Path) -> Mapping[str, Any]:
+    try:
+        state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path}: not a checkpoint of a training run, as its last.pt is") \
+            from error
+    return state
+
+
+def described(state: Mapping[str, Any], path: Path) -> Any:
+    """The widths of a checkpoint's network; raises ValueError for what is no checkpoint of ours."""
+    try:
+        return _widths(SYSTEMS[state.get("system", "heron")].widths, state["widths"])
+    except (KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path}: not a checkpoint of mattecast's training") from error
 
 
 def _widths(kind: type[Any], stored: Mapping[str, Any]) -> Any:
@@ -75,7 +161,11 @@ def _widths(kind: type[Any], stored: Mapping[str, Any]) -> Any:
 
 def start(network: nn.Module, path: Path) -> None:
     """Give a network the weights of a checkpoint: its own, or those of the part inside it that the
-    checkpoint is of, as a deeplab inside a dlmn. Raises ValueError when neither fits."""
+    checkpoint is of, as a deeplab inside a dlmn; the embedded network also those of its exported
+    file. Raises ValueError when none fits."""
+    if isinstance(network, Heron) and path.suffix == ".onnx":
+        network.load_state_dict(read_weights(path), strict=False)
+        return
     saved = restore(path)
     for part in network.modules():
         if type(part) is type(saved) and part.widths == saved.widths:

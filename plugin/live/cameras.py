@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.error
+import av.logging
 
 from mattecast.errors import UsageError
 
 # libav's name for the cameras of a platform.
 _FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+# A size and its highest rate, as dshow logs them ('max s=1280x720 fps=30') and avfoundation does
+# ('1280x720@[15.000000 30.000030]fps').
+_SIZE = re.compile(r"(\d+)x(\d+)(?: fps=|@\[[\d.]+ )(\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """device: what libav opens it by. modes: sizes and rates, where they can be asked for."""
+    """device: what libav opens it by."""
 
     number: int
     name: str
     device: str
-    modes: str = ""
 
 
 def cameras() -> list[Camera]:
@@ -50,7 +56,7 @@ def _video4linux() -> Iterator[Camera]:
         # A camera's second device carries metadata, no pictures.
         if device.exists() and _read(entry / "index") in ("", "0"):
             name = _read(entry / "name") or entry.name
-            yield Camera(int(entry.name[5:]), name, str(device), _modes(str(device)))
+            yield Camera(int(entry.name[5:]), name, str(device))
 
 
 def _read(path: Path) -> str:
@@ -60,15 +66,47 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _modes(device: str) -> str:
-    """Sizes and highest rates of a camera: '1280x720 at 30, 640x480 at 30'."""
-    from mattecast.live.video4linux import modes
+def modes(camera: Camera) -> str:
+    """Sizes and highest rates of a camera, as far as they are told: '1280x720 at 30, 640x480 at
+    30'."""
+    from mattecast.live import video4linux
 
     try:
-        return ", ".join(f"{width}x{height} at {rate:g}" if rate else f"{width}x{height}"
-                         for width, height, rate in modes(device))  # fmt: skip
+        linux = sys.platform.startswith("linux")
+        return listed(video4linux.modes(camera.device) if linux else _logged(camera.device))
     except OSError as error:
         return (error.strerror or str(error)).lower()
+
+
+def listed(modes: Iterable[tuple[int, int, Fraction]]) -> str:
+    """(width, height, highest rate) of a camera's sizes as '1280x720 at 30, 640x480 at 30'."""
+    return ", ".join(f"{width}x{height} at {float(rate):g}" if rate else f"{width}x{height}"
+                     for width, height, rate in modes)  # fmt: skip
+
+
+def _logged(device: str) -> list[tuple[int, int, Fraction]]:
+    """The sizes libav logs of a camera: dshow when asked to, avfoundation when it cannot meet a
+    wish."""
+    format, url = device_url(device)
+    options = {"list_options": "true"} if format == "dshow" else {"framerate": "999"}
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        # It fails, as it should: nothing was to be opened.
+        with av.logging.Capture() as lines, suppress(av.error.FFmpegError, OSError, ValueError):
+            av.open(url, format=format, options=options).close()
+    finally:
+        av.logging.set_level(before)
+    return sizes_in("".join(text for _, _, text in lines))
+
+
+def sizes_in(log: str) -> list[tuple[int, int, Fraction]]:
+    """(width, height, highest rate) of the sizes in a log of libav's, largest first."""
+    best: dict[tuple[int, int], Fraction] = {}
+    for width, height, rate in _SIZE.findall(log):
+        size, rounded = (int(width), int(height)), Fraction(round(Fraction(rate), 2))
+        best[size] = max(best.get(size, Fraction(0)), rounded)
+    return [(*size, best[size]) for size in sorted(best, key=lambda one: -one[0] * one[1])]
 
 
 def named(wish: str) -> Camera:

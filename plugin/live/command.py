@@ -40,8 +40,8 @@ q quit; ? shows all."""
 # How often the status is looked at, and shown (seconds).
 _TICK, _SHOWN = 0.1, 1.0
 # Flags that are settings of the same name.
-_PICTURE = ("background", "smooth", "foreground", "choke", "feather", "gamma", "model", "backend",
-            "device", "precision", "threads", "network_size")  # fmt: skip
+_PICTURE = ("background", "smooth", "foreground", "despill", "choke", "feather", "gamma", "model",
+            "backend", "device", "precision", "threads", "network_size")  # fmt: skip
 _PIPED_EVERY = 10.0
 
 
@@ -49,10 +49,11 @@ def add_live(parser: argparse.ArgumentParser) -> None:
     """The flags of `mattecast live`."""
     add = parser.add_argument
     add("input", nargs="?", metavar="INPUT",
-        help="a file, rtsp:// srt:// udp:// http:// rtmp:// stream, 'screen', or - for a pipe")
+        help="a file, rtsp:// srt:// udp:// http:// rtmp:// stream, 'screen', 'obs' for OBS's "
+        "virtual camera, or - for a pipe")
     add("--camera", metavar="N", help="number or part of the name of a camera")
     add("--list", action="store_true", help="show the cameras and end")
-    add("--size", metavar="WxH", help="size asked of the camera")
+    add("--size", metavar="WxH", help="size asked of the camera or screen, also as 720p")
     add("--rate", metavar="RATE", help="frames a second asked of the camera")
     add("--loop", action="store_true", help="play a file again and again")
     add("--for", dest="seconds", type=float, metavar="SECONDS", help="end after this long")
@@ -107,6 +108,9 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
         help="over time: off or causal, strength 0 to 1 (default: causal)")
     add("--foreground", default="estimate", choices=("estimate", "source"),
         help="colours under soft edges: the person's own, or the source's (default: estimate)")
+    add("--despill", metavar="WALL[:STRENGTH]",
+        help="take a green or blue wall's light off the person's edge: green, blue or auto, "
+        "strength 0 to 1 (default: off)")
     for name, default, about in (("choke", 0.0, "move the edge inwards by pixels"),
                                  ("feather", 0.0, "soften the edge by pixels"),
                                  ("gamma", 1.0, "above 1 lifts soft alpha")):  # fmt: skip
@@ -173,13 +177,13 @@ def _address(options: argparse.Namespace) -> Address:
 
 
 def _listed() -> Iterator[str]:
-    from mattecast.live.cameras import cameras
+    from mattecast.live.cameras import cameras, modes
 
     found = cameras()
     if not found:
         yield "no cameras here"
     for one in found:
-        yield f"{one.number}  {one.name}  {one.device}  {one.modes}".rstrip()
+        yield f"{one.number}  {one.name}  {one.device}  {modes(one)}".rstrip()
 
 
 @contextmanager

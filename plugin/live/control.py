@@ -137,7 +137,10 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(HTTPStatus.FORBIDDEN, "foreign origin")
         if self.headers.get("Sec-Fetch-Site") not in (None, "none", "same-origin"):
             raise _Refused(HTTPStatus.FORBIDDEN, "foreign page")
-        query = parse_qs(urlsplit(self.path).query)
+        try:
+            query = parse_qs(urlsplit(self.path).query)
+        except ValueError as error:
+            raise _Refused(HTTPStatus.BAD_REQUEST, "no address") from error
         token = (query.get("token") or [self.headers.get("X-Token") or ""])[0]
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
             raise _Refused(HTTPStatus.FORBIDDEN, "the token is missing or wrong")

@@ -97,13 +97,15 @@ def _raw() -> Iterator[Callable[[float], str]]:
 
 @contextmanager
 def command_lines(session: Session, say: Callable[[str], None]) -> Iterator[None]:
-    """Heed lines such as 'background blur' on standard input, whose end ends the session."""
+    """Heed lines such as 'background blur', or 'key +' for a key, on standard input, whose end ends
+    the session."""
 
     def listen() -> None:
         for line in sys.stdin:
             name, _, value = line.strip().partition(" ")
             if name:
-                _heed(partial(session.do, name, value), say)
+                act = partial(press, session) if name == "key" else partial(session.do, name)
+                _heed(partial(act, value), say)
         session.quitting.set()
 
     # It waits in a read that nothing ends but the other side: a daemon, left behind at the exit.

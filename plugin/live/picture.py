@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
@@ -32,6 +34,23 @@ class Picture:
         return self.bgra.shape[1], self.bgra.shape[0]
 
 
+@dataclass(slots=True)
+class GrowingTimes:
+    """Timestamps counted from the first picture, in units of `unit` seconds; each is larger than
+    the last whatever the pictures' own times, for containers take nothing else."""
+
+    unit: Fraction
+    last: int = -1
+    _first: float | None = None
+
+    def stamp(self, time: float) -> int:
+        """The timestamp of a picture of `time` seconds."""
+        if self._first is None:
+            self._first = time
+        self.last = max(self.last + 1, round((time - self._first) / self.unit))
+        return self.last
+
+
 def blank(size: tuple[int, int], time: float, opaque: bool) -> Picture:
     """Nobody there: fully transparent, or black where pictures are opaque."""
     bgra = np.zeros((size[1], size[0], 4), np.uint8)
@@ -52,14 +71,33 @@ def over_colour(picture: Picture, colour: tuple[int, int, int] = GREEN) -> Bytes
     return np.asarray(cv2.add(front, back), np.uint8)
 
 
-def as_frame(picture: Picture, pixels: str) -> av.VideoFrame:
-    """The picture for an encoder: BT.709, limited range where `pixels` is YUV."""
-    frame = av.VideoFrame.from_ndarray(picture.bgra, format="bgra")
-    if pixels == "bgra":
-        return frame
-    made = frame.reformat(
-        format=pixels, src_colorspace="ITU709", dst_colorspace="ITU709",
-        src_color_range="JPEG", dst_color_range="MPEG",
+def even(size: tuple[int, int]) -> tuple[int, int]:
+    """The size without a last odd column and row, which 4:2:0 cannot hold."""
+    return size[0] // 2 * 2, size[1] // 2 * 2
+
+
+def composite(picture: Picture, converter: VideoReformatter, *, tagged: bool = True
+              ) -> av.VideoFrame:  # fmt: skip
+    """The picture over green as 4:2:0; untagged, in the matrix that players take for its size."""
+    width, height = even(picture.size)
+    large = tagged or height >= 720 or width > 1024
+    matrix = Colorspace.ITU709 if large else Colorspace.ITU601
+    frame = av.VideoFrame.from_ndarray(over_colour(picture), format="bgr24")
+    made = converter.reformat(frame, width, height, "yuv420p", dst_colorspace=matrix, threads=1,
+                              src_color_range="JPEG", dst_color_range="MPEG")  # fmt: skip
+    made.colorspace, made.color_range = 1, 1
+    return made
+
+
+def as_yuv(picture: Picture, pixels: str, converter: VideoReformatter) -> av.VideoFrame:
+    """The picture for an encoder of YUV with alpha: BT.709, limited range.
+
+    converter: one for all pictures of a stream; it keeps its tables.
+    """
+    made = converter.reformat(
+        av.VideoFrame.from_ndarray(picture.bgra, format="bgra"), format=pixels,
+        src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709,
+        src_color_range="JPEG", dst_color_range="MPEG", threads=1,
     )  # fmt: skip
     made.colorspace, made.color_primaries, made.color_trc, made.color_range = 1, 1, 1, 1
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from dataclasses import dataclass, field
@@ -10,15 +9,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
+from av.video.reformatter import VideoReformatter
 
 from mattecast.clip import Clip, Damage
 from mattecast.errors import MattecastError, UsageError
 from mattecast.facts import Facts
+from mattecast.flow import half_the_cores
 from mattecast.formats import FORMATS, guess
 from mattecast.live.budget import Window
 from mattecast.live.handover import Task, now
 from mattecast.live.outlets import lower_priority
-from mattecast.live.picture import Picture, over_colour
+from mattecast.live.picture import GrowingTimes, Picture, over_colour
 from mattecast.live.source import CLOCK, plain_facts
 from mattecast.outputs import refuse_losing
 from mattecast.plan import plan
@@ -120,15 +121,14 @@ class _Movie:
         facts = plain_facts(first.size)
         self._plan = plan(facts, settings, FORMATS[format])
         source = cast(Clip, _Live(facts, output))
-        threads = max(1, (os.cpu_count() or 1) // 2)
-        self._writer = MovieWriter(source, output, self._plan, threads=threads)
-        self._start, self._last = first.time, -1
+        self._writer = MovieWriter(source, output, self._plan, threads=half_the_cores())
+        self._times = GrowingTimes(CLOCK)
+        self._converter = VideoReformatter()
 
     def write(self, picture: Picture) -> None:
-        pts = max(self._last + 1, round((picture.time - self._start) / CLOCK))
-        duration = max(1, pts - self._last) if self._last >= 0 else round(1 / (30 * CLOCK))
+        last, pts = self._times.last, self._times.stamp(picture.time)
+        duration = pts - last if last >= 0 else round(1 / (30 * CLOCK))
         self._writer.write(self._converted(picture), pts, duration)
-        self._last = pts
 
     def _converted(self, picture: Picture) -> av.VideoFrame:
         target = self._plan.colour
@@ -138,8 +138,8 @@ class _Movie:
             frame = av.VideoFrame.from_ndarray(over_colour(picture), format="bgr24")
         width, height = (side + extra for side, extra in
                          zip(self._plan.size, self._plan.padding, strict=True))  # fmt: skip
-        made = frame.reformat(
-            width, height, self._plan.pixels, src_color_range="JPEG",
+        made = self._converter.reformat(
+            frame, width, height, self._plan.pixels, src_color_range="JPEG",
             dst_colorspace=target.swscale_matrix, dst_color_range=target.range,
         )  # fmt: skip
         target.tag(made)

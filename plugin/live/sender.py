@@ -11,12 +11,10 @@ from typing import Any
 import av
 import av.error
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
-from mattecast.live.picture import Picture, as_frame
+from mattecast.live.picture import GrowingTimes, Picture, as_yuv
 
-# OBS shows a picture when its time has come, and what queued at the start stays queued. Times that
-# run much slower than the clock make it show every picture on arrival.
-_STEP = Fraction(1, 1000)
 # What the kernel may hold of pictures that OBS has not read: little, or they get old there.
 _SEND_BUFFER = 1 << 18
 # Bytes handed to the socket at once: libav's 32 KiB cost a call into Python each.
@@ -27,14 +25,16 @@ _PATIENCE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """How pictures travel. arrival: whether OBS shows them on arrival, by small time steps;
-    WebM needs true times."""
+    """How pictures travel. step: of their times, in seconds. arrival: whether these are one step
+    apart: OBS shows a picture when its time has come, what queued at the start stays queued, and
+    times much slower than the clock make it show each on arrival. WebM needs true times."""
 
     format: str
     codec: str
     pixels: str
     about: str
     arrival: bool = True
+    step: Fraction = Fraction(1, 1000)
     threads: int = 1
     options: Mapping[str, str] = field(default_factory=dict)
     container_options: Mapping[str, str] = field(default_factory=dict)
@@ -113,8 +113,8 @@ class Muxer:
     """Writes pictures of one size into a container that goes to `file`."""
 
     def __init__(self, file: Any, coding: Coding, size: tuple[int, int]) -> None:
-        self._coding, self._last = coding, 0
-        self._first: float | None = None
+        self._coding, self._times = coding, GrowingTimes(coding.step)
+        self._converter = VideoReformatter()
         # Every picture goes out at once, not when a buffer is full.
         options = {"flush_packets": "1", **coding.container_options}
         self._container: Any = av.open(
@@ -123,7 +123,7 @@ class Muxer:
         coding_options = dict(coding.options)
         stream: Any = self._container.add_stream(coding.codec, rate=30, options=coding_options)
         stream.width, stream.height, stream.pix_fmt = *size, coding.pixels
-        stream.codec_context.time_base = _STEP
+        stream.codec_context.time_base = coding.step
         stream.codec_context.thread_count = coding.threads
         stream.metadata.update(coding.metadata)
         if coding.pixels != "bgra":
@@ -137,23 +137,18 @@ class Muxer:
             # PyAV takes any buffer, and holds it without a copy; its types say bytes.
             whole: Any = np.ascontiguousarray(picture.bgra)
             packet = av.Packet(whole)
-            packet.stream, packet.time_base = self._stream, _STEP
+            packet.stream, packet.time_base = self._stream, self._coding.step
             packet.pts = packet.dts = self._time(picture)
             packet.is_keyframe = True
             self._container.mux(packet)
             return
-        frame = as_frame(picture, self._coding.pixels)
-        frame.pts, frame.time_base = self._time(picture), _STEP
+        frame = as_yuv(picture, self._coding.pixels, self._converter)
+        frame.pts, frame.time_base = self._time(picture), self._coding.step
         self._container.mux(self._stream.encode(frame))
 
     def _time(self, picture: Picture) -> int:
         """The picture's time in milliseconds, or its number where those are shown on arrival."""
-        if self._first is None:
-            self._first = picture.time
-        due = 0 if self._coding.arrival else round(1000 * (picture.time - self._first))
-        # Growing, whatever the pictures' times: containers take nothing else.
-        self._last = max(self._last + 1, due)
-        return self._last
+        return self._times.stamp(0.0 if self._coding.arrival else picture.time)
 
     def close(self) -> None:
         """Let go of it; what could not be written is not missed."""

@@ -264,7 +264,7 @@ def _smooth(session: Session, value: str) -> None:
 
 
 def _camera(session: Session, value: str) -> str:
-    wanted = camera(value, {})
+    wanted = camera(value, session.capture.input.wishes)
     session.capture.switch(wanted)
     return f"camera: {wanted.name}"
 

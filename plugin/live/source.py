@@ -26,6 +26,10 @@ from mattecast.settings import parse_size
 Kind = Literal["camera", "stream", "screen", "file"]
 # Without a picture for this long a stream counts as stalled (seconds).
 STALLED = 5.0
+# How often a file's first picture is shown while it is waited for the network (seconds).
+_TICK = 0.05
+# After this long without one it is said that no picture comes (seconds).
+_QUIET = 2.0
 # A file that is this far behind its own pace (the machine slept) goes on from where it is.
 _BEHIND = 0.5
 # Packets in a row that cannot be decoded before the source is opened again.
@@ -45,13 +49,14 @@ _SCHEMES: Mapping[str, Mapping[str, str]] = {
 @dataclass(frozen=True, slots=True)
 class Input:
     """One place pictures come from. name: for people, without passwords. attempts: options of
-    libav to try in order. lost: whether it is worth waiting for when it goes away."""
+    libav to try in order. wishes: what of them was asked for by the user."""
 
     kind: Kind
     name: str
     url: str
     format: str | None = None
     attempts: tuple[Mapping[str, str], ...] = ({},)
+    wishes: Mapping[str, str] = field(default_factory=dict)
     loop: bool = False
 
 
@@ -59,14 +64,20 @@ def parse(text: str, *, size: str | None = None, rate: Fraction | None = None,
           loop: bool = False) -> Input:  # fmt: skip
     """What an INPUT of the command line means.
 
-    'camera:0', 'camera:NAME' or a device; 'screen'; a URL; '-' for standard input; else a file.
-    size: 'WxH' asked of cameras and screens. Raises UsageError when it cannot be.
+    'camera:0', 'camera:NAME' or a device; 'obs' for OBS's own virtual camera; 'screen'; a URL; '-'
+    for standard input; else a file. size, rate: asked of cameras and screens. Raises UsageError
+    when it cannot be.
     """
     wishes = _wishes(size, rate)
     if text == "screen":
         return _screen(wishes)
+    if text == "obs":
+        return _obs_camera(wishes)
     if text.startswith(("camera:", "/dev/video")):
         return camera(text.removeprefix("camera:"), wishes)
+    if wishes:
+        raise UsageError(f"{public(text)}: --size and --rate are asked of cameras and screens; "
+                         "files and streams come as they are")  # fmt: skip
     scheme = _SCHEME.match(text)
     if scheme:
         return _stream(text, scheme[0][:-1].lower())
@@ -102,31 +113,56 @@ def camera(wish: str, wishes: Mapping[str, str]) -> Input:
         attempts.insert(0, {**wishes, "input_format": "mjpeg"})
     if format == "avfoundation":
         attempts = [{"framerate": "30", **one} for one in attempts]
-    return Input("camera", found.name, url, format, tuple(attempts))
+    return Input("camera", found.name, url, format, tuple(attempts), wishes)
+
+
+def _obs_camera(wishes: Mapping[str, str]) -> Input:
+    """OBS's virtual camera: its name holds OBS on every platform."""
+    try:
+        return camera("obs", wishes)
+    except UsageError as error:
+        raise UsageError(f"{error}; in OBS, press Start Virtual Camera (on Linux it needs "
+                         "v4l2loopback)") from error  # fmt: skip
 
 
 def _screen(wishes: dict[str, str]) -> Input:
     if sys.platform == "win32":
-        return Input("screen", "screen", "desktop", "gdigrab", ({"framerate": "30", **wishes},))
+        options = {"framerate": "30", **wishes}
+        return Input("screen", "screen", "desktop", "gdigrab", (options,), wishes)
     if sys.platform == "darwin":
         options = {"framerate": "30", **wishes}
-        return Input("screen", "screen", "Capture screen 0:none", "avfoundation", (options,))
+        return Input("screen", "screen", "Capture screen 0:none", "avfoundation", (options,),
+                     wishes)  # fmt: skip
     display = os.environ.get("DISPLAY")
     if not display:
         raise UsageError("screen: no X display here (DISPLAY is not set); Wayland cannot be read")
     return Input("screen", f"screen {display}", display, "x11grab",
-                 ({"framerate": "30", **wishes}, {"framerate": "30"}))  # fmt: skip
+                 ({"framerate": "30", **wishes}, {"framerate": "30"}), wishes)  # fmt: skip
 
 
 def _stream(text: str, scheme: str) -> Input:
     if scheme not in _SCHEMES:
         raise UsageError(f"{public(text)}: streams can be {', '.join(_SCHEMES)}")
+    if scheme == "srt" and not speaks("srt"):
+        raise UsageError(f"{public(text)}: this PyAV has no SRT; let ffmpeg pass it on: "
+                         "ffmpeg -i srt://... -c copy -f mpegts - | mattecast live -")  # fmt: skip
     return Input("stream", public(text), text, attempts=({**_LOW_DELAY, **_SCHEMES[scheme]},))
 
 
 def public(url: str) -> str:
     """A URL without its user, password, or query: these may be secrets."""
-    return re.sub(r"\?.*", "", re.sub(r"//[^/@]*@", "//", url))
+    return re.sub(r"\?.*", "", re.sub(r"//[^/]*@", "//", url), flags=re.DOTALL)
+
+
+def speaks(protocol: str) -> bool:
+    """Whether libav was built with a protocol."""
+    try:
+        av.open(f"{protocol}://127.0.0.1:1?timeout=1000", timeout=0.2).close()
+    except av.error.ProtocolNotFoundError:
+        return False
+    except (av.error.FFmpegError, OSError, ValueError):
+        return True
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,22 +175,31 @@ class Captured:
     time: float
 
 
+def _set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 @dataclass(slots=True)
 class Capture:
     """Reads a source on a thread of its own and hands over the newest picture.
 
-    state: one line for people. ended: a file came to its end.
+    ended: a file came to its end. ready: cleared by whoever is not: a file then stays at its first
+    picture, so that nothing of it is missed.
     """
 
     input: Input
     frames: Latest[Captured] = field(default_factory=Latest)
-    state: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
+    ready: threading.Event = field(default_factory=_set)
     arrivals: Window = field(default_factory=Window)
     undecodable: int = 0
     reconnects: int = 0
     _facts: Facts | None = None
-    _anchor: float = 0.0
+    _state: str = ""
+    _unmet: str = ""
+    _due: float = float("inf")
     _task: Task | None = None
 
     def start(self) -> None:
@@ -166,6 +211,14 @@ class Capture:
     def failure(self) -> BaseException | None:
         """What ended the reading, if anything did."""
         return self._task.failure if self._task else None
+
+    @property
+    def state(self) -> str:
+        """One line for people."""
+        if now() > self._due:
+            # Its driver, or the network, may hold the reading thread for as long as it likes.
+            return f"{self._state.rpartition(': live')[0]}: open, but no picture comes"
+        return self._state
 
     @property
     def interval(self) -> float:
@@ -190,13 +243,14 @@ class Capture:
         while not stop.is_set():
             input = self.input
             if not opened:
-                self.state = f"{input.name}: opening"
+                self._state = f"{input.name}: opening"
             try:
                 for captured in self._play(input, stop):
                     if not opened:
                         # What was there once is waited for, whatever it is.
                         waits, opened, first = growing(), True, None
-                    self.state = f"{input.name}: live"
+                    self._state = f"{input.name}: live{self._unmet}"
+                    self._due = now() + _QUIET if input.kind != "file" else float("inf")
                     self.arrivals.add(captured.time, 1.0)
                     self.frames.put(captured)
                 if input is not self.input:
@@ -206,7 +260,7 @@ class Capture:
                 if input.kind == "file":
                     if input.loop:
                         continue
-                    self.state = f"{input.name}: played to its end"
+                    self._state = f"{input.name}: played to its end"
                     self.ended.set()
                     return
             except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -214,16 +268,17 @@ class Capture:
                 if not opened and input is first and input.kind != "stream":
                     raise MediaError(f"{input.name}: cannot be opened ({reason}); "
                                      "`mattecast live --list` shows cameras") from error
-            self.reconnects += 1
+            self.reconnects, self._due = self.reconnects + 1, float("inf")
             opened, self._facts = False, None
             wait = next(waits)
-            self.state = f"{input.name}: {reason}; trying again in {wait:g} s"
+            self._state = f"{input.name}: {reason}; trying again in {wait:g} s"
             stop.wait(wait)
 
     def _play(self, input: Input, stop: threading.Event) -> Iterator[Captured]:
         """The pictures of a source until it ends, fails, or another one is asked for."""
         with _opened(input) as container:
             stream = _picture_stream(container)
+            self._unmet = _unmet(input.wishes, stream)
             # Frame threads hold back a picture each.
             stream.thread_type = "SLICE"
             failed = given = 0
@@ -242,6 +297,8 @@ class Capture:
                 for frame in decoded:
                     given += 1
                     if input.kind == "file":
+                        while not self.ready.wait(_TICK) and not stop.is_set():
+                            yield self._captured(frame, container, stream, now())
                         start = _paced(frame, start, stop)
                         arrived = now()
                     yield self._captured(frame, container, stream, arrived)
@@ -291,6 +348,21 @@ def _open(input: Input, options: Mapping[str, str]) -> Any:
                    metadata_errors="replace")  # fmt: skip
 
 
+def _unmet(wishes: Mapping[str, str], stream: Any) -> str:
+    """What a camera gives instead of what was asked of it: ', 640x480 instead of 1280x720'."""
+    asked, given, rate = [], [], stream.average_rate
+    if size := wishes.get("video_size"):
+        asked.append(size)
+        given.append(f"{stream.width}x{stream.height}")
+    if rate and "framerate" in wishes:
+        wish = Fraction(wishes["framerate"])
+        asked.append(f"{float(wish):g} fps")
+        # Cameras call 29.97 frames a second 30.
+        near = abs(rate / wish - 1) < Fraction(2, 100)
+        given.append(asked[-1] if near else f"{float(rate):g} fps")
+    return "" if given == asked else f", {' at '.join(given)} instead of {' at '.join(asked)}"
+
+
 def _picture_stream(container: Any) -> Any:
     if not container.streams.video:
         raise ValueError("it holds no video")
@@ -298,11 +370,12 @@ def _picture_stream(container: Any) -> Any:
 
 
 def _changed(facts: Facts, frame: Any) -> bool:
-    """Whether pictures are no longer what the facts say."""
+    """Whether pictures are no longer what the facts say: size, format, or colour tags."""
     size = facts.width, facts.height
     if facts.rotation % 180 == 90:
         size = size[::-1]
-    return (frame.width, frame.height, frame.format.name) != (*size, facts.pixel_format)
+    shape = frame.width, frame.height, frame.format.name
+    return shape != (*size, facts.pixel_format) or Colour.of(frame) != facts.colour
 
 
 def _paced(frame: Any, start: tuple[float, float] | None, stop: threading.Event

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,14 @@ QUALITIES = {
     "automatic": [], "fast": ["--network-size", "256"], "fine": ["--network-size", "512"],
 }  # fmt: skip
 ENGINES = ("auto", "openvino", "tensorrt", "torch")
+# Hotkeys, as OBS lists them: what each does, and what the worker is told.
+KEYS = {
+    "mattecast_toggle": ("matting on or off", "toggle"),
+    "mattecast_background": ("next background", "key b"),
+    "mattecast_in": ("edge inwards", "key +"),
+    "mattecast_out": ("edge outwards", "key -"),
+    "mattecast_smooth": ("smoothing on or off", "key s"),
+}
 # How often the worker is looked after (milliseconds), and the longest wait for a restart (s).
 TICK, LONGEST_WAIT = 500, 30.0
 # A worker that ran this long has not failed at once: its next restart is quick (seconds).
@@ -193,7 +203,7 @@ def command(settings: dict[str, str], output: str) -> list[str]:
         "--backend", settings.get("engine") or "auto",
         *QUALITIES.get(settings.get("quality", ""), []),
     ]  # fmt: skip
-    return made + (settings.get("more") or "").split()
+    return made + shlex.split(settings.get("more") or "", posix=os.name != "nt")
 
 
 # What OBS calls.
@@ -249,9 +259,8 @@ def script_load(settings: Any) -> None:
         register_shared()
     obs.obs_frontend_add_event_callback(on_event)
     obs.timer_add(on_tick, TICK)
-    for name, about, act in (("mattecast_toggle", "mattecast: matting on or off", on_toggle_key),
-                             ("mattecast_background", "mattecast: next background", on_next_key)):
-        HOTKEYS[name] = obs.obs_hotkey_register_frontend(name, about, act)
+    for name, (about, told) in KEYS.items():
+        HOTKEYS[name] = obs.obs_hotkey_register_frontend(name, f"mattecast: {about}", on_key(told))
         saved = obs.obs_data_get_array(settings, name)
         obs.obs_hotkey_load(HOTKEYS[name], saved)
         obs.obs_data_array_release(saved)
@@ -309,18 +318,14 @@ def on_look(properties: Any, pressed: Any) -> bool:
     return _told(properties)
 
 
-def on_toggle_key(pressed: bool) -> None:
-    """Hotkey: matting on or off."""
-    if pressed:
-        WORKER.tell("toggle")
+def on_key(command: str) -> Callable[[bool], None]:
+    """What a hotkey calls that gives the worker a command."""
 
+    def act(pressed: bool) -> None:
+        if pressed:
+            WORKER.tell(command)
 
-def on_next_key(pressed: bool) -> None:
-    """Hotkey: the next background."""
-    if pressed:
-        here = str(WORKER.status.get("background", "none"))
-        place = BACKGROUNDS.index(here) + 1 if here in BACKGROUNDS else 0
-        WORKER.tell(f"background {BACKGROUNDS[place % len(BACKGROUNDS)]}")
+    return act
 
 
 def on_tick() -> None:
