@@ -123,7 +123,9 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
         mattes = timed("filters", lambda: list(enlarge(estimates, ours, EdgeWish(), times)))
         timed("foreground", lambda: list(recover_foreground(mattes, ours, times)))
         composer = Composer(ours)
-        pictures = timed("compose", lambda: [composer(matted) for matted in mattes])
+        # As in a run, each picture's memory serves the next; then once more, to have them all.
+        timed("compose", lambda: deque(map(composer, mattes), maxlen=1))
+        pictures = [composer(matted) for matted in mattes]
         writer = open_writer(clip, Path(folder) / "out.mov", ours, overwrite=False,
                              threads=os.cpu_count() or 1)  # fmt: skip
 
