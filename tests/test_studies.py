@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -16,10 +17,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 import compose_steps  # noqa: E402
 import study  # noqa: E402
 import study_matting  # noqa: E402
+import study_memory  # noqa: E402
 import study_models  # noqa: E402
 import study_refinement  # noqa: E402
 import study_transfer  # noqa: E402
 
+from mattecast.engines.networks.heron import Heron, Widths  # noqa: E402
 from mattecast.engines.networks.unet import UNetWidths  # noqa: E402
 from mattecast.engines.training import metrics  # noqa: E402
 from mattecast.filters.poisson_matting import poisson_matting  # noqa: E402
@@ -272,3 +275,17 @@ def test_refinement_runs_from_segmentation_to_models(
     assert sorted(path.name for path in (tmp_path / "models").glob("*.onnx")) == [
         "deeplab.onnx", "dlmn.onnx", "ssrn.onnx",
     ]  # fmt: skip
+
+
+def test_memory_is_compared_from_one_checkpoint(data, clips, tmp_path, monkeypatch, capsys):
+    torch.manual_seed(0)
+    network = Heron(Widths(lowest=16, scales=(16, 16, 16, 8), memory=(8, 8, 4)))
+    start = tmp_path / "start.pt"
+    torch.save({"system": "heron", "widths": dataclasses.asdict(network.widths),
+                "average": network.state_dict()}, start)  # fmt: skip
+    run(study_memory, monkeypatch, "--data", data, "--from", start, "--clips", clips,
+        "--out", tmp_path / "runs", "--size", 64, "--scored", 64, "--steps", 2, "--batch", 1,
+        "--workers", 0, "--device", "cpu")  # fmt: skip
+    said = capsys.readouterr().out
+    for kind in study_memory.KINDS.values():
+        assert f"| one | {kind.title} | " in said

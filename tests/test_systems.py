@@ -349,6 +349,9 @@ def test_frozen_parts_stay_and_norms_with_them():
     for name, value in network.state_dict().items():
         moved = not torch.equal(before[name], value)
         assert moved != name.startswith("encoder."), name
+    pattern = "encoder.stages.[01].*.norm.running"
+    assert systems.held("encoder.stages.1.0.widen.norm.running_mean", (pattern,))
+    assert not systems.held("encoder.stages.2.0.widen.norm.running_mean", (pattern,))
     with pytest.raises(ValueError, match="nothing in a deeplab is called nose"):
         systems.hold(network, ("nose",))
 

@@ -28,7 +28,7 @@ from mattecast.engines.training import (  # noqa: E402
 )
 from mattecast.engines.training.optimiser import optimisers, orthogonal  # noqa: E402
 
-SMALL = Widths(half=8, quarter=16, eighth=16, sixteenth=16, lowest=16, decoder=16, memory=(8, 8, 4))
+SMALL = Widths(lowest=16, scales=(16, 16, 16, 8), memory=(8, 8, 4))
 
 
 @pytest.fixture(autouse=True)
@@ -199,12 +199,15 @@ def test_it_learns_a_few_pictures_by_heart(library):
     torch.manual_seed(0)
     chosen = fit.Settings(data=None, out=None, rate=3e-3, warmup=5)
     stage = fit.Stage("tiny", 60, 4, 1, ())
-    chosen = dataclasses.replace(chosen, stages=(stage,))
+    chosen = dataclasses.replace(chosen, stages=(stage,), frozen=systems.SYSTEMS["heron"].frozen)
     network = Heron(SMALL)
-    run = fit.Run(
-        network, optimisers(network, ("head",), rate=3e-3, decay=0.0, muon=0.03),
-        {n: v.clone() for n, v in network.state_dict().items()},
-    )  # fmt: skip
+    systems.start(network, training.imagenet())
+    systems.hold(network, chosen.frozen)
+    moved = optimisers(
+        network, outer=("head",), known=("encoder",), rate=3e-3, decay=0.0, muon=0.03
+    )
+    average = {n: v.clone() for n, v in network.state_dict().items()}
+    run = fit.Run(network, moved, average)
     tensors = fit.batch(library, chosen.recipe, seed=[3], stage=stage, size=(64, 64))
     history = [fit.train_step(run, chosen, tensors) for _ in range(60)]
     assert history[-1] < 0.4 * history[0]
@@ -234,7 +237,7 @@ def test_the_command_fine_tunes_the_embedded_network(folder, tmp_path):
 
     start = read_weights(embedded())
     tuned = read_weights(out / "network.onnx")
-    moved = (tuned["lowest.1.conv.weight"] - start["lowest.1.conv.weight"]).abs().max()
+    moved = (tuned["lowest.0.conv.weight"] - start["lowest.0.conv.weight"]).abs().max()
     assert 0 < moved < 0.2
 
 
@@ -247,6 +250,8 @@ def test_the_command_fine_tunes_the_embedded_network(folder, tmp_path):
     (("--data", ".", "--share", "0.5"), ("--share is for the papers' networks",)),
     (("--data", ".", "--network", "unet", "--share", "0"), ("--share 0", "0.05 to 1")),
     (("--data", ".", "--network", "unet", "--from", "default"), ("no unet can begin from it",)),
+    (("--data", ".", "--network", "unet", "--from", "imagenet"), ("no unet can begin from it",)),
+    (("--data", ".", "--from", "odd.pth"), ("odd.pth", "no weights of EfficientNet-Lite0")),
     (("--data", ".", "--network", "dlmn"), ("trained on a deeplab", "RUN/last.pt")),
     (("--data", ".", "--network", "ssrn"), ("trained on a dlmn",)),
     (("--data", ".", "--device", "cuda:7"), ("cuda:7", "no CUDA GPU")),
@@ -256,6 +261,7 @@ def test_the_command_says_what_is_wrong(wish, words, folder, tmp_path, monkeypat
         pytest.skip("there is a GPU")
     (folder / "text.pt").write_text("no weights")
     (folder / "text.onnx").write_text("no network")
+    torch.save({"weight": torch.zeros(1)}, folder / "odd.pth")
     monkeypatch.chdir(folder)
     out = tmp_path / "run"
     call("train", "--out", out, "--workers", "0", *wish).refuses(2, *words)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mattecast.engines.networks.layers import ConvNorm, Inverted
 from mattecast.engines.networks.still import StillNetwork, he_normal
 
 # MobileNetV2's table 2: expansion, channels, blocks, stride, and here dilation.
@@ -37,40 +38,6 @@ class DeepLabWidths:
     low: int = 48
 
 
-class ConvNorm(nn.Sequential):
-    """Convolution without bias, norm, activation; padded to keep the size (or halve it)."""
-
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1,
-        groups: int = 1, activation: type[nn.Module] = nn.ReLU,
-    ) -> None:  # fmt: skip
-        padding = dilation * (kernel // 2)
-        super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups, bias=False),
-            nn.BatchNorm2d(outputs),
-            activation(),
-        )
-
-
-class Inverted(nn.Module):
-    """MobileNetV2's inverted residual: widen, filter each channel, narrow without activation."""
-
-    def __init__(self, inputs: int, outputs: int, grow: int, stride: int, dilation: int) -> None:
-        super().__init__()
-        wide, relu6 = inputs * grow, nn.ReLU6
-        widen = [ConvNorm(inputs, wide, 1, activation=relu6)] if grow > 1 else []
-        self.body = nn.Sequential(
-            *widen,
-            ConvNorm(wide, wide, stride=stride, dilation=dilation, groups=wide, activation=relu6),
-            ConvNorm(wide, outputs, 1, activation=nn.Identity),
-        )
-        self.beside = stride == 1 and inputs == outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.body(x)
-        return x + y if self.beside else y
-
-
 class MobileNetV2(nn.Module):
     """Everything before the classifier's last convolution, at output stride 16."""
 
@@ -82,7 +49,8 @@ class MobileNetV2(nn.Module):
         for grow, channels, blocks, stride, dilation in STAGES:
             outputs, parts = eighths(channels * share), []
             for block in range(blocks):
-                parts.append(Inverted(width, outputs, grow, 1 if block else stride, dilation))
+                step = 1 if block else stride
+                parts.append(Inverted(width, outputs, grow, step, dilation=dilation))
                 width = outputs
             stages.append(nn.Sequential(*parts))
         self.stages = nn.ModuleList(stages)

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mattecast.engines.networks.deeplab import ConvNorm, DeepLab, DeepLabWidths, enlarged
+from mattecast.engines.networks.deeplab import DeepLab, DeepLabWidths, enlarged
+from mattecast.engines.networks.layers import ConvNorm
 from mattecast.engines.networks.still import planes
 
 MULTIPLE = 32

@@ -1,23 +1,23 @@
-"""Heron, the embedded default: a small recurrent matting network made of dense 3x3 convolutions.
+"""Heron, the embedded default: a small recurrent matting network on an ImageNet encoder.
 
 Shape of the network, with the reason for each part:
 
-- The picture is folded 2x2 into channels first (space-to-depth, Shi et al. 2016, arXiv 1609.05158,
-  used backwards), so that full-size detail costs half-size work.
-- The encoder is a plain residual network (He et al. 2016, arXiv 1512.03385) of dense 3x3
-  convolutions: on a CPU through oneDNN, and in TensorRT, they run several times closer to the peak
-  than depthwise ones. Most of the weights sit at 1/16 and 1/32, where they are cheap.
+- The encoder is EfficientNet-Lite0 without its classifier (see efficientnet.py). A few thousand
+  pictures of people teach what a person is much better to features that know a million pictures.
 - One pooled term at 1/32 tells every place what the whole picture is (ParseNet, Liu et al. 2015,
   arXiv 1506.04579).
 - The decoder adds the projected skip to the enlarged features instead of concatenating them (as in
-  feature pyramids, Lin et al. 2017, arXiv 1612.03144): half the work for about the same matte.
+  feature pyramids, Lin et al. 2017, arXiv 1612.03144): half the work for about the same matte. Its
+  dense 3x3 convolutions run close to the peak of CPUs (oneDNN) and of TensorRT.
 - A convolutional GRU (Ballas et al. 2016, arXiv 1511.06432) runs on a part of the channels at 1/16,
   1/8 and 1/4 (memory on a part only: Lin et al. 2021, arXiv 2108.11515), the fewer the larger the
   scale: what has to be remembered is mostly where the person is, not each edge.
-- Four alpha logits and twelve foreground values per half-size place unfold to full size.
+- The last skip is the picture itself, folded 2x2 into channels (space-to-depth, Shi et al. 2016,
+  arXiv 1609.05158, used backwards), beside the encoder's features at 1/2; four alpha logits and
+  twelve foreground values per half-size place unfold to full size.
 
-Only Conv, Relu, Sigmoid, Tanh, Resize with a fixed factor, Concat, Split, ReduceMean, Reshape and
-Transpose appear, which OpenVINO and TensorRT both like.
+Only Conv, Relu, Clip, Sigmoid, Tanh, Resize with a fixed factor, Concat, Split, ReduceMean, Reshape
+and Transpose appear, which OpenVINO and TensorRT both like.
 """
 
 from dataclasses import dataclass
@@ -26,20 +26,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mattecast.engines.networks.efficientnet import CHANNELS, EfficientNet
+from mattecast.engines.networks.layers import ConvNorm
+
 MULTIPLE = 32  # height and width must be multiples of this
+FOLDED = 12  # colours of 2x2 pixels
 State = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class Widths:
-    """Channels per scale; multiples of 16 fill the vector registers of the CPU convolutions."""
+    """Channels of the decoder; multiples of 16 fill the registers of CPU convolutions."""
 
-    half: int = 16
-    quarter: int = 32
-    eighth: int = 64
-    sixteenth: int = 128
-    lowest: int = 160
-    decoder: int = 96  # at 1/16; the decoder's other scales use the encoder's widths
+    lowest: int = 160  # at 1/32
+    scales: tuple[int, int, int, int] = (96, 64, 32, 16)  # at 1/16, 1/8, 1/4, 1/2
     memory: tuple[int, int, int] = (48, 16, 8)  # recurrent channels at 1/16, 1/8, 1/4
 
 
@@ -57,36 +57,6 @@ class Prediction:
     foreground: Tensor
     coarse: Tensor
     state: State
-
-
-def conv(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """A convolution without bias that keeps the size (or halves it), for a norm to follow."""
-    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-
-
-class Layer(nn.Module):
-    """Convolution, norm, ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = conv(inputs, outputs, stride=stride)
-        self.norm = nn.BatchNorm2d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.norm(self.conv(x)))
-
-
-class Block(nn.Module):
-    """Two convolutions beside an identity."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = Layer(width, width)
-        self.conv = conv(width, width)
-        self.norm = nn.BatchNorm2d(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(x + self.norm(self.conv(self.first(x))))
 
 
 class Context(nn.Module):
@@ -136,9 +106,9 @@ class Merge(nn.Module):
     def __init__(self, low: int, skip: int, width: int) -> None:
         super().__init__()
         self.low = nn.Conv2d(low, width, 1)  # before the enlargement: a quarter of the work
-        self.skip = conv(skip, width, kernel=1)
+        self.skip = nn.Conv2d(skip, width, 1, bias=False)
         self.norm = nn.BatchNorm2d(width)
-        self.layer = Layer(width, width)
+        self.layer = ConvNorm(width, width)
 
     def forward(self, low: Tensor, skip: Tensor) -> Tensor:
         large = functional.interpolate(
@@ -154,24 +124,18 @@ class Heron(nn.Module):
     def __init__(self, widths: Widths | None = None) -> None:
         super().__init__()
         self.widths = w = widths or Widths()
-        self.stem = Layer(12, w.half)
-        self.quarter = nn.Sequential(Layer(w.half, w.quarter, 2), Layer(w.quarter, w.quarter))
-        self.eighth = nn.Sequential(Layer(w.quarter, w.eighth, 2), Block(w.eighth))
-        self.sixteenth = nn.Sequential(
-            Layer(w.eighth, w.sixteenth, 2), Block(w.sixteenth), Block(w.sixteenth)
-        )
-        self.lowest = nn.Sequential(
-            Layer(w.sixteenth, w.lowest, 2), Block(w.lowest), Context(w.lowest), Block(w.lowest)
-        )
-        self.merge1 = Merge(w.lowest, w.sixteenth, w.decoder)
-        self.memory1 = Memory(w.decoder, w.memory[0])
-        self.merge2 = Merge(w.decoder, w.eighth, w.eighth)
-        self.memory2 = Memory(w.eighth, w.memory[1])
-        self.merge3 = Merge(w.eighth, w.quarter, w.quarter)
-        self.memory3 = Memory(w.quarter, w.memory[2])
-        self.merge4 = Merge(w.quarter, w.half, w.half)
-        self.head = nn.Conv2d(w.half, 16, 3, padding=1)
-        self.coarse = nn.Conv2d(w.decoder, 1, 1)
+        half, quarter, eighth, sixteenth, lowest = CHANNELS
+        self.encoder = EfficientNet()
+        self.lowest = nn.Sequential(ConvNorm(lowest, w.lowest, 1), Context(w.lowest))
+        self.merge1 = Merge(w.lowest, sixteenth, w.scales[0])
+        self.memory1 = Memory(w.scales[0], w.memory[0])
+        self.merge2 = Merge(w.scales[0], eighth, w.scales[1])
+        self.memory2 = Memory(w.scales[1], w.memory[1])
+        self.merge3 = Merge(w.scales[1], quarter, w.scales[2])
+        self.memory3 = Memory(w.scales[2], w.memory[2])
+        self.merge4 = Merge(w.scales[2], half + FOLDED, w.scales[3])
+        self.head = nn.Conv2d(w.scales[3], 16, 3, padding=1)
+        self.coarse = nn.Conv2d(w.scales[0], 1, 1)
         # An empty picture is the likeliest: start the mattes near 0.3 and the residual at zero.
         nn.init.constant_(self.head.bias[:4], -0.8)  # type: ignore[index]
         nn.init.zeros_(self.head.bias[4:])  # type: ignore[index]
@@ -193,16 +157,15 @@ class Heron(nn.Module):
 
     def predict(self, pictures: Tensor, state: State, frames: int) -> Prediction:
         """pictures: (batch * frames, 3, H, W) uint8 RGB, frames innermost."""
-        folded = functional.pixel_unshuffle(pictures, 2)  # while it is small: still uint8
-        folded = folded.float().contiguous(memory_format=torch.channels_last)
-        half = self.stem(folded * (4.0 / 255.0) - 1.8)
-        quarter = self.quarter(half)
-        eighth = self.eighth(quarter)
-        sixteenth = self.sixteenth(eighth)
-        y, r1 = self.memory1(self.merge1(self.lowest(sixteenth), sixteenth), state[0], frames)
+        # While it is small, still uint8; the encoder's weights were trained at this scale.
+        folded = functional.pixel_unshuffle(pictures, 2).float() * (1 / 128) - 127 / 128
+        x = pictures.contiguous(memory_format=torch.channels_last).float() * (1 / 128) - 127 / 128
+        half, quarter, eighth, sixteenth, lowest = self.encoder(x)
+        y, r1 = self.memory1(self.merge1(self.lowest(lowest), sixteenth), state[0], frames)
         coarse = self.coarse(y)
         y, r2 = self.memory2(self.merge2(y, eighth), state[1], frames)
         y, r3 = self.memory3(self.merge3(y, quarter), state[2], frames)
+        half = torch.cat([half, folded.contiguous(memory_format=torch.channels_last)], 1)
         unfolded = functional.pixel_shuffle(self.head(self.merge4(y, half)).float(), 2)
         logits, foreground = torch.split(unfolded, [1, 3], 1)
         return Prediction(logits, torch.sigmoid(logits), foreground, coarse.float(), (r1, r2, r3))

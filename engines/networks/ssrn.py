@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mattecast.engines.networks.deeplab import ConvNorm
 from mattecast.engines.networks.dlmn import Dlmn, DlmnWidths, remembered
+from mattecast.engines.networks.layers import ConvNorm
 from mattecast.engines.networks.still import planes
 
 # Blocks, stride and dilation of ResNet-101's four stages.

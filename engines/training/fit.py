@@ -47,7 +47,7 @@ class Settings:
     widths: Any = field(default_factory=Widths)  # of which network, see systems
     corpus: str = "folder"  # what lies in `data`, see corpora
     limit: int = 0  # at most so many people of a corpus
-    frozen: tuple[str, ...] = ()  # beginnings of the names of parameters that stay as they are
+    frozen: tuple[str, ...] = ()  # beginnings of the names of what stays as it is, see hold
     constant: bool = False  # the same rate throughout, where a study asks for that
     patience: int = 0  # checks in a row without a better score that end the run; 0 goes on
     partial: tuple[str, ...] = ()  # see datasets.load
@@ -146,11 +146,16 @@ def smooth(average: Tensors, network: nn.Module, decay: float) -> None:
     torch._foreach_lerp_([a for a, _ in floating], [v for _, v in floating], 1 - decay)
 
 
-def freeze(network: nn.Module, frozen: bool) -> None:
-    """Training mode, with or without the norms' own statistics."""
+def freeze(network: nn.Module, everywhere: bool, frozen: tuple[str, ...]) -> None:
+    """Training mode, but for norms that keep their statistics: all of them, or those of what is
+    frozen."""
     network.train()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d) and (frozen or not module.weight.requires_grad):
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and (
+            everywhere
+            or not module.weight.requires_grad
+            or systems.held(f"{name}.running_mean", frozen)
+        ):
             module.eval()
 
 
@@ -221,8 +226,8 @@ def begin(settings: Settings, device: torch.device) -> Run:
         systems.start(network, settings.start)
     if isinstance(network, Heron):
         chosen = optimisers(
-            network, ("stem", "head", "coarse"), rate=settings.rate, decay=settings.decay,
-            muon=settings.rate * MUON,
+            network, outer=("head", "coarse"), known=("encoder",) if settings.start else (),
+            rate=settings.rate, decay=settings.decay, muon=settings.rate * MUON,
         )  # fmt: skip
     else:
         chosen = systems.adam(network, settings.rate, settings.decay)
@@ -234,9 +239,10 @@ def begin(settings: Settings, device: torch.device) -> Run:
 
 
 def predict(network: nn.Module, tensors: Tensors) -> Any:
-    """The network on a batch; in bfloat16 on a GPU, most CPUs are no quicker with it."""
+    """The network on a batch; in bfloat16 on a GPU and on CPUs that compute with it."""
     pictures = tensors["picture"]
-    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=pictures.is_cuda):
+    quick = pictures.is_cuda or torch.cpu._is_avx512_bf16_supported()
+    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=quick):
         return network(pictures)
 
 
@@ -248,7 +254,7 @@ def train_step(
     for optimiser in run.optimisers:
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * settings.slope_at(run.step)
-    freeze(run.network, stage.freeze)
+    freeze(run.network, stage.freeze, settings.frozen)
     out = predict(shared or run.network, tensors)
     value = criteria.loss(out, target(tensors), stage.frames, settings.weights)
     run.network.zero_grad(set_to_none=True)

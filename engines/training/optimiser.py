@@ -16,6 +16,7 @@ from torch import Tensor, nn
 # between about 0.01 and 1 into 0.7 ... 1.2, and being closer to 1 gains nothing (Jordan, as above).
 A, B, C = 3.4445, -4.7750, 2.0315
 STEPS = 5
+KNOWN = 0.2  # of AdamW's rate for weights that know something already
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
@@ -59,17 +60,26 @@ class Muon(torch.optim.Optimizer):
 
 
 def optimisers(
-    network: nn.Module, outer: Iterable[str], *, rate: float, decay: float, muon: float
+    network: nn.Module, *, outer: tuple[str, ...], known: tuple[str, ...], rate: float,
+    decay: float, muon: float,
 ) -> list[torch.optim.Optimizer]:
     """Muon at `muon` for the convolutions, AdamW at `rate` for all else and for the modules whose
-    names begin with one of `outer`. Each group keeps its largest rate as "peak"."""
-    outside = tuple(outer)
-    named = list(network.named_parameters())
-    inner = [p for name, p in named if p.ndim == 4 and not name.startswith(outside)]
-    chosen = {id(p) for p in inner}
-    rest = [p for _, p in named if id(p) not in chosen]
+    names begin with one of `outer`, and at a part of it for those of `known`: their weights are of
+    use as they are, and equal steps in all directions would undo that. Depthwise convolutions are
+    no matrices and are AdamW's too. Each group keeps its largest rate as "peak"."""
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    old = [p for name, p in named if name.startswith(known)] if known else []
+    apart = {id(p) for p in old}
+    inner = [
+        p for name, p in named
+        if p.ndim == 4 and p.shape[1] > 1 and id(p) not in apart and not name.startswith(outer)
+    ]  # fmt: skip
+    apart |= {id(p) for p in inner}
+    groups = [{"params": [p for _, p in named if id(p) not in apart], "lr": rate}]
+    if old:
+        groups.append({"params": old, "lr": rate * KNOWN})
     both: list[torch.optim.Optimizer] = [
-        Muon(inner, muon, decay=decay), torch.optim.AdamW(rest, rate, weight_decay=decay),
+        Muon(inner, muon, decay=decay), torch.optim.AdamW(groups, rate, weight_decay=decay),
     ]  # fmt: skip
     for optimiser in both:
         for group in optimiser.param_groups:

@@ -32,11 +32,12 @@ class Stage:
         )  # fmt: skip
 
 
-# What a person is, then steadiness, then scale and detail.
+# What a person is, then steadiness, then scale, then both.
 STAGES = (
-    Stage("a", 9000, 32, 1, ((128, 128), (160, 160), (128, 192), (160, 96))),
-    Stage("b", 3500, 8, 4, ((192, 192), (160, 256), (256, 160), (192, 320))),
-    Stage("c", 1500, 4, 4, ((288, 512), (320, 320), (384, 288), (256, 448), (512, 288)), 0.5, True),
+    Stage("a", 3200, 32, 1, ((128, 128), (160, 160), (128, 192), (160, 96), (192, 160))),
+    Stage("b", 1800, 6, 4, ((160, 160), (192, 256), (256, 160), (160, 256)), 1.0, True),
+    Stage("c", 2200, 8, 2, ((224, 384), (288, 288), (384, 256), (256, 256), (192, 320)), 1.0, True),
+    Stage("d", 1200, 3, 4, ((224, 384), (256, 384), (384, 224), (288, 288), (384, 288)), 2.0, True),
 )
 
 # The papers' sizes: single pictures for the networks that see no more, and clips.
