@@ -628,6 +628,24 @@ def _received(server: socket.socket, outlet: Outlet, turn: int) -> int:
         feeder.join()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other kernels keep less")
+def test_on_this_machine_the_kernel_takes_a_picture_whole_and_for_a_network_little():
+    # To the kernel any other address is another machine's.
+    for host, holds in (("127.0.0.1", True), ("127.0.0.2", False)):
+        with socket.create_server((host, 0)) as never_reads:
+            address = never_reads.getsockname()
+            sender = Sender("there", lambda where=address: where, CODINGS["raw"])
+            whole = Picture(np.zeros((360, 640, 4), np.uint8), 0.0)
+            sender.open(whole)
+            sender._socket.settimeout(0.5)
+            if holds:
+                sender.write(whole)
+            else:
+                with pytest.raises(TimeoutError):
+                    sender.write(whole)
+            sender.close()
+
+
 @pytest.mark.parametrize("name", CODINGS)
 def test_every_coding_carries_its_pictures_at_once(name):
     coding = CODINGS[name]

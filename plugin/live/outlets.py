@@ -118,6 +118,8 @@ def lower_priority() -> None:
     """Let the calling thread, and those it starts, have what the live path leaves (Linux)."""
     if hasattr(os, "setpriority") and hasattr(threading, "get_native_id") and os.name == "posix":
         try:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            thread = threading.get_native_id()
+            lowered = max(10, os.getpriority(os.PRIO_PROCESS, thread))
+            os.setpriority(os.PRIO_PROCESS, thread, lowered)
         except OSError:
             return  # systems that know no priority of threads
