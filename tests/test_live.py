@@ -219,7 +219,7 @@ def test_times_grow_and_ages_are_those_of_the_frames(sessions, tmp_path):
 
 @pytest.mark.parametrize("text, kind, url", [
     ("rtsp://user:secret@cam/1?key=2", "stream", "rtsp://user:secret@cam/1?key=2"),
-    ("udp://239.0.0.1:5000", "stream", "udp://239.0.0.1:5000"), ("-", "stream", "pipe:0"),
+    ("udp://239.0.0.1:5000", "stream", "udp://239.0.0.1:5000"), ("-", "pipe", "pipe:0"),
 ])  # fmt: skip
 def test_what_inputs_mean(text, kind, url):
     found = parse(text)
@@ -1207,6 +1207,9 @@ def test_list_and_script():
     (["-", "-o", "file.mov"], "--record"), (["-", "--format", "nut"], "-o -"),
     (["-", "--obs", "a:b:c:d"], "HOST:PORT"), (["-", "--rate", "x", "-o", "-"], "frame rate"),
     (["-", "--record", "x.png", "-o", "-"], "live records movies"),
+    (["-", "--for", "-1"], "not a positive"), (["-", "--for", "nan"], "not a positive"),
+    (["-", "--media-port", "70000"], "no port"), (["-", "--name", ""], "needs one"),
+    (["-", "--commands"], "both pictures and --commands"),
 ])  # fmt: skip
 def test_requests_that_make_no_sense(flags, words):
     call("live", *flags).refuses(2, words)
