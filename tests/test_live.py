@@ -1100,7 +1100,7 @@ def served(talk: Callable[[socket.socket], None]) -> tuple[int, socket.socket]:
 
 
 def handshake(connection: socket.socket) -> None:
-    """Accept a WebSocket and say nothing more, as the old protocol does."""
+    """Accept a WebSocket and say nothing more, as one that hangs does."""
     import base64
     import hashlib
 
@@ -1113,14 +1113,23 @@ def handshake(connection: socket.socket) -> None:
     HELD.append(connection)
 
 
+def protocol_4(connection: socket.socket) -> None:
+    """Accept a WebSocket and answer whatever is asked, as obs-websocket 4 does."""
+    handshake(connection)
+    connection.recv(4096)
+    said = b'{"message-id": "1", "status": "ok", "obs-websocket-version": "4.9.1"}'
+    connection.sendall(bytes([0x81, len(said)]) + said)
+
+
 HELD: list[socket.socket] = []
 
 
 @pytest.mark.parametrize("talk, words, fatal", [
     (HELD.append, "hangs or is still starting", False),
-    (handshake, "does not speak obs-websocket 5", True),
+    (handshake, "hangs or is still starting", False),
+    (protocol_4, "does not speak obs-websocket 5", True),
     (lambda connection: connection.sendall(b"220 mail.example\r\n\r\n"), "is not OBS's", True),
-], ids=["frozen", "old protocol", "another program"])  # fmt: skip
+], ids=["frozen", "frozen later", "old protocol", "another program"])  # fmt: skip
 def test_what_is_not_obs_is_said_within_five_seconds(talk, words, fatal):
     port, server = served(talk)
     began = time.monotonic()
