@@ -266,9 +266,11 @@ class Capture:
                     return
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 reason = _said(error)
-                if not opened and input is first and input.kind != "stream":
+                never = not opened and input is first
+                if input.kind == "pipe" or (never and input.kind != "stream"):
+                    said = "read" if opened else "opened"
                     hint = "; `mattecast live --list` shows cameras"
-                    raise MediaError(f"{input.name}: cannot be opened ({reason})"
+                    raise MediaError(f"{input.name}: cannot be {said} ({reason})"
                                      f"{hint if input.kind == 'camera' else ''}") from error
             self.reconnects, self._due = self.reconnects + 1, float("inf")
             opened, self._facts = False, None
