@@ -8,8 +8,11 @@ screenshots, the middle of asking and answer counting as the moment shown. So th
 everything: waiting, conversion, network, edges, sending, OBS's own frame. The camera is a clip
 (--clip), or moving noise, played in memory at --rate so that no decoder counts.
 
-Prints one row a size: p50 and p95 of the age in milliseconds, frames a second in and out, the
-network's size and its share, and the CPU milliseconds a frame of the whole process.
+Each run is followed by one with matting switched off: the age pictures have by OBS and the way
+there alone (a wait for the canvas's next frame, and that frame's time on show). Prints one row a
+size: p50 and p95 of the age in milliseconds with matting, without it, and what it adds; frames a
+second in and out, the network's size and its share, and the CPU milliseconds a frame of the whole
+process.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -59,18 +62,26 @@ BITS, MARK = 16, (1, 0)
 def main() -> int:
     options = _options()
     print(_machine())
-    print("| size | OBS | age p50 | age p95 | of it network | fps in | fps out | network | "
-          "CPU ms a frame | handed out p50 / p95 |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| size | OBS | age p50 / p95 | not matted | added | of it network | fps in | fps out | "
+          "network | CPU ms a frame | handed out p50 / p95 |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for size in options.size:
         width, height = (int(side) for side in size.split("x"))
-        runs = [_run(options, (width, height)) for _ in range(options.runs)]
-        middle = sorted(runs, key=lambda one: one["p95"])[len(runs) // 2]
-        print("| {size} | {obs} | {p50:.0f} | {p95:.0f} | {engine:.0f} | {fps_in:.1f} | "
-              "{fps_out:.1f} | {network} | {cpu:.0f} | {own50:.0f} / {own95:.0f} |"
-              .format(**middle))  # fmt: skip
-        print(f"    {middle['stages']}", file=sys.stderr)
+        turns = [[_run(options, (width, height), on=on) for on in (True, False)]
+                 for _ in range(options.runs)]  # fmt: skip
+        matted, plain = (_middle(runs) for runs in zip(*turns, strict=True))
+        print("| {size} | {obs} | {p50:.0f} / {p95:.0f} | {plain50:.0f} / {plain95:.0f} | "
+              "{more50:.0f} / {more95:.0f} | {engine:.0f} | {fps_in:.1f} | {fps_out:.1f} | "
+              "{network} | {cpu:.0f} | {own50:.0f} / {own95:.0f} |".format(
+                  **matted, plain50=plain["p50"], plain95=plain["p95"],
+                  more50=matted["p50"] - plain["p50"], more95=matted["p95"] - plain["p95"],
+              ))  # fmt: skip
+        print(f"    {matted['stages']}", file=sys.stderr)
     return 0
+
+
+def _middle(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return sorted(runs, key=lambda one: one["p95"])[len(runs) // 2]
 
 
 def _options() -> argparse.Namespace:
@@ -100,7 +111,7 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores of {model}{load}; {versions}"
 
 
-def _run(options: argparse.Namespace, size: tuple[int, int]) -> dict[str, Any]:
+def _run(options: argparse.Namespace, size: tuple[int, int], *, on: bool) -> dict[str, Any]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         viewer = _Reader() if options.no_obs else _Obs(folder, size)
@@ -108,7 +119,7 @@ def _run(options: argparse.Namespace, size: tuple[int, int]) -> dict[str, Any]:
         stack.enter_context(tuned())
         settings = Settings(smooth="causal", network_size=options.network_size,
                             foreground=options.foreground)  # fmt: skip
-        session = Session(Input("file", "bench", "", loop=True), Wish(settings),
+        session = Session(Input("file", "bench", "", loop=True), Wish(settings, on),
                           options.latency / 1000, [viewer.outlet], link=viewer.link,
                           to_obs=viewer.outlet, load=_keeping(settings))  # fmt: skip
         pictures = _pictures(options, size)

@@ -219,7 +219,7 @@ def test_times_grow_and_ages_are_those_of_the_frames(sessions, tmp_path):
 
 @pytest.mark.parametrize("text, kind, url", [
     ("rtsp://user:secret@cam/1?key=2", "stream", "rtsp://user:secret@cam/1?key=2"),
-    ("udp://239.0.0.1:5000", "stream", "udp://239.0.0.1:5000"), ("-", "stream", "pipe:0"),
+    ("udp://239.0.0.1:5000", "stream", "udp://239.0.0.1:5000"), ("-", "pipe", "pipe:0"),
 ])  # fmt: skip
 def test_what_inputs_mean(text, kind, url):
     found = parse(text)
@@ -626,6 +626,24 @@ def _received(server: socket.socket, outlet: Outlet, turn: int) -> int:
     finally:
         stop.set()
         feeder.join()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other kernels keep less")
+def test_on_this_machine_the_kernel_takes_a_picture_whole_and_for_a_network_little():
+    # To the kernel any other address is another machine's.
+    for host, holds in (("127.0.0.1", True), ("127.0.0.2", False)):
+        with socket.create_server((host, 0)) as never_reads:
+            address = never_reads.getsockname()
+            sender = Sender("there", lambda where=address: where, CODINGS["raw"])
+            whole = Picture(np.zeros((360, 640, 4), np.uint8), 0.0)
+            sender.open(whole)
+            sender._socket.settimeout(0.5)
+            if holds:
+                sender.write(whole)
+            else:
+                with pytest.raises(TimeoutError):
+                    sender.write(whole)
+            sender.close()
 
 
 @pytest.mark.parametrize("name", CODINGS)
@@ -1082,7 +1100,7 @@ def served(talk: Callable[[socket.socket], None]) -> tuple[int, socket.socket]:
 
 
 def handshake(connection: socket.socket) -> None:
-    """Accept a WebSocket and say nothing more, as the old protocol does."""
+    """Accept a WebSocket and say nothing more, as one that hangs does."""
     import base64
     import hashlib
 
@@ -1095,14 +1113,23 @@ def handshake(connection: socket.socket) -> None:
     HELD.append(connection)
 
 
+def protocol_4(connection: socket.socket) -> None:
+    """Accept a WebSocket and answer whatever is asked, as obs-websocket 4 does."""
+    handshake(connection)
+    connection.recv(4096)
+    said = b'{"message-id": "1", "status": "ok", "obs-websocket-version": "4.9.1"}'
+    connection.sendall(bytes([0x81, len(said)]) + said)
+
+
 HELD: list[socket.socket] = []
 
 
 @pytest.mark.parametrize("talk, words, fatal", [
     (HELD.append, "hangs or is still starting", False),
-    (handshake, "does not speak obs-websocket 5", True),
+    (handshake, "hangs or is still starting", False),
+    (protocol_4, "does not speak obs-websocket 5", True),
     (lambda connection: connection.sendall(b"220 mail.example\r\n\r\n"), "is not OBS's", True),
-], ids=["frozen", "old protocol", "another program"])  # fmt: skip
+], ids=["frozen", "frozen later", "old protocol", "another program"])  # fmt: skip
 def test_what_is_not_obs_is_said_within_five_seconds(talk, words, fatal):
     port, server = served(talk)
     began = time.monotonic()
@@ -1189,6 +1216,9 @@ def test_list_and_script():
     (["-", "-o", "file.mov"], "--record"), (["-", "--format", "nut"], "-o -"),
     (["-", "--obs", "a:b:c:d"], "HOST:PORT"), (["-", "--rate", "x", "-o", "-"], "frame rate"),
     (["-", "--record", "x.png", "-o", "-"], "live records movies"),
+    (["-", "--for", "-1"], "not a positive"), (["-", "--for", "nan"], "not a positive"),
+    (["-", "--media-port", "70000"], "no port"), (["-", "--name", ""], "needs one"),
+    (["-", "--commands"], "both pictures and --commands"),
 ])  # fmt: skip
 def test_requests_that_make_no_sense(flags, words):
     call("live", *flags).refuses(2, words)

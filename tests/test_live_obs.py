@@ -269,6 +269,24 @@ def test_a_frozen_obs_delays_nobody_and_catches_up(host, workers, media):
 
 
 @pytest.mark.slow
+def test_a_frozen_obs_is_said_within_five_seconds_and_let_go(host):
+    client = Client(Address(port=host.port), PASSWORD)
+    host.signal(signal.SIGSTOP)
+    os.waitpid(host.pid, os.WUNTRACED)  # its other threads run on until the first has stopped
+    try:
+        for act, words in ((lambda: client.request("GetVersion"), "does not answer"),
+                           (lambda: Client(Address(port=host.port), PASSWORD), "hangs")):
+            began = time.monotonic()
+            with pytest.raises(ObsError, match=words):
+                act()
+            assert time.monotonic() - began < 5
+        client.close()
+        assert not client.thread_recv.is_alive()
+    finally:
+        host.signal(signal.SIGCONT)
+
+
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_left_to_its_owner(host, workers, media):
     with socket.socket() as owner:
         owner.bind(("127.0.0.1", 0))

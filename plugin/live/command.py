@@ -210,13 +210,28 @@ def _session(options: argparse.Namespace) -> Session:
     from mattecast.live.matting import Wish
     from mattecast.live.session import Session
 
+    _check(options)
     source, settings = _input(options), _settings(options)
-    if not 1 <= options.latency <= 10000:
-        raise UsageError(f"latency: {options.latency:g} is out of range (1 to 10000 ms)")
     link, to_obs = _obs(options)
     sinks: list[Sink] = [*([to_obs] if to_obs else []), *_others(options)]
     return Session(source, Wish(settings), options.latency / 1000, sinks, link=link,
                    to_obs=to_obs)  # fmt: skip
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise UsageError for values no run can have."""
+    if not 1 <= options.latency <= 10000:
+        raise UsageError(f"latency: {options.latency:g} is out of range (1 to 10000 ms)")
+    if options.seconds is not None and not options.seconds > 0:
+        raise UsageError(f"for: {options.seconds:g} is not a positive number of seconds")
+    if options.media_port is not None and not 0 < options.media_port < 65536:
+        raise UsageError(f"media-port: {options.media_port} is no port (1 to 65535)")
+    if not options.name:
+        raise UsageError("name: a source in OBS needs one")
+    if options.input == "-" and options.commands:
+        raise UsageError("-: standard input cannot bring both pictures and --commands")
+    if options.input == "-" and sys.stdin and sys.stdin.isatty():
+        raise UsageError("-: standard input is a terminal; pipe a video stream into it")
 
 
 def _input(options: argparse.Namespace) -> Input:

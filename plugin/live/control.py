@@ -12,6 +12,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,7 +23,8 @@ import cv2
 import numpy as np
 
 from mattecast.errors import MattecastError, UsageError
-from mattecast.live.picture import Picture
+from mattecast.live.outlets import lower_priority
+from mattecast.live.picture import Bytes, Picture, laid_over
 from mattecast.live.session import COMMANDS, Session, choices
 
 HOST = "127.0.0.1"
@@ -82,6 +84,7 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        lower_priority()
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -220,10 +223,15 @@ def preview(picture: Picture) -> bytes:
     width, height = picture.size
     scale = min(1.0, _PREVIEW / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(picture.bgra, size, interpolation=cv2.INTER_AREA)
-    alpha = small[..., 3:].astype(np.float32) / 255
-    across, down = np.arange(size[0]) // _SQUARE, np.arange(size[1]) // _SQUARE
-    squares = np.where((across[None] + down[:, None]) % 2, 205, 155).astype(np.float32)[..., None]
-    shown = small[..., :3] * alpha + squares * (1 - alpha)
-    _, data = cv2.imencode(".jpg", shown.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    small = np.asarray(cv2.resize(picture.bgra, size, interpolation=cv2.INTER_AREA), np.uint8)
+    shown = laid_over(small, _squares(size))
+    _, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, 80])
     return data.tobytes()
+
+
+@cache
+def _squares(size: tuple[int, int]) -> Bytes:
+    """Light and dark squares that stand for transparency: (height, width, 3) uint8."""
+    across, down = (np.arange(side) // _SQUARE for side in size)
+    gray = np.where((across[None] + down[:, None]) % 2, np.uint8(205), np.uint8(155))
+    return np.asarray(cv2.merge([gray, gray, gray]), np.uint8)

@@ -8,6 +8,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +109,7 @@ class Client(obsws):  # type: ignore[misc]
             made.connect(f"ws://{url_host}:{self.port}", timeout=CONNECT_TIMEOUT,
                             suppress_origin=True)  # fmt: skip
         except (TimeoutError, websocket.WebSocketTimeoutException) as error:
-            raise ObsError(f"OBS at {self.where} does not answer: it hangs or is still starting; "
-                           "look at its window, restart it if it is frozen") from error  # fmt: skip
+            raise self._hangs() from error
         except (ConnectionRefusedError, socket.gaierror, OSError) as error:
             raise ObsError(_unreachable(self.where, error)) from error
         except (websocket.WebSocketException, ValueError) as error:
@@ -134,10 +134,25 @@ class Client(obsws):  # type: ignore[misc]
                 "--obs-password-file (OBS: Tools, WebSocket Server Settings, Show Connect Info)",
                 fatal=True,
             ) from error
-        except (TimeoutError, websocket.WebSocketException, ValueError, KeyError) as error:
+        except (TimeoutError, websocket.WebSocketTimeoutException) as error:
+            raise (self._old() if self._speaks_4() else self._hangs()) from error
+        except (websocket.WebSocketException, ValueError, KeyError) as error:
             raise self._old() from error
         except OSError as error:
             raise ObsError(_unreachable(self.where, error)) from error
+
+    def _speaks_4(self) -> bool:
+        """Whether a server that does not speak first, as protocol 5 has it, answers in 4."""
+        try:
+            self.ws.settimeout(1)
+            self.ws.send(json.dumps({"request-type": "GetVersion", "message-id": "1"}))
+            return '"message-id"' in str(self.ws.recv())
+        except (OSError, websocket.WebSocketException):
+            return False
+
+    def _hangs(self) -> ObsError:
+        return ObsError(f"OBS at {self.where} does not answer: it hangs or is still starting; "
+                        "look at its window, restart it if it is frozen")  # fmt: skip
 
     def _old(self) -> ObsError:
         return ObsError(
@@ -177,16 +192,21 @@ class Client(obsws):  # type: ignore[misc]
         return result
 
     def close(self) -> None:
-        """Disconnect; safe to call twice."""
-        receiver = self.thread_recv
+        """Disconnect; safe to call twice. An OBS that hangs is not waited for."""
+        receiver, connection = self.thread_recv, self.ws.sock
+        if connection is None:
+            return
+        with suppress(OSError, websocket.WebSocketException):
+            self.ws.send_close()
         if receiver is not None:
             receiver.running = False
-        try:
-            self.ws.close(timeout=1)
-        except (OSError, websocket.WebSocketException):
-            self.ws.shutdown()
-        if receiver is not None and receiver is not threading.current_thread():
+            receiver.join(1)
+        with suppress(OSError):
+            # Whatever still reads from it is woken.
+            connection.shutdown(socket.SHUT_RDWR)
+        if receiver is not None:
             receiver.join(2)
+        self.ws.shutdown()
 
 
 def _unreachable(where: Address, error: Exception) -> str:

@@ -41,13 +41,14 @@ class Gone(Exception):
 class Outlet:
     """Sends the newest picture to a target, again and again connecting to it.
 
-    state: one line for people. ages: seconds from capture until a picture was sent.
+    state: one line for people. ages: seconds from capture until a picture was sent. stalls: how
+    often a receiver was there and took nothing.
     """
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.state = ""
-        self.ages, self.sent = Window(), 0
+        self.ages, self.sent, self.stalls = Window(), 0, 0
         self.gone = threading.Event()
         self._slot: Latest[Picture] = Latest()
         self._task = Task(target.name, self._run)
@@ -90,6 +91,7 @@ class Outlet:
                         opened = picture
                     self._send(picture)
                 except (av.error.FFmpegError, OSError, ValueError) as error:
+                    self.stalls += opened is not None and isinstance(error, TimeoutError)
                     opened = None
                     self.target.close()
                     self.state = f"{self.target.name}: {_said(error)}"
@@ -118,6 +120,8 @@ def lower_priority() -> None:
     """Let the calling thread, and those it starts, have what the live path leaves (Linux)."""
     if hasattr(os, "setpriority") and hasattr(threading, "get_native_id") and os.name == "posix":
         try:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            thread = threading.get_native_id()
+            lowered = max(10, os.getpriority(os.PRIO_PROCESS, thread))
+            os.setpriority(os.PRIO_PROCESS, thread, lowered)
         except OSError:
             return  # systems that know no priority of threads

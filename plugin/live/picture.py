@@ -61,11 +61,16 @@ def blank(size: tuple[int, int], time: float, opaque: bool) -> Picture:
 
 def over_colour(picture: Picture, colour: tuple[int, int, int] = GREEN) -> Bytes:
     """(H, W, 3) uint8 B, G, R for outputs that hold no alpha; as it is where it is opaque."""
-    bgr = np.asarray(cv2.cvtColor(picture.bgra, cv2.COLOR_BGRA2BGR), np.uint8)
     if picture.opaque:
-        return bgr
-    alpha = np.asarray(cv2.cvtColor(cv2.extractChannel(picture.bgra, 3), cv2.COLOR_GRAY2BGR))
-    behind = np.full_like(bgr, colour)
+        return np.asarray(cv2.cvtColor(picture.bgra, cv2.COLOR_BGRA2BGR), np.uint8)
+    height, width = picture.bgra.shape[:2]
+    return laid_over(picture.bgra, np.full((height, width, 3), colour, np.uint8))
+
+
+def laid_over(bgra: Bytes, behind: Bytes) -> Bytes:
+    """(H, W, 4) uint8 with straight alpha over (H, W, 3) uint8, in sRGB codes."""
+    bgr = cv2.cvtColor(bgra, cv2.COLOR_BGRA2BGR)
+    alpha = np.asarray(cv2.cvtColor(cv2.extractChannel(bgra, 3), cv2.COLOR_GRAY2BGR))
     front = cv2.multiply(bgr, alpha, scale=1 / 255)
     back = cv2.multiply(behind, cv2.bitwise_not(alpha), scale=1 / 255)
     return np.asarray(cv2.add(front, back), np.uint8)

@@ -15,8 +15,10 @@ from av.video.reformatter import VideoReformatter
 
 from mattecast.live.picture import GrowingTimes, Picture, as_yuv
 
-# What the kernel may hold of pictures that OBS has not read: little, or they get old there.
-_SEND_BUFFER = 1 << 18
+# What the kernel may hold for a network (bytes): little, or pictures get old there. On the same
+# machine the kernel takes a picture whole, else sender and OBS wait for each other several times a
+# picture; OBS reads quicker than pictures come, so none queues.
+_SEND_BUFFER = 1 << 16
 # Bytes handed to the socket at once: libav's 32 KiB cost a call into Python each.
 _CHUNK = 1 << 20
 # OBS is gone, or hangs, when it takes nothing for this long (seconds).
@@ -89,7 +91,8 @@ class Sender:
             raise ConnectionRefusedError
         self._socket = socket.create_connection(address, 1.0)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        if self._socket.getsockname()[0] != self._socket.getpeername()[0]:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._socket.settimeout(_PATIENCE)
         self._muxer = Muxer(_Socket(self._socket), self._coding, picture.size)
 

@@ -81,7 +81,7 @@ class Session:
         self.quitting = threading.Event()
         self._started = now()
         self._commands = threading.Lock()
-        self._heard = now()
+        self._heard, self._stalls = now(), 0
 
     def start(self) -> None:
         """Begin; the first picture goes out when source, network and receiver are there.
@@ -127,13 +127,16 @@ class Session:
         return not done and not (self.sinks and all(sink.gone.is_set() for sink in self.sinks))
 
     def _see_to_deafness(self) -> None:
-        """An OBS that answers while its source takes nothing: its port belongs to another."""
+        """An OBS that answers while its source takes nothing: its port belongs to another, whose
+        kernel may have taken a few pictures."""
         outlet, link = self._to_obs, self.link
         if outlet is None or link is None:
             return
-        if not link.connected or self.newest is None or outlet.ages.values(now()):
+        stalled, self._stalls = outlet.stalls != self._stalls, outlet.stalls
+        sent = not stalled and outlet.ages.values(now())
+        if not link.connected or self.newest is None or sent:
             self._heard = now()
-        elif now() - self._heard > _DEAF:
+        elif stalled or now() - self._heard > _DEAF:
             self._heard = now()
             try:
                 link.listen_elsewhere()

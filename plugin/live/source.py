@@ -23,7 +23,8 @@ from mattecast.live.cameras import device_url, named
 from mattecast.live.handover import Latest, Task, growing, now
 from mattecast.settings import parse_size
 
-Kind = Literal["camera", "stream", "screen", "file"]
+# A stream or a camera that ends is opened again; a file or a pipe is over then.
+Kind = Literal["camera", "stream", "screen", "file", "pipe"]
 # Without a picture for this long a stream counts as stalled (seconds).
 STALLED = 5.0
 # How often a file's first picture is shown while it is waited for the network (seconds).
@@ -82,7 +83,7 @@ def parse(text: str, *, size: str | None = None, rate: Fraction | None = None,
     if scheme:
         return _stream(text, scheme[0][:-1].lower())
     if text == "-":
-        return Input("stream", "standard input", "pipe:0", attempts=(_LOW_DELAY,))
+        return Input("pipe", "standard input", "pipe:0", attempts=(_LOW_DELAY,))
     path = Path(text)
     if not path.is_file():
         raise UsageError(
@@ -257,17 +258,20 @@ class Capture:
                     opened, self._facts = False, None
                     continue
                 reason = "it ended"
-                if input.kind == "file":
-                    if input.loop:
+                if input.kind in ("file", "pipe"):
+                    if input.loop and input.kind == "file":
                         continue
                     self._state = f"{input.name}: played to its end"
                     self.ended.set()
                     return
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 reason = _said(error)
-                if not opened and input is first and input.kind != "stream":
-                    raise MediaError(f"{input.name}: cannot be opened ({reason}); "
-                                     "`mattecast live --list` shows cameras") from error
+                never = not opened and input is first
+                if input.kind == "pipe" or (never and input.kind != "stream"):
+                    said = "read" if opened else "opened"
+                    hint = "; `mattecast live --list` shows cameras"
+                    raise MediaError(f"{input.name}: cannot be {said} ({reason})"
+                                     f"{hint if input.kind == 'camera' else ''}") from error
             self.reconnects, self._due = self.reconnects + 1, float("inf")
             opened, self._facts = False, None
             wait = next(waits)
@@ -343,7 +347,7 @@ def _opened(input: Input) -> Any:
 
 
 def _open(input: Input, options: Mapping[str, str]) -> Any:
-    timeout = STALLED if input.kind == "stream" and input.url != "pipe:0" else None
+    timeout = STALLED if input.kind == "stream" else None
     return av.open(input.url, format=input.format, options=dict(options), timeout=timeout,
                    metadata_errors="replace")  # fmt: skip
 
