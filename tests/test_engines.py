@@ -180,8 +180,8 @@ def test_a_precision_asked_for_is_had_or_refused(precision):
     else:
         compiled = engine._request.get_compiled_model()
         layers = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
-        run_in = {one["runtimePrecision"].value.get_type_name() for one in layers
-                  if one["layerType"].value == "Convolution"}  # fmt: skip
+        run_in = {one["runtimePrecision"].astype(str) for one in layers
+                  if one["layerType"].astype(str) == "Convolution"}  # fmt: skip
         assert run_in == {precision} == {engine.info.precision}
 
 
