@@ -73,9 +73,10 @@ def add(path: Path, name: str | None = None) -> ModelSpec:
         shutil.copyfile(path, part)
         _stands_alone(part, path)
         for suffix in _BESIDE:
-            target.with_suffix(suffix).unlink(missing_ok=True)  # of another network of this name
             if path.with_suffix(suffix).is_file():
                 shutil.copyfile(path.with_suffix(suffix), target.with_suffix(suffix))
+            else:  # of another network of this name
+                target.with_suffix(suffix).unlink(missing_ok=True)
         os.replace(part, target)
     except OSError as error:
         raise EngineError(f"{target}: cannot be written ({error.strerror})") from error
