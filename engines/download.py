@@ -28,7 +28,7 @@ def download(
     What came before a cut stays in target.part, and the next call goes on from there. Raises
     EngineError when the network or the disk fails, or the file is not the one expected.
     """
-    part = target.with_name(f"{target.name}.part")
+    part = part_of(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _fetch(address, part, progress or (lambda done, total: None))
@@ -42,6 +42,11 @@ def download(
     except OSError as error:
         raise EngineError(_explained(address, target, error)) from error
     return found
+
+
+def part_of(target: Path) -> Path:
+    """Where what has come of a file waits for the rest."""
+    return target.with_name(f"{target.name}.part")
 
 
 def _fetch(address: str, part: Path, progress: Progress) -> None:
@@ -65,9 +70,13 @@ def _rest(address: str, part: Path, progress: Progress) -> None:
     try:
         response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if start and error.code == 416:  # nothing beyond what we have
+        if not start or error.code != 416:
+            raise
+        whole = error.headers.get("Content-Range", "").rpartition("/")[2]
+        if whole in ("", "*", str(start)):  # nothing beyond what we have
             return
-        raise
+        part.unlink()  # longer than the file: of another one, from the beginning
+        return _rest(address, part, progress)
     with response, part.open("ab") as file:
         if start and response.status != 206:  # the server cannot resume: from the beginning
             file.truncate(0)
@@ -81,6 +90,9 @@ def _rest(address: str, part: Path, progress: Progress) -> None:
             progress(done, total)
     if total is not None and done < total:
         raise OSError(f"the connection ended after {done} of {total} bytes")
+    if done != _came(part):
+        part.unlink()
+        raise OSError("another process fetches the same file")
 
 
 def _came(part: Path) -> int:

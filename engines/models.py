@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mattecast.engines.catalogue import CATALOGUE
 from mattecast.engines.engine import check_picture
 from mattecast.engines.errors import EngineError
+from mattecast.engines.store import sha256_of
 
 # What the matte output holds: alpha itself, its logit, or one plane for each of two classes (the
 # last is the person) as probabilities or logits.
@@ -66,6 +71,16 @@ class ModelSpec:
         """Where its int8 file would be: NAME.int8.onnx beside NAME.onnx, with the same ports."""
         return self.path.with_suffix(".int8.onnx")
 
+    @property
+    def sha256(self) -> str:
+        """Of the file, and of the one beside it where exporters put large weights."""
+        names = [f"{self.path.name}{end}" for end in ("", ".data", "_data")]
+        found = [path for path in map(self.path.with_name, names) if path.is_file()]
+        hashes = [sha256_of(path) for path in found]
+        if len(hashes) == 1:
+            return hashes[0]
+        return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
     def constants(self, size: tuple[int, int]) -> dict[str, float]:
         """Inputs that are one number for a picture size, to be written into the graph."""
         if self.ratio is None:
@@ -103,42 +118,70 @@ def find(name: str) -> ModelSpec:
     if name == "default":
         return ModelSpec(name, embedded())
     stored = models_folder() / f"{name}.onnx"
-    path = stored if os.sep not in name and stored.is_file() else Path(name)
-    if not path.is_file():
-        raise EngineError(
-            f"model '{name}': no file {path}; use 'default', the path of an ONNX file, or a name "
-            "of `mattecast models list`"
-        )
-    return described(path)
+    if os.sep not in name and stored.is_file():
+        return described(stored, CATALOGUE[name].amendments if name in CATALOGUE else {})
+    if Path(name).is_file():
+        return described(Path(name))
+    if name in CATALOGUE:
+        raise EngineError(f"model '{name}' is not here yet: `mattecast models pull {name}`")
+    raise EngineError(
+        f"model '{name}': no file {name}; use 'default', the path of an ONNX file, or a name "
+        "of `mattecast models list`"
+    )
 
 
-def described(path: Path) -> ModelSpec:
+def described(path: Path, amendments: Mapping[str, object] | None = None) -> ModelSpec:
     """The spec of an ONNX file, from its inputs and outputs and the JSON file beside it, if any.
 
     model.json beside model.onnx may set any of mean, deviation, meaning, long_side and multiple,
-    which no ONNX file tells. Raises EngineError for a file that fits no family.
+    which no ONNX file tells; amendments do where there is none. Raises EngineError for a file that
+    fits no family, and for a JSON file that says what cannot be.
     """
     from mattecast.engines.families import recognise
     from mattecast.engines.openvino import read_ports
 
     spec = recognise(path, read_ports(path))
     side = path.with_suffix(".json")
-    return _amended(spec, side) if side.is_file() else spec
+    said = _amendments(side) if side.is_file() else amendments or {}
+    changes: dict[str, Any] = {key: _frozen(value) for key, value in said.items()}
+    return replace(spec, **changes)
 
 
-_AMENDABLE = ("mean", "deviation", "meaning", "long_side", "multiple")
+def _three(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(
+        type(one) in (int, float) and math.isfinite(one) for one in value
+    )  # fmt: skip
 
 
-def _amended(spec: ModelSpec, side: Path) -> ModelSpec:
+def _whole(value: object) -> bool:
+    return type(value) is int and value > 0
+
+
+# What a JSON file beside a network may say: in words, and whether a value will do.
+_AMENDABLE: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "mean": ("three numbers", _three),
+    "deviation": ("three numbers above 0", lambda value: _three(value) and min(value) > 0),
+    "meaning": (f"one of {', '.join(get_args(Meaning))}", lambda value: value in get_args(Meaning)),
+    "long_side": ("a whole number above 0", _whole),
+    "multiple": ("a whole number above 0", _whole),
+}
+
+
+def _amendments(side: Path) -> dict[str, object]:
+    """What a JSON file says; raises EngineError where that is nothing a network can have."""
     try:
         said = json.loads(side.read_text())
     except (OSError, ValueError) as error:
         raise EngineError(f"{side}: not readable as JSON ({error})") from error
-    unknown = [key for key in said if key not in _AMENDABLE]
-    if unknown:
-        raise EngineError(f"{side}: '{unknown[0]}' is not one of {', '.join(_AMENDABLE)}")
-    changes: dict[str, Any] = {key: _frozen(value) for key, value in said.items()}
-    return replace(spec, **changes)
+    if not isinstance(said, dict):
+        raise EngineError(f"{side}: expected {{...}} with any of {', '.join(_AMENDABLE)}")
+    for key, value in said.items():
+        if key not in _AMENDABLE:
+            raise EngineError(f"{side}: '{key}' is not one of {', '.join(_AMENDABLE)}")
+        words, will_do = _AMENDABLE[key]
+        if not will_do(value):
+            raise EngineError(f"{side}: {key} is {json.dumps(value)}, expected {words}")
+    return said
 
 
 def _frozen(value: object) -> object:

@@ -19,7 +19,7 @@ from mattecast.engines.engine import CheckedEngine, EngineInfo, Estimate
 from mattecast.engines.errors import EngineError, refuse
 from mattecast.engines.families import Port, Ports
 from mattecast.engines.models import ModelSpec, matte_of, plate_for
-from mattecast.engines.store import Key, Store, sha256_of
+from mattecast.engines.store import Key, Store
 
 PRECISIONS = ("f32", "bf16", "f16", "int8")
 # Operations a mask passes through unchanged on its way out, and those that bound it to 0..1.
@@ -32,8 +32,9 @@ class OpenVinoEngine(CheckedEngine):
     """One compiled network of one size; its recurrent state stays inside OpenVINO.
 
     precision 'auto' is f32, for which the parity gates are met on every CPU, but int8 on a CPU for
-    a network that has a quantised file beside it (see ModelSpec.quantised). threads None uses all
-    cores. plate: (h, w, 3) uint8 picture of the empty scene, for networks that take one.
+    a network that has a quantised file beside it (see ModelSpec.quantised); one that the device
+    does not compute in is refused. threads None uses all cores. plate: (h, w, 3) uint8 picture of
+    the empty scene, for networks that take one.
     """
 
     def __init__(self, spec: ModelSpec, size: tuple[int, int], *, device: str = "cpu",
@@ -52,6 +53,9 @@ class OpenVinoEngine(CheckedEngine):
             compiled = _compiled(core, spec, size, device, wanted, threads)
             self._request = compiled.create_infer_request()
         runs = wanted if wanted == "int8" else _precision(compiled)
+        if precision not in ("auto", runs):  # OpenVINO takes another one without a word
+            raise EngineError(f"precision '{precision}': OpenVINO runs {runs} in its place on this "
+                              f"{device}; choose that, or auto")  # fmt: skip
         super().__init__(EngineInfo(
             model=spec.name, backend="openvino", version=_version(), precision=runs,
             device=",".join(_devices(compiled)), size=size, why=why,
@@ -145,7 +149,7 @@ def _compiled(core: Any, spec: ModelSpec, size: tuple[int, int], device: str, pr
     if "EXPORT_IMPORT" not in core.get_property(device, "OPTIMIZATION_CAPABILITIES"):
         return core.compile_model(_model(spec, size), device, options)
     key = Key(
-        model=sha256_of(spec.path), backend="openvino", version=_version(), size=size,
+        model=spec.sha256, backend="openvino", version=_version(), size=size,
         precision=precision, flags=spec.flags(size),
         device=_described(core, device),
     )  # fmt: skip

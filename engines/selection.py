@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from mattecast.engines.cuda import no_driver
 from mattecast.engines.engine import Engine
 from mattecast.engines.errors import EngineError
 from mattecast.engines.fallback import FallbackEngine
-from mattecast.engines.models import ModelSpec, check_size, find
+from mattecast.engines.models import ModelSpec, check_size, find, plate_for
 
 BACKENDS = ("openvino", "tensorrt", "torch")
 
@@ -57,10 +58,16 @@ def load(
     backend, device: 'auto' takes the first of ORDER that loads; named ones never fall back.
     device: 'cpu', 'cuda', 'cuda:1', or OpenVINO's 'GPU', 'GPU.1', 'NPU'. plate: (h, w, 3) uint8 RGB
     of the empty scene, for networks that need it. fallback: when a GPU fails in mid-clip, go on
-    with the CPU instead of raising. Raises EngineError with every reason when nothing loads.
+    with the CPU instead of raising. Raises EngineError with every reason when nothing loads, and
+    ValueError for a size, a plate or a number of threads that cannot be.
     """
     spec = find(model) if isinstance(model, str) else model
     check_size(spec, size)
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads {threads}: expected 1 or more")
+    if spec.plate:
+        plate_for(spec, size, plate)
+    device = _device(device)
     request = Request(spec, size, precision, threads, plate)
     engine = _first(request, backend, device)
     if fallback and not engine.info.device.startswith("CPU"):
@@ -91,9 +98,19 @@ def _first(request: Request, backend: str, device: str, why: str = "") -> Engine
     raise EngineError(f"nothing can run {request.spec.name} - {'; '.join(reasons)}")
 
 
+def _device(name: str) -> str:
+    """'auto', 'cpu', 'cuda' and 'cuda:N' in lower case, OpenVINO's names as they are."""
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name.lower()):
+        return name.lower()
+    if not name or name.lower().startswith(("cpu", "cuda")):
+        raise EngineError(f"device '{name}': expected auto, cpu, cuda, cuda:1, or OpenVINO's GPU, "
+                          "GPU.1, NPU")  # fmt: skip
+    return name
+
+
 def _candidates(backend: str, device: str) -> list[Candidate]:
     """Those of ORDER that fit what was named; raises EngineError when nothing does."""
-    kind = device.partition(":")[0].lower()
+    kind = device.partition(":")[0]
     if kind not in ("auto", "cpu", "cuda"):
         # Intel's GPUs and NPUs, by OpenVINO's names for them.
         if backend not in ("auto", "openvino"):

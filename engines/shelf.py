@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mattecast.engines.catalogue import CATALOGUE, WellKnown, well_known
-from mattecast.engines.download import Progress, download
+from mattecast.engines.download import Progress, download, part_of
 from mattecast.engines.errors import EngineError
 from mattecast.engines.models import ModelSpec, described, embedded, find, models_folder
+from mattecast.engines.openvino import read_ports
 from mattecast.engines.store import sha256_of
 
 # What may stand beside a network's file: its amendments, and the same network in int8.
@@ -55,6 +56,8 @@ def told(name: str) -> Iterator[str]:
         yield f"{row.name}: {row.about}"
         yield f"  licence: {row.licence}, {row.page}"
         yield f"  file: {row.address or 'linked from that page'}"
+        if row.size:
+            yield f"  its size: about {row.size / 1e6:.0f} MB"
         yield f"  sha256 stated by its distributor: {row.sha256 or 'none (unverified)'}"
 
 
@@ -64,43 +67,72 @@ def add(path: Path, name: str | None = None) -> ModelSpec:
         raise EngineError(f"{path}: no such file")
     described(path)
     target = _stored(name or path.stem)
+    part = target.with_suffix(".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(".part")
         shutil.copyfile(path, part)
+        _stands_alone(part, path)
         for suffix in _BESIDE:
             if path.with_suffix(suffix).is_file():
                 shutil.copyfile(path.with_suffix(suffix), target.with_suffix(suffix))
+            else:  # of another network of this name
+                target.with_suffix(suffix).unlink(missing_ok=True)
         os.replace(part, target)
     except OSError as error:
         raise EngineError(f"{target}: cannot be written ({error.strerror})") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return find(target.stem)
 
 
+def _stands_alone(copy: Path, original: Path) -> None:
+    """Raise EngineError for a network that only runs where it was, beside a file of weights."""
+    try:
+        read_ports(copy)
+    except EngineError as error:
+        raise EngineError(f"{original}: keeps its weights in a file of their own; save it as one "
+                          "file, or run it by its path") from error  # fmt: skip
+
+
 def pull(name: str, progress: Progress | None = None) -> Pulled:
-    """Fetch a model of the table into the folder, check it, and see that it can run."""
+    """Fetch a model of the table into the folder, check it, and see that it can run.
+
+    A file that somebody has put there is not fetched again, but checked alike.
+    """
     row, target = well_known(name), _stored(name)
+    if target.is_file():
+        return Pulled(find(name), row, _checked(row, target), verified=row.sha256 is not None)
     if row.address is None:
         raise EngineError(f"{name}: its authors offer no direct download; fetch the ONNX file from "
                           f"{row.page} and run `mattecast models add FILE`")  # fmt: skip
     found = download(row.address, target, sha256=row.sha256, progress=progress)
-    if row.amendments:
-        target.with_suffix(".json").write_text(json.dumps(row.amendments))
     try:
-        return Pulled(described(target), row, found, verified=row.sha256 is not None)
+        return Pulled(find(name), row, found, verified=row.sha256 is not None)
     except EngineError:
         remove(name)
         raise
 
 
+def _checked(row: WellKnown, path: Path) -> str:
+    found = sha256_of(path)
+    if row.sha256 not in (None, found):
+        raise EngineError(f"{path}: its SHA-256 is {found}, expected {row.sha256}; "
+                          f"`mattecast models remove {row.name}` makes room")  # fmt: skip
+    return found
+
+
 def remove(name: str) -> Path:
     """Delete an added or fetched model; the embedded one stays."""
     path = _stored(name)
-    if not path.is_file():
+    files = [path, part_of(path), *(path.with_suffix(suffix) for suffix in _BESIDE)]
+    if not any(file.is_file() for file in files):
         raise EngineError(f"model '{name}': not in {models_folder()}")
-    path.unlink()
-    for suffix in _BESIDE:
-        path.with_suffix(suffix).unlink(missing_ok=True)
+    try:
+        for file in files:
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise EngineError(f"{path}: cannot be removed ({error.strerror})") from error
     return path
 
 

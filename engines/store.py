@@ -160,12 +160,15 @@ class Store:
                 if old and not entire and path.suffix != ".lock":
                     path.unlink()
 
-    def verify(self) -> list[Entry]:
-        """Remove and return the engines whose file is not what was written."""
-        damaged = [entry for entry in self.entries() if not entry.intact()]
-        for entry in damaged:
-            self._discard(entry.path.stem)
-        return damaged
+    def verify(self) -> list[str]:
+        """Remove the engines whose files are not what was written; a line for each."""
+        damaged = {entry.path.stem: str(entry) for entry in self.entries() if not entry.intact()}
+        for side in self.folder.glob("*.json"):
+            if _entry(side) is None:
+                damaged[side.stem] = f"{side.stem}  one of its two files is missing or unreadable"
+        for digest in damaged:
+            self._discard(digest)
+        return list(damaged.values())
 
     def _read(self, key: Key) -> bytes | None:
         """The stored engine, or None where there is none or it is not what was written."""
@@ -191,14 +194,12 @@ class Store:
         try:
             _write(self.folder / f"{key.digest}.engine", data)
             _write(self.folder / f"{key.digest}.json", json.dumps(side, indent=1).encode())
-            self.prune()
+            with suppress(EngineError):
+                self.prune()
         except OSError as error:
-            self._cannot_keep(error)
+            form = "engines cannot be kept in %s (%s), each start builds anew; set MATTECAST_CACHE"
+            _LOG.warning(form, self.folder, error.strerror)
         return data
-
-    def _cannot_keep(self, error: OSError) -> None:
-        form = "engines cannot be kept in %s (%s), each start builds anew; set MATTECAST_CACHE"
-        _LOG.warning(form, self.folder, error.strerror)
 
     def _reason(self, key: Key, name: str) -> str:
         """Why there is nothing to load, held against the last engine of this name and back-end."""
@@ -214,11 +215,16 @@ class Store:
         return "not built before"
 
     def _discard(self, digest: str) -> None:
-        # The side file first: without it there is no entry.
-        (self.folder / f"{digest}.json").unlink(missing_ok=True)
-        for path in self.folder.glob(f"{digest}.*"):
-            if path.suffix not in (".lock", ".part"):
-                path.unlink(missing_ok=True)
+        """Remove one engine; raises EngineError where that cannot be."""
+        try:
+            # The side file first: without it there is no entry.
+            (self.folder / f"{digest}.json").unlink(missing_ok=True)
+            for path in self.folder.glob(f"{digest}.*"):
+                if path.suffix not in (".lock", ".part"):
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            text = f"{self.folder}: nothing can be removed ({error.strerror})"
+            raise EngineError(text) from error
 
     @contextmanager
     def _locked(self, key: Key, name: str) -> Iterator[None]:
@@ -226,8 +232,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / f"{key.digest}.lock").open("a+b")
-        except OSError as error:
-            self._cannot_keep(error)
+        except OSError:  # what is built cannot be kept either, which will be said then
             yield
             return
         with file:

@@ -18,7 +18,7 @@ from mattecast.engines import cuda
 from mattecast.engines.engine import CheckedEngine, EngineInfo, Estimate
 from mattecast.engines.errors import EngineError
 from mattecast.engines.models import ModelSpec, matte_of, plate_for
-from mattecast.engines.store import Key, Store, sha256_of
+from mattecast.engines.store import Key, Store
 from mattecast.engines.tensorrt_plan import (
     Size,
     Span,
@@ -160,7 +160,7 @@ class Tensor:
 
 def _key(trt: Any, spec: ModelSpec, span: Span, precision: str, gpu: cuda.Gpu) -> Key:
     return Key(
-        model=sha256_of(spec.path), backend=trt.__name__, version=trt.__version__,
+        model=spec.sha256, backend=trt.__name__, version=trt.__version__,
         size=span.usual, precision=precision,
         flags=(*spec.flags(span.usual), f"from {span.smallest}", f"to {span.largest}"),
         device=f"{gpu.name}, {gpu.capability[0]}.{gpu.capability[1]}, driver {gpu.driver}",

@@ -83,10 +83,14 @@ def build_plan(trt: Any, spec: ModelSpec, span: Span, precision: str,
     """Compile the network; needs no GPU with TensorRT for RTX.
 
     capability: build for this compute capability instead of the GPU at hand (RTX only). Raises
-    EngineError naming the node that cannot be parsed, or what the builder said.
+    EngineError naming the node that cannot be parsed, or what the builder said; ValueError for
+    sizes the network does not take.
     """
     for size in (span.smallest, span.usual, span.largest):
         check_size(spec, size)
+        if spec.constants(size) != spec.constants(span.usual):
+            raise ValueError(f"size {size}: {spec.ratio} is part of a plan and would be another "
+                             f"than at {span.usual}; build one for each")  # fmt: skip
     with _driver_needed():
         builder = trt.Builder(logger(trt))
     flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)

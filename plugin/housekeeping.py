@@ -143,7 +143,7 @@ def _verify(options: argparse.Namespace) -> Iterator[str]:
 
     store = Store()
     damaged = store.verify()
-    yield from (f"damaged and removed: {entry}" for entry in damaged)
+    yield from (f"damaged and removed: {line}" for line in damaged)
     yield f"{len(store.entries())} engines are as they were written"
 
 

@@ -4,10 +4,15 @@
 Sizes are those of the network: 512x288 is what a clip of any size is shrunk to by default, the
 others are 720p, 1080p and 4K in multiples of 32. Rows that do not run here are named and left out.
 For every back-end, precision and network size, in a process of its own: load with nothing built
-yet (cold), load again (warm), the first frame, a frame after that (median), and peak memory. The
-floor is the network's arithmetic over the speed OpenVINO reaches, on the same threads, in the one
-convolution of the network that has most of it: what a perfect engine would take. Runs of all rows
-take turns, so that a busy machine is unfair to all alike; the table gives medians.
+yet (cold), load again (warm), the first frame, a frame after that (median), and peak memory. Runs
+of all rows take turns, so that a busy machine is unfair to all alike; the table gives medians.
+
+The floor is the arithmetic of the network's convolutions over the speed OpenVINO reaches, on the
+same threads, in the one convolution of the network that has most of it: what a perfect engine would
+take. Grouped convolutions (depthwise ones above all) wait for memory where dense ones compute, at a
+fifth of the speed: over a dense one's speed no engine could come near the floor of a network that
+has many. So the two kinds are held apart, each over the speed of the heaviest of its own kind, and
+the floor is the sum. GFLOP counts two operations for each multiply-add that a group really does.
 """
 
 from __future__ import annotations
@@ -113,39 +118,68 @@ def _measured(backend: str, precision: str, size: str, options: argparse.Namespa
 
 
 def _floor(size: str, options: argparse.Namespace) -> tuple[float, float]:
-    """(GFLOP of one picture, milliseconds it takes at the speed of the heaviest convolution)."""
+    """(GFLOP of one picture, milliseconds they take at the speeds of the heaviest convolutions)."""
     width, height = (int(side) for side in size.split("x"))
     core = back_end.core_of_process()
-    model = back_end._shaped(find(options.model), (width, height))
-    convolutions = [node for node in model.get_ops() if "Convolution" in node.get_type_name()]
-    work = [(_gflop(node), node) for node in convolutions]
-    total = sum(gflop for gflop, _ in work)
-    heaviest, node = max(work, key=lambda one: one[0])
-    milliseconds = _alone(core, node, options)
-    return total, total / (heaviest / milliseconds)
+    floor = 0.0
+    kinds = _convolutions(back_end._shaped(find(options.model), (width, height)))
+    for nodes in kinds:
+        heaviest = max(nodes, key=_gflop)
+        floor += sum(map(_gflop, nodes)) * _alone(core, heaviest, options) / _gflop(heaviest)
+    return sum(_gflop(node) for nodes in kinds for node in nodes), floor
+
+
+def _convolutions(model: Any) -> list[list[Any]]:
+    """The dense and the grouped convolutions of a network; a kind it has none of is left out."""
+    kinds: dict[bool, list[Any]] = {}
+    for node in model.get_ops():
+        if "Convolution" in node.get_type_name():
+            kinds.setdefault("Group" in node.get_type_name(), []).append(node)
+    return list(kinds.values())
 
 
 def _gflop(node: Any) -> float:
-    """Two operations a multiply-add: every output value takes all weights of its channel."""
-    weights = node.input(1).get_shape()
-    channels = node.output(0).get_shape()[1]
-    return 2 * np.prod(node.output(0).get_shape()) * np.prod(weights) / channels / 1e9
+    """Two operations a multiply-add: each value of a plane meets every weight of its channel.
+
+    A transposed convolution spreads the values that come in, any other gathers those that go out.
+    Weights: (out, in, ...), with groups (group, out, in, ...), in and out swapped where transposed;
+    so that all of them over the channels of that side are one channel's, groups or none.
+    """
+    transposed = "Backprop" in node.get_type_name()
+    values = (node.input(0) if transposed else node.output(0)).get_shape()
+    return float(2 * np.prod(values) * np.prod(node.input(1).get_shape()) / values[1] / 1e9)
 
 
 def _alone(core: Any, node: Any, options: argparse.Namespace) -> float:
-    """Milliseconds of one convolution of these shapes by itself, the best of many."""
-    from openvino import Model, opset13
+    """Milliseconds of one convolution of these shapes by itself.
 
-    weights = np.random.default_rng(0).normal(size=node.input(1).get_shape()).astype(np.float32)
+    Four over one picture, less one: what the picture takes on its way in cancels out.
+    """
+    four, one = (_best(core, _beside(node, count), options) for count in (4, 1))
+    return (four - one) / 3
+
+
+def _beside(node: Any, count: int) -> Any:
+    """A network of so many convolutions like this one over one picture, each with a sum behind it,
+    so that no time goes into handing out the result."""
+    from openvino import Model, opset13
+    from openvino.utils.node_factory import NodeFactory
+
     data = opset13.parameter(node.input(0).get_shape(), np.float32)
-    said = node.get_attributes()
-    result = opset13.convolution(data, weights, said["strides"], said["pads_begin"],
-                                 said["pads_end"], said["dilations"])  # fmt: skip
-    # A sum behind it, so that no time goes into handing out the result.
-    model = Model([opset13.reduce_mean(result, [1, 2, 3], keep_dims=False)], [data])
+    rng, sums = np.random.default_rng(0), []
+    for _ in range(count):
+        weights = opset13.constant(rng.normal(size=node.input(1).get_shape()).astype(np.float32))
+        twin = NodeFactory("opset13").create(
+            node.get_type_name(), [data.output(0), weights.output(0)], node.get_attributes())
+        sums.append(opset13.reduce_mean(twin, [1, 2, 3], keep_dims=False))
+    return Model(sums, [data])
+
+
+def _best(core: Any, model: Any, options: argparse.Namespace) -> float:
+    """Milliseconds of one run, the best of many."""
     compiled = core.compile_model(model, "CPU", back_end._options("CPU", "f32", options.threads))
     request, times = compiled.create_infer_request(), []
-    picture = np.ones(tuple(node.input(0).get_shape()), np.float32)
+    picture = np.ones(tuple(model.inputs[0].get_shape()), np.float32)
     for _ in range(max(10, options.frames)):
         start = time.perf_counter()
         request.infer([picture], share_inputs=True)

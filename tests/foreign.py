@@ -83,6 +83,29 @@ def modnet(path):
     return make.write(path, [("input", [None, 3, None, None])], [("output", [None, 1, None, None])])
 
 
+def depthwise(path, channels=6):
+    """A mobile network's block: pointwise, depthwise with half the size, pointwise; ReLU6."""
+    make = Maker()
+    make.constant("zero", 0), make.constant("six", 6)
+
+    def layer(x, name, shape, **attributes):
+        outputs = shape[0]
+        make.constant(f"{name}.w", make.rng.normal(0, 2, shape))
+        for part, low in (("scale", 0.5), ("shift", 0), ("mean", -0.5), ("variance", 0.5)):
+            make.constant(f"{name}.{part}", make.rng.uniform(low, low + 1, outputs))
+        make.add("Conv", [x, f"{name}.w"], f"{name}.conv", **attributes)
+        parts = [f"{name}.{part}" for part in ("scale", "shift", "mean", "variance")]
+        make.add("BatchNormalization", [f"{name}.conv", *parts], f"{name}.norm")
+        return make.add("Clip", [f"{name}.norm", "zero", "six"], f"{name}.clip")
+
+    x = layer("input", "widen", (channels, 3, 1, 1))
+    x = layer(x, "depth", (channels, 1, 3, 3), group=channels, strides=[2, 2], pads=[1, 1, 1, 1])
+    make.constant("twice", [1, 1, 2, 2])
+    x = make.add("Resize", [make.conv(x, "last", channels, 1), "", "twice"], "large", mode="linear")
+    make.add("Sigmoid", [x], "output")
+    return make.write(path, [("input", [None, 3, None, None])], [("output", [None, 1, None, None])])
+
+
 def segmentation(path, *, channels_last=False, planes=1, bounded=True, size=(32, 64)):
     """One picture of a fixed (height, width) in, one mask out."""
     make, (height, width) = Maker(), size

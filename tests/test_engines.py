@@ -32,9 +32,16 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+def _has_bf16():
+    from mattecast.engines.openvino import core_of_process
+
+    return "BF16" in core_of_process().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+needs_bf16 = pytest.mark.skipif(not _has_bf16(), reason="this CPU does not compute in bf16")
 CASES = [
     pytest.param(("openvino", "cpu", "f32"), id="openvino-f32"),
-    pytest.param(("openvino", "cpu", "bf16"), id="openvino-bf16"),
+    pytest.param(("openvino", "cpu", "bf16"), id="openvino-bf16", marks=needs_bf16),
     pytest.param(("torch", "cpu", "f32"), id="torch-f32", marks=needs_torch),
     pytest.param(("tensorrt", "cuda", "f32"), id="tensorrt-f32", marks=needs_torch),
     pytest.param(("tensorrt", "cuda", "f16"), id="tensorrt-f16", marks=needs_torch),
@@ -163,6 +170,37 @@ def test_info_tells_the_truth(load, case):
     assert f"96x64 on {info.backend}" in str(info)
 
 
+@pytest.mark.parametrize("precision", ["f32", "bf16", "f16"])
+def test_a_precision_asked_for_is_had_or_refused(precision):
+    """OpenVINO by itself takes bf16 for f16, and f32 for both, without a word."""
+    try:
+        engine = engines.load("default", SIZE, backend="openvino", precision=precision)
+    except EngineError as error:
+        assert precision != "f32" and f"'{precision}': OpenVINO runs " in str(error)
+    else:
+        compiled = engine._request.get_compiled_model()
+        layers = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+        run_in = {one["runtimePrecision"].astype(str) for one in layers
+                  if one["layerType"].astype(str) == "Convolution"}  # fmt: skip
+        assert run_in == {precision} == {engine.info.precision}
+
+
+@pytest.mark.parametrize("backend", ["openvino", pytest.param("torch", marks=needs_torch)])
+def test_threads_are_kept_to(backend):
+    """By an engine from the store too, which may have been built for another number."""
+    for threads in (2, 1):
+        engine = engines.load("default", SIZE, backend=backend, device="CPU", threads=threads)
+        if backend == "openvino":
+            compiled = engine._request.get_compiled_model()
+            assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
+        else:
+            import torch
+
+            assert torch.get_num_threads() == threads
+    with pytest.raises(ValueError, match="threads 0: expected 1 or more"):
+        engines.load("default", SIZE, backend=backend, device="cpu", threads=0)
+
+
 @pytest.fixture
 def with_int8(tmp_path):
     """A network with another one in the place of its int8 file, so that a mix-up would show."""
@@ -211,6 +249,7 @@ def test_a_hundred_frames_of_openvino_follow_torch():
         assert np.abs(ours - theirs).max() < 1e-4
 
 
+@needs_bf16
 def test_bf16_stays_near():
     """It never is chosen on its own: eight bits of mantissa show where the network is unsure."""
     clip = list(pictures(100))

@@ -121,6 +121,22 @@ def test_modnet(tmp_path):
     assert alpha.shape == (32, 64) and foreground is None and 0 < alpha.mean() < 1
 
 
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+def test_depthwise_convolutions(tmp_path, precision):
+    """Groups, batch norms folded into them, and ReLU6, as mobile encoders are made of."""
+    torch = pytest.importorskip("torch")
+    from mattecast.engines.graph import Graph
+    from mattecast.engines.prepare import prepared
+
+    path = foreign.depthwise(tmp_path / "mobile.onnx")
+    picture = pictures(1, (64, 32))[0]
+    graph = Graph(prepared(find(str(path)), (64, 32), precision), torch.device("cpu"))
+    alpha = graph.run({"input": torch.from_numpy(picture)[None]})["output"][0, 0].numpy()
+    bound = {"f32": 1e-5, "f16": 5e-3}[precision]
+    assert alpha.std() > 0.05
+    np.testing.assert_allclose(alpha, step(path, picture).alpha, atol=bound)
+
+
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("planes", [1, 2])
 def test_segmentation_in_every_shape(tmp_path, channels_last, planes):
@@ -164,8 +180,9 @@ def test_a_json_file_beside_the_network_says_how_pictures_go_in(tmp_path):
 def test_background_matting_wants_a_plate(tmp_path):
     path = foreign.background_matting(tmp_path / "bgm.onnx")
     picture, plate = pictures(2, (64, 32))
-    with pytest.raises(EngineError, match="needs a picture of the empty scene"):
-        step(path, picture)
+    for backend in ("auto", "openvino"):
+        with pytest.raises(EngineError, match=r"^bgm.onnx .* needs a picture of the empty scene"):
+            step(path, picture, backend)
     expected = np.abs(picture.astype(float) - plate).mean(2) / 255
     for backend in BACKENDS:
         np.testing.assert_allclose(step(path, picture, backend, plate=plate).alpha, expected,
@@ -203,6 +220,23 @@ def test_a_file_that_is_no_network(tmp_path, content, capfd):
         find(str(path))
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")  # no library says more than we do
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [("[]", "expected {...} with any of mean, deviation"), ('{"colour": 1}', "'colour' is not one"),
+     ('{"mean": [1, 2]}', r"mean is \[1, 2\], expected three numbers"),
+     ('{"mean": "bright"}', "expected three numbers"), ("{", "not readable as JSON"),
+     ('{"deviation": [1, 0, 1]}', "expected three numbers above 0"),
+     ('{"meaning": "mask"}', 'meaning is "mask", expected one of alpha, logit, classes'),
+     ('{"long_side": 0}', "long_side is 0, expected a whole number above 0"),
+     ('{"multiple": 1.5}', "multiple is 1.5, expected a whole number")],
+)  # fmt: skip
+def test_a_wrong_json_file_beside_a_network(tmp_path, said, words):
+    path = foreign.modnet(tmp_path / "x.onnx")
+    path.with_suffix(".json").write_text(said)
+    with pytest.raises(EngineError, match=rf"x\.json: .*{words}"):
+        find(str(path))
 
 
 def test_no_file(tmp_path):

@@ -21,6 +21,10 @@ from mattecast.engines.catalogue import CATALOGUE, WellKnown
 from mattecast.engines.download import download
 
 
+def refused(*names, **more):
+    raise OSError(30, "Read-only file system")
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty models folder."""
@@ -43,7 +47,9 @@ def server():
             state.ranges.append(asked)
             start = int(asked[6:-1]) if asked and state.resumes else 0
             if start >= len(content):
-                return self.send_error(416)
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                return self.end_headers()
             self.send_response(206 if start else 200)
             rest = content[start:]
             self.send_header("Content-Length", str(len(rest)))
@@ -106,6 +112,27 @@ def test_a_server_that_cannot_resume(server, tmp_path):
     (tmp_path / "a.part").write_bytes(CONTENT[:1000])
     download(f"{server.address}/a", tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_a_part_of_another_file(server, tmp_path):
+    """Longer than what it should become part of."""
+    server.files["/a"] = CONTENT
+    (tmp_path / "a.part").write_bytes(CONTENT + b"more")
+    download(f"{server.address}/a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_two_at_once_make_no_mixed_file(server, tmp_path):
+    server.files["/a"] = CONTENT
+    part = tmp_path / "a.part"
+
+    def other(done, total):
+        with part.open("ab") as file:
+            file.write(b"of the other one")
+
+    with pytest.raises(EngineError, match="another process fetches the same file"):
+        download(f"{server.address}/a", tmp_path / "a", progress=other)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_part_that_is_whole_already(server, tmp_path):
@@ -198,6 +225,60 @@ def test_what_cannot_run_is_not_added(folder, tmp_path, capsys):
     assert not folder.exists()
 
 
+def test_a_name_of_the_table_says_how_to_get_it(row, folder):
+    with pytest.raises(EngineError, match="'small' is not here yet: `mattecast models pull small`"):
+        find("small")
+
+
+def test_a_file_put_there_by_hand_is_as_good(row, server, folder, tmp_path, monkeypatch, capsys):
+    """With what the table knows of it, and without the network."""
+    folder.mkdir()
+    (folder / "small.onnx").write_bytes(server.files["/m.onnx"])
+    server.files.clear()
+    assert find("small").mean == (1, 2, 3)
+    assert main(["models", "pull", "small"]) == 0
+    assert "as its distributor states" in capsys.readouterr().out
+    monkeypatch.setitem(catalogue.CATALOGUE, "small", replace(row, sha256="0" * 64))
+    assert main(["models", "pull", "small"]) == 1
+    assert f"expected {'0' * 64}; `mattecast models remove small`" in capsys.readouterr().err
+
+
+def test_what_came_of_a_file_can_be_removed(row, server, folder, capsys):
+    server.cuts = 99
+    assert main(["models", "pull", "small"]) == 1 and list(folder.iterdir())
+    assert main(["models", "remove", "small"]) == 0 and not list(folder.iterdir())
+
+
+def test_a_network_that_takes_the_place_of_another(folder, tmp_path):
+    """Nothing of the first one may amend it."""
+    first, second = (foreign.modnet(tmp_path / name) for name in ("first.onnx", "second.onnx"))
+    first.with_suffix(".json").write_text('{"mean": [1, 2, 3]}')
+    assert shelf.add(first, "mine").mean == (1, 2, 3)
+    assert shelf.add(second, "mine").mean == (127.5,) * 3
+
+
+def test_weights_in_a_file_of_their_own(folder, tmp_path, capsys):
+    """Run where they are, a change of them seen; but nothing half is added."""
+    import onnx
+
+    path = tmp_path / "wide.onnx"
+    onnx.save(onnx.load(foreign.modnet(path)), path, save_as_external_data=True,
+              location="wide.onnx.data", size_threshold=0)  # fmt: skip
+    before = find(str(path)).sha256
+    assert main(["models", "add", str(path)]) == 1
+    assert "save it as one file" in capsys.readouterr().err and not list(folder.iterdir())
+    weights = tmp_path / "wide.onnx.data"
+    weights.write_bytes(bytes(weights.stat().st_size))
+    assert find(str(path)).sha256 != before
+
+
+def test_a_folder_for_reading_only(folder, tmp_path, monkeypatch, capsys):
+    shelf.add(foreign.modnet(tmp_path / "mine.onnx"))
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert main(["models", "remove", "mine"]) == 1
+    assert "cannot be removed (Read-only file system)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["default", "../x", "", "a/b"])
 def test_names_stay_inside_the_folder(folder, name):
     with pytest.raises(EngineError, match="plain name"):
@@ -218,10 +299,16 @@ def test_built_engines_by_command(tmp_path, monkeypatch, capsys):
     (engine,) = Path(tmp_path / "engines").glob("*.engine")
     assert main(["engines", "list"]) == 0
     assert engine.stem in capsys.readouterr().out
-    engine.write_bytes(b"")
-    assert main(["engines", "verify"]) == 0
-    assert "damaged and removed" in capsys.readouterr().out
-    assert main(["engines", "build", "--for", "64x64"]) == 0
+    for damage in (engine, engine.with_suffix(".json")):
+        damage.write_bytes(b"")
+        assert main(["engines", "verify"]) == 0
+        assert "damaged and removed" in capsys.readouterr().out
+        assert main(["engines", "build", "--for", "64x64"]) == 0
+        capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refused)
+        assert main(["engines", "prune"]) == 1
+    assert "nothing can be removed (Read-only file system)" in capsys.readouterr().err
     assert main(["engines", "prune"]) == 0
     assert "1 engines removed" in capsys.readouterr().out
 

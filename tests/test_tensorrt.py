@@ -44,9 +44,18 @@ class TestBuilding:
                        for precision in ("f16", "f32"))  # fmt: skip
         assert half < 0.7 * whole
 
-    def test_one_plan_for_many_sizes(self, trt):
+    @pytest.mark.parametrize("precision", ["f16", "f32"])
+    @pytest.mark.parametrize("capability", [None, (8, 9)])
+    def test_one_plan_for_many_sizes(self, trt, precision, capability):
         span = Span((64, 64), (96, 64), (128, 128))
-        assert len(build_plan(trt, find("default"), span, "f16")) > 1_000_000
+        assert len(build_plan(trt, find("default"), span, precision, capability)) > 1_000_000
+
+    def test_sizes_one_plan_cannot_serve(self, trt, tmp_path):
+        """RVM's ratio is part of the plan: the large size would be shrunk too little."""
+        rvm = find(str(foreign.rvm(tmp_path / "rvm.onnx")))
+        assert build_plan(trt, rvm, Span((64, 32), (64, 32), (512, 288)), "f16")
+        with pytest.raises(ValueError, match=r"\(1024, 576\): downsample_ratio is part of a plan"):
+            build_plan(trt, rvm, Span((64, 32), (64, 32), (1024, 576)), "f16")
         with pytest.raises(ValueError, match="multiples of 32"):
             build_plan(trt, find("default"), Span((60, 64), (96, 64), (128, 128)), "f16")
 
@@ -56,7 +65,7 @@ class TestBuilding:
 
     @pytest.mark.parametrize("precision", ["f16", "f32"])
     def test_networks_of_other_projects_build(self, trt, precision, tmp_path):
-        for kind in (foreign.rvm, foreign.modnet, foreign.background_matting):
+        for kind in (foreign.rvm, foreign.modnet, foreign.background_matting, foreign.depthwise):
             spec = find(str(kind(tmp_path / f"{kind.__name__}.onnx")))
             assert build_plan(trt, spec, Span.only((64, 32)), precision)
 
@@ -253,7 +262,9 @@ class TestChoosing:
         ("wrong", "words"),
         [({"backend": "onnx"}, "choose auto"), ({"device": "GPU.7", "backend": "torch"}, "cpu or"),
          ({"device": "NPU"}, "OpenVINO sees CPU"), ({"precision": "f8"}, "OpenVINO runs f32"),
-         ({"backend": "openvino", "device": "cuda"}, "does not run on device 'cuda'")],
+         ({"backend": "openvino", "device": "cuda"}, "does not run on device 'cuda'"),
+         ({"device": "cuda:x"}, "'cuda:x': expected auto, cpu, cuda, cuda:1"),
+         ({"device": "cpu:1"}, "'cpu:1': expected auto"), ({"device": ""}, "'': expected auto")],
     )  # fmt: skip
     def test_wrong_requests(self, wrong, words):
         with pytest.raises(EngineError, match=words):
