@@ -95,6 +95,7 @@ def _named_after(source: Path, settings: Settings) -> str:
     name = settings.resolved_format(None)
     stem = source.stem
     if is_still(source) and (settings.format is None or FORMATS[name].is_sequence):
+        stem = stem.replace("%", "_")  # %d in the name of an output would stand for a number
         return f"{stem}.matte{FORMATS[settings.format or 'png'].suffix}"
     if is_pattern(source):
         stem = source.name.partition("%")[0].rstrip("_.-") or "pictures"
@@ -133,8 +134,9 @@ def _told(summary: Summary) -> Iterator[str]:
     """What a person wants to know after a run: the result, what runs it, and what was lost."""
     outputs = " and ".join(str(output) for output in summary.outputs)
     width, height = summary.size
+    frames = "1 frame" if summary.frames == 1 else f"{summary.frames} frames"
     yield (
-        f"{outputs}: {summary.frames} frames, {width}x{height}, {summary.format}, "
+        f"{outputs}: {frames}, {width}x{height}, {summary.format}, "
         f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s ({summary.fps:.1f} fps)"
     )
     yield f"  engine: {summary.engine}"

@@ -18,8 +18,10 @@ import av.logging
 from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
+from mattecast import jpeg
 from mattecast.errors import MediaError
 from mattecast.facts import Facts, kind_of, read_facts
+from mattecast.frame import components
 
 # libav prints decoding errors on its own; here they are counted and reported once.
 av.logging.set_level(None)
@@ -178,12 +180,27 @@ class Clip:
             for frame in frames:
                 failed = 0
                 shown = _later(shown, frame.pts)
-                yield frame
+                yield self._photograph(frame, packet) if self._still_jpeg else frame
             if not packet.is_discard:
                 newest = _later(newest, packet.pts)
         if newest is not None and shown is not None and newest - shown >= _frame_step(self.facts):
             self.damage.undecodable -= failed
             yield from self._tail(shown)
+
+    @property
+    def _still_jpeg(self) -> bool:
+        return self._container.format.name in ("image2", "jpeg_pipe") and (
+            self._stream.codec_context.name == "mjpeg")  # fmt: skip
+
+    def _photograph(self, frame: av.VideoFrame, packet: Any) -> av.VideoFrame:
+        """A picture as its JPEG file means it, but for the turn that Facts.rotation tells."""
+        data = bytes(packet)
+        self.damage.corrupt += not jpeg.whole(data)
+        if jpeg.mirrored(data):
+            frame.make_writable()
+            for plane in components(frame):
+                plane[:] = plane[::-1].copy()
+        return frame
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
         """The stream's packets, then an empty one: the decoder gives what it still holds."""

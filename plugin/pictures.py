@@ -18,15 +18,15 @@ from mattecast.facts import Facts
 
 SUFFIXES = frozenset({
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".dpx", ".bmp", ".webp", ".tga", ".ppm",
-    ".pgm", ".jp2", ".hdr",
+    ".pgm", ".jp2", ".hdr", ".avif",
 })  # fmt: skip
 DEFAULT_RATE = Fraction(25)
 _NUMBER = re.compile(r"%(0?\d{0,2})d")
 
 
 def is_pattern(path: str | Path) -> bool:
-    """Whether the name holds a printf-like frame number, as in shot_%04d.png."""
-    return bool(_NUMBER.search(Path(path).name))
+    """Whether the name holds a printf-like frame number, as in shot_%04d.png, and is no file's."""
+    return bool(_NUMBER.search(Path(path).name)) and not os.path.isfile(path)
 
 
 def listed(path: Path) -> list[Path]:
@@ -128,7 +128,9 @@ class Pictures:
     def _read(self, file: Path) -> av.VideoFrame | None:
         try:
             with Clip(file) as still:
-                return next(still.frames())
+                frame = next(still.frames())
+                self.damage.corrupt += still.damage.corrupt
+                return frame
         except MattecastError:
             self.damage.undecodable += 1
             return None

@@ -109,7 +109,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         audio=bool(facts.audio and settings.audio and not format.matte_only),
         options=_options(settings, format),
         losses=_losses(facts, settings, format, pixels),
-        still=is_still(facts.path),
+        still=is_still(facts.path) and facts.codec != "apng",  # which moves
         sampled=None if opaque or premultiplied else _sampled(facts, settings, pixels, colour),
     )
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from told import told
 
 from mattecast import engines
 from mattecast.filters import solvers
@@ -125,4 +126,4 @@ def write(path: Path, picture: Bytes) -> Path:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(told(main))

@@ -118,7 +118,7 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     add("--target", type=Source.read, required=True, metavar="CORPUS:PATH",
         help="trained or fine-tuned on, and scored")  # fmt: skip
     add("--out", type=Path, required=True, help="folder of the runs; again, it goes on there")
-    add("--size", type=int, default=256, help="side pictures are resized to (default: 256)")
+    add("--size", type=side, default=256, help="side pictures are resized to (default: 256)")
     add("--steps", type=int, default=4000, help="of each run at most (default: 4000)")
     add("--batch", type=int, default=8, help="(default: 8)")
     add("--patience", type=int, default=8, help="checks without a better one (default: 8)")
@@ -131,6 +131,13 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     add("--device", default="auto")
     add("--write", type=Path, help="also write NAME.md and NAME.png into this folder")
     return shared
+
+
+def side(text: str) -> int:
+    """The side of pictures as given on the command line."""
+    if not text.isdecimal() or int(text) % 32 or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a multiple of 32")
+    return int(text)
 
 
 def compare(name: str, title: str, plans: dict[str, Plan], options: argparse.Namespace) -> None:

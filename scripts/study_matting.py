@@ -23,7 +23,9 @@ from typing import Any
 import cv2
 import numpy as np
 import study
+from compose_steps import composed, foreground, gray, write
 from numpy.typing import NDArray
+from told import told
 
 import mattecast
 from mattecast.engines.training import corpora, metrics
@@ -226,25 +228,27 @@ def document(cases: list[Case], mattes: Mattes, options: argparse.Namespace) -> 
 
 
 def panel(case: Case, mattes: dict[str, tuple[Float, float]], path: Path) -> None:
-    """A row for the truth and one a method: alpha, green screen, composite over a bright room."""
+    """A row for the truth and one a method: alpha, green screen, composite over a bright room,
+    both with the person's own colours as the matte gives them."""
     width = case.alpha.shape[1]
     slope = np.linspace(90, 235, width, dtype=np.float32)[None, :, None]
     room = np.broadcast_to(slope * np.array([1, 0.95, 0.8], np.float32), case.picture.shape)
     rows = [labelled("picture, trimap", [case.picture, np.dstack([case.known] * 3)])]
     for name, alpha in {"truth": case.alpha, **{n: m for n, (m, _) in mattes.items()}}.items():
-        share = alpha[..., None]
-        cells = [np.repeat(share, 3, 2) * 255, *(share * case.picture + (1 - share) * back
-                 for back in (np.broadcast_to(GREEN, room.shape), room))]  # fmt: skip
-        rows.append(labelled(name, [np.round(cell).astype(np.uint8) for cell in cells]))
-    cv2.imwrite(str(path), columns(rows)[..., ::-1])
+        front = foreground(case.picture, alpha)
+        rows.append(labelled(name, [np.dstack([gray(alpha)] * 3), *(
+            composed(front, alpha, back) for back in (np.broadcast_to(GREEN, room.shape), room)
+        )]))  # fmt: skip
+    write(path, columns(rows))
 
 
 def columns(rows: list[Bytes]) -> Bytes:
     """Rows of cells, laid out in two columns."""
     wide = max(row.shape[1] for row in rows)
-    even = [np.pad(row, ((0, 0), (0, wide - row.shape[1]), (0, 0))) for row in rows]
+    even = [np.pad(row, ((0, 0), (0, wide - row.shape[1]), (0, 0)), constant_values=255)
+            for row in rows]  # fmt: skip
     half = -(-len(even) // 2)
-    even += [np.zeros_like(even[0])] * (2 * half - len(even))
+    even += [np.full_like(even[0], 255)] * (2 * half - len(even))
     return np.hstack([np.vstack(even[:half]), np.vstack(even[half:])])
 
 
@@ -259,4 +263,4 @@ def labelled(name: str, cells: list[Bytes]) -> Bytes:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(told(main))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import study
 from study import Plan, Source
+from told import told
 
 from mattecast.engines.training import systems
 
@@ -50,4 +51,4 @@ def networks(options: argparse.Namespace) -> dict[str, Plan]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(told(main))

@@ -21,6 +21,7 @@ import numpy as np
 import study
 import torch
 from numpy.typing import NDArray
+from told import told
 from torch import nn
 
 from mattecast.engines.training import metrics, systems
@@ -57,7 +58,7 @@ def parse() -> argparse.Namespace:
         help="file names whose bystanders are not in the alpha (repeatable)")  # fmt: skip
     add("--clips", type=Path, required=True, help="clips with true alpha")
     add("--out", type=Path, required=True, help="folder of the runs; again, it goes on there")
-    add("--size", type=int, default=512, help="side trained at (default: 512)")
+    add("--size", type=study.side, default=512, help="side trained at (default: 512)")
     add("--width", type=int, default=256, help="DLMN-G's feature maps (default: 256)")
     add("--steps", type=int, default=20000, help="of each run (default: 20000)")
     add("--batch", type=int, default=4, help="clips a batch (default: 4)")
@@ -155,4 +156,4 @@ def document(
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(told(main))

@@ -12,6 +12,7 @@ its convolutions between two poolings.
 
 import study
 from study import Plan, Source
+from told import told
 
 from mattecast.engines.training import systems
 
@@ -43,4 +44,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(told(main))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from mattecast.cli import main
@@ -80,6 +81,13 @@ class Info:
 
     def __str__(self) -> str:
         return "stand-in"
+
+
+def photograph(path: Path, value: int = 90) -> Path:
+    """Store a noisy picture of 160 x 96 around a gray `value`."""
+    rng = np.random.default_rng(value)
+    cv2.imwrite(str(path), rng.integers(value - 30, value + 30, (96, 160, 3)).astype(np.uint8))
+    return path
 
 
 def entries(folder: Path) -> list[str]:

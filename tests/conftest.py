@@ -47,3 +47,13 @@ def fake_gpu(monkeypatch):
     monkeypatch.setattr(tensorrt, "build_plan", fake_tensorrt.build_plan)
     monkeypatch.setattr(fake_tensorrt.Context, "fails", False)
     return fake
+
+
+@pytest.fixture
+def left_half(monkeypatch):
+    """A network that takes the left half of every picture for a person."""
+    from commands import StandIn
+
+    from mattecast import engines
+
+    monkeypatch.setattr(engines, "load", lambda spec, size, **_: StandIn(size))

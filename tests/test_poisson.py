@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import Recipe, make
-from commands import call, entries
+from commands import call, entries, photograph
 
 from mattecast import Settings
 from mattecast.errors import UsageError
@@ -168,16 +168,6 @@ def test_a_blend_needs_a_background(tmp_path):
     assert entries(tmp_path) == ["clip.mp4"]
 
 
-@pytest.fixture
-def left_half(monkeypatch):
-    """A network that takes the left half of every picture for a person."""
-    from commands import StandIn
-
-    from mattecast import engines
-
-    monkeypatch.setattr(engines, "load", lambda spec, size, **_: StandIn(size))
-
-
 def mean_luma(path):
     with av.open(str(path)) as clip:
         frames = [frame.to_ndarray(format="gray") for frame in clip.decode(video=0)]
@@ -197,26 +187,6 @@ def test_a_clip_takes_the_light_it_is_asked_to(tmp_path, left_half):
     assert lumas[1] + 5 < lumas[2] < lumas[3] - 5
 
 
-def photograph(path, value=90):
-    rng = np.random.default_rng(value)
-    cv2.imwrite(str(path), rng.integers(value - 30, value + 30, (96, 160, 3)).astype(np.uint8))
-    return path
-
-
-def test_one_picture_becomes_one_file(tmp_path, left_half):
-    photograph(tmp_path / "photo.jpg")
-    out = tmp_path / "out" / "photo.png"
-    out.parent.mkdir()
-    assert call("matte", tmp_path / "photo.jpg", "-o", out, "--quiet").code == 0
-    assert entries(out.parent) == ["photo.png"]
-    picture = cv2.imread(str(out), cv2.IMREAD_UNCHANGED)
-    assert picture.shape == (96, 160, 4)
-    assert (picture[:, :60, 3] == 255).all() and (picture[:, 100:, 3] == 0).all()
-    refused = call("matte", tmp_path / "photo.jpg", "-o", out)
-    refused.refuses(1, "exists already; --overwrite replaces it")
-    assert call("matte", tmp_path / "photo.jpg", "-o", out, "--overwrite", "--quiet").code == 0
-
-
 def test_a_picture_is_blended_by_cloning(tmp_path, left_half):
     photograph(tmp_path / "photo.png")
     means = []
@@ -229,18 +199,3 @@ def test_a_picture_is_blended_by_cloning(tmp_path, left_half):
         assert picture.shape == (96, 160, 3) and (picture[:, 110:] == 255).all()
         means.append(picture[8:-8, 8:60].mean())
     assert means[1] > means[0] + 40
-
-
-def test_pictures_of_a_folder_one_by_one(tmp_path, left_half):
-    album = tmp_path / "album"
-    album.mkdir()
-    for name in ("a.jpg", "b.png"):
-        photograph(album / name)
-    (album / "notes.txt").write_text("not a picture")
-    result = call("matte", album, "--stills", "--out-dir", tmp_path / "out", "--quiet")
-    assert result.code == 0, result.err
-    assert entries(tmp_path / "out") == ["a.matte.png", "b.matte.png"]
-    result = call("matte", album / "a.jpg", album / "b.png", "--out-dir", tmp_path / "green",
-                  "--format", "exr", "--quiet")  # fmt: skip
-    assert result.code == 0, result.err
-    assert entries(tmp_path / "green") == ["a.matte.exr", "b.matte.exr"]

@@ -21,6 +21,7 @@ import study_memory  # noqa: E402
 import study_models  # noqa: E402
 import study_refinement  # noqa: E402
 import study_transfer  # noqa: E402
+from told import told  # noqa: E402
 
 from mattecast.engines.networks.heron import Heron, Widths  # noqa: E402
 from mattecast.engines.networks.unet import UNetWidths  # noqa: E402
@@ -132,6 +133,39 @@ def test_curves_are_read_from_logs_and_drawn(tmp_path):
 def test_a_source_without_a_path_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match="expected CORPUS:PATH"):
         study.Source.read(text)
+
+
+def test_a_wrong_request_ends_in_one_line(data, tmp_path, monkeypatch):
+    place, out = tmp_path / "elsewhere", tmp_path / "runs"
+    wrong = (
+        (study_transfer, ("--source", f"ppm100:{place}", "--target", f"folder:{data}"),
+         f"{place}: not PPM-100: image is missing there"),
+        (study_models, ("--source", f"folder:{data}", "--target", f"ppm:{data}"),
+         "data set 'ppm' is not known"),
+        (study_refinement, ("--data", place, "--clips", place), f"no people below {place}"),
+    )  # fmt: skip
+    for script, arguments, words in wrong:
+        words_given = (*map(str, arguments), "--out", str(out), "--device", "cpu", "--steps", "2",
+                       "--size", "32")  # fmt: skip
+        monkeypatch.setattr(sys, "argv", [script.__name__, *words_given])
+        with pytest.raises(SystemExit) as caught:
+            told(script.main)
+        assert words in str(caught.value) and "\n" not in str(caught.value)
+    photo = data / "far_00.jpg"
+    for arguments, words in (
+        ((place, "--background", photo, "--out", out), "not a picture that can be read"),
+        ((photo, "--background", photo, "--out", out, "--model", "nobody"), "nobody"),
+        ((photo, "--background", photo, "--out", photo), "exists"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["compose_steps", *map(str, arguments)])
+        with pytest.raises(SystemExit, match=words):
+            told(compose_steps.main)
+
+
+@pytest.mark.parametrize("text", ["100", "0", "large"])
+def test_sides_are_multiples_of_32(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a multiple of 32"):
+        study.side(text)
 
 
 def test_a_source_takes_its_pattern_and_limit(data, tmp_path):

@@ -36,6 +36,17 @@ def test_the_band_is_as_wide_as_asked(width: float) -> None:
     assert known[30, 0] == BACKGROUND and known[30, -1] == PERSON
 
 
+@pytest.mark.parametrize("width", [1.0, 5.0, 12.5, 40.0])
+def test_it_is_erosion_by_a_disc_exactly(width: float) -> None:
+    blob = cv2.GaussianBlur(np.random.default_rng(0).random((160, 200)), (0, 0), 20)
+    alpha = (blob > np.median(blob)).astype(np.float32)
+    y, x = np.mgrid[-int(width) : int(width) + 1, -int(width) : int(width) + 1]
+    disc = (x**2 + y**2 <= width**2).astype(np.uint8)
+    known = trimap(alpha, width)
+    for side, value in ((alpha, PERSON), (1 - alpha, BACKGROUND)):
+        np.testing.assert_array_equal(known == value, cv2.erode(side, disc) == 1)
+
+
 def test_one_sided_mattes_have_no_band() -> None:
     assert (trimap(np.zeros((20, 30), np.float32), 5) == BACKGROUND).all()
     assert (trimap(np.ones((20, 30), np.float32), 5) == PERSON).all()
@@ -63,7 +74,7 @@ def test_closed_form_finds_the_spikes(seed: int) -> None:
 
 def test_memory_is_bounded_by_the_tile() -> None:
     small, large = memory((7680, 4320), "closed-form"), memory((3840, 2160), "closed-form")
-    assert small - large < 1.1e9 and memory((320, 200), "knn") < 2e8
+    assert small - large < 1.1e9 and memory((320, 200), "knn") < 3e8
 
 
 @pytest.mark.parametrize("name", SOLVERS)
