@@ -6,8 +6,9 @@ import http.server
 import io
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import av
 import numpy as np
@@ -19,10 +20,14 @@ from mattecast.live.obs import free_port
 from mattecast.live.source import Capture, parse
 
 SIZE = 96, 64
+FRAMES, PACE = 200, 0.03
 
 
-def encoded(file: object, format: str, frames: int, **options: str) -> None:
-    """Gray pictures as a camera sends them, each a little lighter than the last."""
+def encoded(
+    file: object, format: str, frames: int, *, pace: float = 0.0, **options: str
+) -> None:
+    """Gray pictures as a camera sends them, each a little lighter than the last. pace: seconds
+    from one to the next."""
     with av.open(file, "w", format=format, options=options) as out:
         stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "5",
                                                              "tune": "zerolatency"})  # fmt: skip
@@ -30,10 +35,11 @@ def encoded(file: object, format: str, frames: int, **options: str) -> None:
         for index in range(frames):
             gray = np.full((SIZE[1], SIZE[0], 3), 60 + index % 100, np.uint8)
             out.mux(stream.encode(av.VideoFrame.from_ndarray(gray, format="rgb24")))
+            time.sleep(pace)
         out.mux(stream.encode(None))
 
 
-def transport(frames: int = 200) -> bytes:
+def transport(frames: int = FRAMES) -> bytes:
     """An MPEG transport stream."""
     held = io.BytesIO()
     encoded(held, "mpegts", frames)
@@ -47,7 +53,8 @@ class Files(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "video/mp2t")
         self.end_headers()
-        self.wfile.write(transport())
+        with suppress(OSError, av.error.FFmpegError):  # the viewer has left
+            encoded(self.wfile, "mpegts", FRAMES, pace=PACE)
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
@@ -113,7 +120,8 @@ def _rtsp(connection: socket.socket) -> None:
         }.get(method, ("Session: 1\r\n", ""))
         connection.sendall(f"RTSP/1.0 200 OK\r\n{number.decode()}\r\n{more}\r\n{body}".encode())
         if method == "PLAY":
-            encoded(Interleaved(connection), "rtp", 200, packetsize="1400", payload_type="96")
+            encoded(Interleaved(connection), "rtp", FRAMES, pace=PACE, packetsize="1400",
+                    payload_type="96")  # fmt: skip
 
 
 @contextmanager
