@@ -134,7 +134,7 @@ def test_encoders_of_dlmn_give_256_maps_and_combinators_64():
     network = Dlmn()
     for part, inputs in ((network.picture, 3), (network.soft, 1), (network.motion, 4)):
         assert part(torch.zeros(1, inputs, 32, 32)).shape == (1, 256, 8, 8)
-    assert [c[0].out_channels for c in (network.with_soft, network.with_motion)] == [64, 64]
+    assert [c.conv.out_channels for c in (network.with_soft, network.with_motion)] == [64, 64]
 
 
 @pytest.mark.parametrize("build", [SimpleUNet, UNet, DeepLab, Dlmn, Ssrn])
@@ -154,13 +154,18 @@ def test_features_come_at_a_sixteenth_and_an_eighth():
 @pytest.mark.parametrize("name", ["dlmn", "ssrn"])
 def test_a_clip_equals_its_frames_one_by_one(name):
     network, pictures = tiny(name), clip(7, 64, 64)
+    # A batch is summed in another order than one picture, and weights drawn at random make much of
+    # the last digits: on some processors 6e-5. A matte of another frame is 0.2 off.
+    near = {"atol": 3e-4, "rtol": 0.0}
     with torch.no_grad():
         whole = network(torch.from_numpy(np.stack(pictures))[None])
         state = network.start(64, 64)
         for index, picture in enumerate(pictures):
             alpha, foreground, state = network.step(torch.from_numpy(picture)[None], state)
-            torch.testing.assert_close(alpha[0].permute(2, 0, 1), whole.alpha[index])
-            torch.testing.assert_close(foreground[0].permute(2, 0, 1), whole.foreground[index])
+            torch.testing.assert_close(alpha[0].permute(2, 0, 1), whole.alpha[index], **near)
+            torch.testing.assert_close(
+                foreground[0].permute(2, 0, 1), whole.foreground[index], **near
+            )
 
 
 @pytest.mark.parametrize("offsets", [motion.CENTRED, motion.CAUSAL])
