@@ -20,6 +20,7 @@ from mattecast.engines.models import embedded  # noqa: E402
 from mattecast.engines.networks.heron import Heron, Widths  # noqa: E402
 from mattecast.engines.training import (  # noqa: E402
     augment,
+    average,
     datasets,
     fit,
     losses,
@@ -128,9 +129,42 @@ def test_a_person_cut_below_stays_on_the_lower_edge(library):
     subject = next(s for s in library.stills if s.name == "pair0")
     height = subject.cutouts.shape[1]
     for seed in range(40):
-        matrix = scenes.place(np.random.default_rng(seed), subject, (128, 160))
+        matrix = scenes.place(np.random.default_rng(seed), subject, (128, 160), 1.25)
         middle = (subject.box[0] + subject.box[2]) / 2
         assert (matrix @ [middle, height, 1])[1] > 128 - 12  # a little turn is allowed
+
+
+@pytest.mark.parametrize("sides", ["left", "right", "top", "left right", "top bottom"])
+def test_where_a_picture_cut_a_person_no_cut_shows_in_the_frame(sides):
+    cutout = np.full((60, 50, 4), 255, np.uint8)
+    touches = tuple(side in sides for side in ("left", "top", "right", "bottom"))
+    subject = datasets.Subject("cut", None, cutout[None], (0, 0, 50, 60), touches)
+    left, top, right, bottom = touches
+    for seed in range(40):
+        matrix = scenes.place(np.random.default_rng(seed), subject, (90, 160), 1.25)
+        corners = np.array([[0, 0, 1], [50, 0, 1], [0, 60, 1], [50, 60, 1]]) @ matrix.T
+        x, y = corners[:, 0], corners[:, 1]
+        if matrix[0, 0] < 0:  # mirrored
+            x = 159 - x
+        assert not left or x.min() <= -2
+        assert not right or x.max() >= 162
+        assert not top or y.min() <= -2
+        assert not bottom or y.max() >= 92
+
+
+def test_people_and_photographs_are_rarely_enlarged_beyond_what_stays_sharp(library):
+    recipe = scenes.Recipe(enlarged=0.0)
+    assert scenes.limit(np.random.default_rng(0), recipe) == scenes.SHARPEST
+    for subject in library.stills:
+        if any(subject.touches[::2]) or subject.touches[1]:
+            continue  # sides that are cut have to reach the frame's
+        for seed in range(20):
+            matrix = scenes.place(np.random.default_rng(seed), subject, (400, 700), 1.25)
+            assert abs(np.linalg.det(matrix[:2, :2])) ** 0.5 < 1.25 * 1.15  # and a little stretch
+    shape = (300, 400, 3)
+    for seed in range(20):
+        matrix = scenes.cover(np.random.default_rng(seed), shape, (240, 400), 0.5, 1.25)
+        assert abs(np.linalg.det(matrix[:2, :2])) ** 0.5 < 1.25 * 1.2
 
 
 def test_alpha_moves_with_its_picture():
@@ -193,6 +227,26 @@ def test_a_stopped_run_ends_where_an_unbroken_one_does(folder, tmp_path, monkeyp
     assert resumed["step"] == whole["step"] == 4
     for name, value in whole["average"].items():
         torch.testing.assert_close(resumed["average"][name], value)
+
+
+def test_the_mean_of_runs_has_the_mean_of_their_weights(folder, tmp_path):
+    one = fit.fit(settings(folder, tmp_path / "one")).checkpoint
+    more = dataclasses.replace(settings(folder, tmp_path / "two"), start=one, seed=2)
+    two = fit.fit(more).checkpoint
+    states = [systems.restore(path).state_dict() for path in (one, two)]
+    network = average.mean([one, two])
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (states[0][name] + states[1][name]) / 2)
+    assert not torch.equal(states[0]["head.weight"], states[1]["head.weight"])
+
+
+def test_runs_of_networks_that_differ_have_no_mean(folder, tmp_path):
+    one = fit.fit(settings(folder, tmp_path / "one", steps=1)).checkpoint
+    other = dataclasses.replace(SMALL, lowest=32)
+    two = dataclasses.replace(settings(folder, tmp_path / "two", steps=1), widths=other)
+    with pytest.raises(ValueError, match=r"last\.pt: holds a heron of"):
+        average.mean([one, fit.fit(two).checkpoint])
 
 
 def test_it_learns_a_few_pictures_by_heart(library):

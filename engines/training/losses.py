@@ -17,6 +17,7 @@ class Weights:
     """How much each term counts."""
 
     pyramid: float = 0.4
+    edges: float = 1.0
     certain: float = 0.15  # cross-entropy of alpha: L1 hardly moves what is surely wrong
     temporal: float = 5.0
     foreground: float = 0.5
@@ -45,6 +46,14 @@ def pyramid(difference: Tensor, levels: int = 4) -> Tensor:
         total = total + 2.0**level * (difference - large).abs().mean()
         difference = small
     return total + 2.0**levels * difference.abs().mean() / 4
+
+
+def edges(difference: Tensor) -> Tensor:
+    """L1 of how the error changes from pixel to pixel: what makes outlines sharp, since one that is
+    too soft costs the other terms little."""
+    across = difference[..., :, 1:] - difference[..., :, :-1]
+    down = difference[..., 1:, :] - difference[..., :-1, :]
+    return across.abs().mean() + down.abs().mean()
 
 
 def temporal(difference: Tensor, frames: int) -> Tensor:
@@ -76,6 +85,7 @@ def loss(out: Prediction, target: Target, frames: int, weights: Weights) -> Tens
     difference = (out.alpha - target.alpha) * target.valid
     entropy = functional.binary_cross_entropy_with_logits(out.logits, target.alpha, target.valid)
     total = difference.abs().mean() + weights.pyramid * pyramid(difference)
+    total = total + weights.edges * edges(difference)
     total = total + weights.certain * entropy + weights.coarse * coarse(out.coarse, target)
     total = total + weights.foreground * foreground(out.foreground, target)
     if frames > 1:

@@ -15,7 +15,9 @@ from mattecast.engines.training import augment
 from mattecast.engines.training.augment import Field, Matrix, about, scaling, shifting, turning
 from mattecast.engines.training.datasets import Bytes, Library, Subject, to_bytes
 
-LARGEST = 2.5  # times: enlarging a person further only teaches blur
+SHARPEST = 1.25  # times: a person enlarged further is blurred, and teaches a blurred matte
+BEYOND = 0.03  # of the frame's long side: so far outside it a cut ends, to stay there in motion
+LARGEST = 2.5  # times: for some still, or whatever is smooth would be taken for background
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,10 @@ class Recipe:
     clip: float = 0.12  # of the subjects
     second: float = 0.25  # composites with two cut-outs
     partial: float = 0.25  # of the photographs with unlabelled bystanders, that keep them
+    cluttered: float = 0.5  # of the backgrounds, with pieces of others pasted over them
     still: float = 0.2  # of the multi-frame samples, without any motion
+    enlarged: float = 0.5  # of the people, that may be enlarged beyond SHARPEST
+    smeared: float = 0.15  # of the cut-outs, as by denoising and beauty filters
     whole: bool = False  # instead of all this: photographs as they are, squeezed to the size
 
 
@@ -82,50 +87,67 @@ def portion(rng: Generator, subject: Subject) -> tuple[float, float]:
     return 1.0, rng.uniform(0.4, 1.05)  # all there is
 
 
-def place(rng: Generator, subject: Subject, size: tuple[int, int]) -> Matrix:
-    """Where the cut-out stands in a frame of `size`; sides that cut it stay at the frame's."""
+def limit(rng: Generator, recipe: Recipe) -> float:
+    """How many times a person may be enlarged this time."""
+    return LARGEST if rng.random() < recipe.enlarged else SHARPEST
+
+
+def place(rng: Generator, subject: Subject, size: tuple[int, int], largest: float) -> Matrix:
+    """Where the cut-out stands in a frame of `size`, enlarged at most `largest` times; sides that
+    cut it stay at the frame's."""
     height, width = size
+    beyond = BEYOND * max(size)
     source_height, source_width = subject.cutouts.shape[1:3]
     left, top, right, bottom = subject.box
     cut_left, cut_top, cut_right, cut_bottom = subject.touches
     part, shown = portion(rng, subject)
-    scale = min(shown * height / (part * max(1, bottom - top)), LARGEST)
-    if cut_left and cut_right:
-        scale = max(scale, 1.15 * width / source_width)
-    if cut_top and cut_bottom:  # or the cut would show inside the frame
-        scale = max(scale, 1.05 * height / source_height)
+    tall = max(1, bottom - top)
+    scale = min(shown * height / (part * tall), largest)
+    part = min(1.0, shown * height / (scale * tall))  # more of the person instead of larger
     stretch = float(np.exp(rng.normal(0, 0.05)))
+    if cut_left and cut_right:  # or a cut would show inside the frame
+        scale = max(scale, (width + 2 * beyond) / source_width / stretch)
+    if cut_top and cut_bottom:
+        scale = max(scale, (height + 2 * beyond) / source_height)
     x_scale = scale * stretch
     # The head's height first; a person cut below stands on the lower edge.
-    visible = part * (bottom - top) * scale
+    visible = part * tall * scale
     y = height - visible - top * scale
     if part == 1.0 and not cut_bottom:
         y = rng.uniform(0.2, 1.05) * (height - visible) - top * scale
     if cut_bottom:
-        y = max(y, height + 1 - source_height * scale)
+        y = max(y, height + beyond - source_height * scale)
     if cut_top:
-        y = min(y, -1.0)
+        y = min(y, -beyond)
     x = rng.normal(0.5, 0.18) * width - (left + right) / 2 * x_scale
     if cut_left:
-        x = min(x, -1.0)
+        x = min(x, -beyond)
     if cut_right:
-        x = max(x, width + 1 - source_width * x_scale)
+        x = max(x, width + beyond - source_width * x_scale)
     if cut_left and cut_right:
-        x = min(x, -1.0)
+        x = min(x, -beyond)
     matrix = shifting(x, y) @ scaling(x_scale, scale)
     if rng.random() < 0.5:
         matrix = scaling(-1, 1) @ matrix
         matrix = shifting(width - 1, 0) @ matrix
-    angle = 0.0 if cut_top else rng.normal(0, 4)
+    angle = 0.0 if cut_left or cut_top or cut_right else rng.normal(0, 4)
     return about(width / 2, height * 1.0, turning(angle)) @ matrix
 
 
-def cover(rng: Generator, shape: tuple[int, ...], size: tuple[int, int], focus: float) -> Matrix:
-    """A random view into a picture that it (nearly) fills; focus: relative height of interest."""
+def filling(shape: tuple[int, ...], size: tuple[int, int]) -> float:
+    """How many times a picture has to be enlarged to fill a frame of `size`."""
+    return max(size[0] / shape[0], size[1] / shape[1])
+
+
+def cover(
+    rng: Generator, shape: tuple[int, ...], size: tuple[int, int], focus: float, largest: float
+) -> Matrix:
+    """A random view into a picture that it (nearly) fills, enlarged no further than `largest` times
+    where that is enough; focus: relative height of interest."""
     height, width = size
-    fill = max(height / shape[0], width / shape[1])
+    fill = filling(shape, size)
     fit = min(height / shape[0], width / shape[1])
-    scale = fill * np.exp(rng.uniform(0, 0.5))
+    scale = max(fill, min(fill * np.exp(rng.uniform(0, 0.5)), largest))
     if rng.random() < 0.35:
         scale = max(rng.uniform(fit, fill), 0.7 * fill)
     x_scale = scale * float(np.exp(rng.normal(0, 0.08)))
@@ -180,12 +202,35 @@ def layer(
     frames = len(path)
     moment = moments(rng, subject, frames)
     fields = augment.wobble(rng, frames, size) if frames > 1 and rng.random() < 0.4 else None
-    matrix = place(rng, subject, size)
+    matrix = place(rng, subject, size, limit(rng, recipe))
     border = cv2.BORDER_CONSTANT
     moved = follow(subject.cutouts, moment, matrix, path, size, border=border, fields=fields)
     light = augment.look(rng, 0.7)
-    colours = np.stack([light.on(np.ascontiguousarray(frame[..., :3])) for frame in moved])
-    return Layer(colours, moved[..., 3])
+    colours = [light.on(np.ascontiguousarray(frame[..., :3])) for frame in moved]
+    if rng.random() < recipe.smeared:
+        sigma = rng.uniform(0.7, 0.012 * max(size) + 0.7)
+        colours = [augment.blurred(frame, sigma) for frame in colours]
+    return Layer(np.stack(colours), moved[..., 3])
+
+
+def cluttered(rng: Generator, picture: Bytes, library: Library) -> Bytes:
+    """A background (H, W, 3), enlarged, with pieces of others laid over it at their own size: not
+    everything that is sharper than what lies behind it, with an outline of its own, is a person."""
+    height, width = (side * 3 // 2 for side in picture.shape[:2])
+    enlarged = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
+    large = np.asarray(enlarged, np.uint8)
+    for _ in range(int(rng.integers(1, 4))):
+        other = library.backgrounds[int(rng.integers(len(library.backgrounds)))]
+        move = shifting(*rng.uniform(-0.5, 0.5, 2) * (width, height))
+        over = augment.warp(other, move, (height, width), border=cv2.BORDER_REFLECT_101)
+        # Any corners near a place that may lie at the frame's edge: a flat thing's outline.
+        middle = rng.uniform(0, 1, 2) * (width, height)
+        reach = rng.uniform(0.05, 0.4, 2) * (width, height)
+        corners = middle + rng.uniform(-1, 1, (int(rng.integers(4, 12)), 2)) * reach
+        mask = np.zeros((height, width), np.uint8)
+        cv2.fillConvexPoly(mask, cv2.convexHull(corners.astype(np.int32)), 255, cv2.LINE_AA)
+        large = blend(over[None], mask[None], large[None])[0]
+    return large
 
 
 def backdrop(
@@ -198,7 +243,9 @@ def backdrop(
         picture = np.asarray(cv2.resize(flat, (352, 352), interpolation=cv2.INTER_CUBIC), np.uint8)
     else:
         picture = library.backgrounds[int(rng.integers(len(library.backgrounds)))]
-    matrix = cover(rng, picture.shape, size, 0.5)
+        if rng.random() < recipe.cluttered:
+            picture = cluttered(rng, picture, library)
+    matrix = cover(rng, picture.shape, size, 0.5, LARGEST)
     border = cv2.BORDER_REFLECT_101
     moved = follow(picture[None], [0] * len(path), matrix, path, size, border=border)
     light = augment.look(rng, 0.7)
@@ -248,14 +295,16 @@ def empty(
 
 
 def photograph(
-    rng: Generator, recipe: Recipe, subject: Subject, size: tuple[int, int], frames: int
-) -> Sample:
+    rng: Generator, recipe: Recipe, subject: Subject, size: tuple[int, int], frames: int,
+    largest: float,
+) -> Sample:  # fmt: skip
     """A subject before its own background, seen by a moving camera."""
     assert subject.pictures is not None
     _, camera = paths(rng, recipe, frames, size)
     moment = moments(rng, subject, frames)
     height = subject.cutouts.shape[1]
-    matrix = cover(rng, subject.cutouts.shape[1:], size, min(0.5, subject.box[1] / height + 0.2))
+    focus = min(0.5, subject.box[1] / height + 0.2)
+    matrix = cover(rng, subject.cutouts.shape[1:], size, focus, largest)
     border = cv2.BORDER_REFLECT_101
     picture = follow(subject.pictures, moment, matrix, camera, size, border=border)
     cutout = follow(subject.cutouts, moment, matrix, camera, size, border=border)
@@ -321,6 +370,11 @@ def draw(
     if rng.random() < recipe.composite:
         return filmed(rng, composite(rng, recipe, library, size, frames))
     subject = pick(rng, library, recipe.clip)
-    if subject.pictures is None or not (subject.complete or rng.random() < recipe.partial):
+    largest = limit(rng, recipe)
+    if (
+        subject.pictures is None
+        or not (subject.complete or rng.random() < recipe.partial)
+        or filling(subject.pictures.shape[1:], size) > largest
+    ):
         return filmed(rng, composite(rng, recipe, library, size, frames))
-    return filmed(rng, photograph(rng, recipe, subject, size, frames))
+    return filmed(rng, photograph(rng, recipe, subject, size, frames, largest))
