@@ -413,3 +413,29 @@ def test_whole_pictures_are_drawn_as_they_are():
     sample = scenes.draw(np.random.default_rng(0), recipe, library, size=(40, 30), frames=1)
     np.testing.assert_array_equal(sample.picture[0], picture)
     np.testing.assert_array_equal(sample.alpha[0], alpha)
+
+
+def test_checks_show_every_held_out_picture_once(tmp_path):
+    from mattecast.engines.training.datasets import Library, cut, subject
+
+    alpha = np.zeros((32, 32), np.uint8)
+    alpha[10:, 8:20] = 255
+    shades = [np.full((32, 32, 3), 20 * index, np.uint8) for index in range(10)]
+    people = [subject(f"{one[0, 0, 0]}", [one], [cut(one, alpha)]) for one in shades]
+    people.append(subject("cut", None, [np.dstack([shades[9], alpha])]))  # gets a background
+    stage, recipe = fit.Stage("tiny", 1, 2, 1, ((32, 32),)), scenes.Recipe(whole=True)
+    settings = fit.Settings(data=None, out=None, stages=(stage,), recipe=recipe)
+    held = fit.held_batches(settings, Library(people, [], [shades[5]]))
+    assert [len(each["alpha"]) for each in held] == [8, 3]
+    shown = fit.joint(held)
+    assert shown["picture"][:10, 0, 0, 0, 0].tolist() == [20 * index for index in range(10)]
+    assert (shown["alpha"][:10, 0].numpy() == alpha).all() and shown["alpha"][10].any()
+    # The score is the mean over pictures, not over batches of which the last is smaller.
+    network = tiny("unet-simple")
+    run = fit.Run(network, [], network.state_dict())
+    score = fit.check(run, held, tmp_path / "montage.png")
+    with torch.no_grad():
+        found = network(shown["picture"]).alpha
+    error = (found - shown["alpha"] / 255).abs().mean()
+    assert score == pytest.approx(1e3 * float(error), rel=0.02)
+    assert cv2.imread(str(tmp_path / "montage.png")).shape == (2 * 3 * 32, 8 * 32, 3)
