@@ -305,13 +305,23 @@ def test_refinement_runs_from_segmentation_to_models(
     data, clips, tmp_path, monkeypatch, capsys
 ):
     run(study_refinement, monkeypatch, "--data", data, "--clips", clips, "--out", tmp_path / "runs",
-        "--size", 32, "--width", 16, "--steps", 2, "--batch", 2, "--device", "cpu",
+        "--size", 32, "--width", 16, "--steps", "3,2,1", "--batch", 2, "--device", "cpu",
         "--release", tmp_path / "models")  # fmt: skip
     said = capsys.readouterr().out
     assert "DLMN-G + SSRN" in said and "The refinement changes the MAD" in said
+    for name, count in (("deeplab", 3), ("dlmn", 2), ("ssrn", 1)):
+        assert torch.load(tmp_path / f"runs/{name}/last.pt", weights_only=True)["step"] == count
+        assert f"{study_refinement.NAMES[name]} {count} steps in " in said
     assert sorted(path.name for path in (tmp_path / "models").glob("*.onnx")) == [
         "deeplab.onnx", "dlmn.onnx", "ssrn.onnx",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "2,1", "1,2,3,4", "2,one,3", "-3"])
+def test_steps_are_one_number_or_one_for_each_network(text):
+    assert study_refinement.steps("60") == {"deeplab": 60, "dlmn": 60, "ssrn": 60}
+    with pytest.raises(argparse.ArgumentTypeError, match="one number or one each for soft segm"):
+        study_refinement.steps(text)
 
 
 def test_memory_is_compared_from_one_checkpoint(data, clips, tmp_path, monkeypatch, capsys):
