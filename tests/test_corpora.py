@@ -194,6 +194,13 @@ def test_worker_processes_get_the_list_and_read_by_themselves(tmp_path, looked):
     assert library.stills[1].box == (10, 8, 20, 16) and looked == ["three.jpg"]
 
 
+def test_what_macos_leaves_beside_pictures_is_none(tmp_path):
+    aisegment(tmp_path)
+    for path in list(tmp_path.rglob("*.??g")):
+        path.with_name(f"._{path.name}").write_bytes(b"resource fork")
+    assert len(corpora.read("aisegment", tmp_path).stills) == 3
+
+
 def test_an_unknown_set_is_told_the_known_ones(tmp_path):
     with pytest.raises(MattecastError, match="folder, pairs, ppm100, voc2012"):
         corpora.read("ppm", tmp_path)

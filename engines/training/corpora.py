@@ -120,8 +120,11 @@ def spread(items: list[T], limit: int) -> list[T]:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """The pictures below a folder, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    """The pictures below a folder, sorted. macOS leaves files named ._NAME in archives."""
+    return sorted(
+        path for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )  # fmt: skip
 
 
 def paired(images: Path, mattes: Path) -> list[tuple[Path, Path]]:
