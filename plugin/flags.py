@@ -17,7 +17,8 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
     add("--detail", default="fast", choices=("fast", "fine"),
         help="fine solves soft edges again from the picture, slowly (default: fast)")
     add("--refine", choices=SOLVERS,
-        help="PyMatting's solvers, for stills and short clips; needs mattecast[refine]")
+        help="a classical solver of soft edges, for stills and short clips; all but the last three "
+        "need mattecast[refine]")
     add("--foreground", default="estimate", choices=("estimate", "source"),
         help="colours under soft edges: the person's own, or the source's (default: estimate)")
     add("--despill", metavar="WALL[:STRENGTH]",
