@@ -4,9 +4,10 @@ Perez et al., "Poisson Image Editing" (ACM SIGGRAPH 2003): a person's gradients 
 new background's values are met along the outline of a mask. What is added to the person is then a
 membrane: harmonic inside, and new less old background along the outline (their equation 5). So
 light that changes behind a person changes on the person, and a background that differs much tints
-the whole of him, which is what users of the method complain of. Here a screening term (Bhat et al.,
-"Fourier Analysis of the 2D Screened Poisson Equation", ECCV 2008) lets the membrane fade with its
-distance from the outline, by an amount called tint: 1 is Perez's own solution, 0 adds nothing.
+the whole of him, which is what users of the method complain of: whoever stood before a white wall
+and comes before a night loses that whole difference, and is black. As the person's outline is
+alpha's to draw here, no seam needs the whole of it: the person is mixed with what Perez makes of
+him, by a share called tint. 1 is Perez's own solution, 0 changes nothing.
 """
 
 from __future__ import annotations
@@ -28,8 +29,6 @@ Bytes = NDArray[np.uint8]
 EMPTY, NEAR = 0.01, 2
 # Long side of those pictures: a membrane is smooth, and is enlarged without a loss.
 SIDE = 96
-# A tint of 1/2 fades to 1/e at this part of the height from the outline.
-REACH = 0.5
 # Relaxations at each scale of the pyramid, and by how much each goes beyond; together they leave
 # less than a level of error (see the tests).
 SWEEPS, BEYOND = 25, 1.7
@@ -83,11 +82,11 @@ def outline(alpha: Float) -> Bytes:
 class Membrane:
     """What to add to a person, frame by frame, so that he stands in the new background's light.
 
-    tint: 0 to 1, see the top of this file. Call reset at cuts that are known; others are noticed.
+    Call reset at cuts that are known; others are noticed.
     """
 
-    def __init__(self, tint: float, steady: float = STEADY) -> None:
-        self._tint, self._steady = tint, steady
+    def __init__(self, steady: float = STEADY) -> None:
+        self._steady = steady
         self._last: Float | None = None
         self._light: Float | None = None
 
@@ -101,8 +100,6 @@ class Membrane:
         picture, background: (h, w, c) float32 small pictures (see small_size), any linear code
         with its highest at `peak`. alpha: (h, w) float32 in [0, 1].
         """
-        if self._tint == 0:
-            return np.zeros_like(picture)
         difference = background - picture
         rim = ring(alpha)
         light = difference[rim].mean(axis=0) if rim.any() else None
@@ -112,7 +109,7 @@ class Membrane:
         if self._light is not None and np.abs(light - self._light).max() > CUT * peak:
             self._last = None
         self._light = light
-        found = solve(difference, rim, screen(alpha, self._tint), self._last)
+        found = solve(difference, rim, self._last)
         if self._last is not None:
             found = found + np.float32(self._steady) * (self._last - found)
         self._last = found
@@ -124,44 +121,34 @@ def ring(alpha: Float) -> NDArray[np.bool_]:
     return (outline(alpha) > 0) & (alpha < EMPTY)
 
 
-def screen(alpha: Float, tint: float) -> Float:
-    """(h, w) float32: the screening term on the person, 1 / reach squared; 0 elsewhere."""
-    reach = REACH * alpha.shape[0] * tint / max(1e-6, 1.0 - tint)
-    return np.where(alpha >= EMPTY, np.float32(1 / reach**2), np.float32(0)).astype(np.float32)
-
-
-def solve(
-    values: Float, rim: NDArray[np.bool_], screening: Float, start: Float | None = None
-) -> Float:
-    """The (h, w, c) membrane m with m = values on the rim and, elsewhere, nabla^2 m = screening m.
+def solve(values: Float, rim: NDArray[np.bool_], start: Float | None = None) -> Float:
+    """The (h, w, c) membrane m with m = values on the rim and, elsewhere, nabla^2 m = 0.
 
     Nothing passes the picture's border. Relaxed (successive over-relaxation) from coarse to fine;
     start: a guess, such as the last frame's.
     """
     weight = rim.astype(np.float32) * np.float32(FIRM)
-    levels = [(weight, values * weight[..., None], screening)]
+    levels = [(weight, values * weight[..., None])]
     while min(levels[-1][0].shape) > 4:
         levels.append(tuple(4 * _halved(each) for each in levels[-1]))  # type: ignore[arg-type]
     found: Float = np.zeros_like(levels[-1][1])
     if start is not None:
         levels, found = levels[:1], start
-    for weight, pull, screening in reversed(levels):
+    for weight, pull in reversed(levels):
         size = (weight.shape[1], weight.shape[0])
         found = _channels(cv2.resize(found, size, interpolation=cv2.INTER_LINEAR), found)
-        found = relaxed(found, weight, pull, screening)
+        found = relaxed(found, weight, pull)
     return found
 
 
-def relaxed(
-    found: Float, weight: Float, pull: Float, screening: Float, sweeps: int = SWEEPS
-) -> Float:
-    """`found` (h, w, c) nearer to (weight + screening) m - nabla^2 m = pull, the same shape."""
+def relaxed(found: Float, weight: Float, pull: Float, sweeps: int = SWEEPS) -> Float:
+    """`found` (h, w, c) nearer to weight m - nabla^2 m = pull, the same shape."""
     cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32)
     # By turns the black and the white fields of a chessboard, whose neighbours are all the other's.
     black = np.indices(weight.shape).sum(axis=0) % 2 == 0
     turns = [np.where(field, np.float32(BEYOND), 0).astype(np.float32)[..., None]
              for field in (black, ~black)]  # fmt: skip
-    own = (4 + weight + screening)[..., None]
+    own = (4 + weight)[..., None]
     turns = [field / own for field in turns]
     for step in range(2 * sweeps):
         around = cv2.filter2D(found, cv2.CV_32F, cross, borderType=cv2.BORDER_REPLICATE)
@@ -181,12 +168,16 @@ def _channels(plane: NDArray[np.generic], like: Float) -> Float:
     return np.asarray(shaped, np.float32)
 
 
-def apply(plane: Plane, membrane: Float, top: int) -> None:
-    """Add one component of a membrane (h, w), enlarged, to a plane of codes 0 .. top, in place."""
+def apply(plane: Plane, membrane: Float, top: int, tint: float = 1.0) -> None:
+    """Add one component of a membrane (h, w), enlarged, to a plane of codes 0 .. top, in place.
+
+    tint: share of what that changes. What falls below black counts as black before it is shared,
+    so that dark places stay darker copies of themselves.
+    """
     size = (plane.shape[1], plane.shape[0])
-    change = cv2.resize(membrane, size, interpolation=cv2.INTER_LINEAR)
-    np.add(change, plane, out=change)
-    plane[:] = np.clip(np.round(change, out=change), 0, top, out=change)
+    old = plane.astype(np.float32)
+    new = np.clip(old + cv2.resize(membrane, size, interpolation=cv2.INTER_LINEAR), 0, top)
+    plane[:] = np.round(old + np.float32(tint) * (new - old))
 
 
 def reduced(plane: Plane | int, size: tuple[int, int]) -> Float:

@@ -60,7 +60,7 @@ def _round(gray: Float, person: NDArray[np.bool_], empty: NDArray[np.bool_], alp
     scaled = (1 / tame).astype(np.float32)
     fixed = (person | empty).astype(np.float32) * np.float32(FIRM)
     pull = fixed * person - _divergence(gray, scaled)
-    found = relaxed(alpha[..., None], fixed, pull[..., None], np.zeros_like(fixed), SWEEPS)
+    found = relaxed(alpha[..., None], fixed, pull[..., None], SWEEPS)
     return np.clip(found[..., 0], 0, 1)
 
 

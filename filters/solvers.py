@@ -1,4 +1,4 @@
-"""PyMatting's solvers on the unknown band, in tiles, for stills and short clips."""
+"""Solvers of the unknown band, PyMatting's and our own, in tiles, for stills and short clips."""
 
 from __future__ import annotations
 
@@ -8,22 +8,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mattecast.filters.bayesian_matting import bayesian_matting
 from mattecast.filters.closed_form import tiles
+from mattecast.filters.global_sampling import global_sampling
+from mattecast.filters.poisson_matting import poisson_matting
 from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN
 
+Bytes = NDArray[np.uint8]
 Float = NDArray[np.float32]
+Solver = Callable[[Bytes, Bytes], Float]  # of an RGB picture and its trimap
 
 MISSING = "PyMatting is not installed: pip install 'mattecast[refine]'"
-# Name to PyMatting's function (Germer et al., JOSS 2020), and its memory in bytes a pixel of tile:
-# the sparse matrix, its preconditioner and the solver's vectors. Peaks at 320 x 320, PyMatting
-# 1.1.16: knn 3470, learning-based 2540, random-walk 560, closed-form 460; a wider unknown band
-# takes more, so the rows are rounded up, the last two generously. That of shared is a guess.
-SOLVERS = {
+# Name to PyMatting's function (Germer et al., JOSS 2020) or ours, and its memory in bytes a pixel
+# of tile: of PyMatting's the sparse matrix, its preconditioner and the solver's vectors. Peaks at
+# 320 x 320, PyMatting 1.1.16: knn 3470, learning-based 2540, random-walk 560, closed-form 460; a
+# wider unknown band takes more, so the rows are rounded up, the last two generously. That of shared
+# is a guess. Ours, at 608 x 456 with a sixth of it unknown: bayesian 340, global 104, poisson 83.
+SOLVERS: dict[str, tuple[str | Solver, int]] = {
     "closed-form": ("estimate_alpha_cf", 1400),
     "knn": ("estimate_alpha_knn", 4000),
     "random-walk": ("estimate_alpha_rw", 900),
     "learning-based": ("estimate_alpha_lbdm", 3000),
     "shared": ("estimate_alpha_sm", 600),
+    "bayesian": (bayesian_matting, 500),
+    "global": (global_sampling, 200),
+    "poisson": (poisson_matting, 150),
 }
 TILE, OVERLAP = 512, 48
 
@@ -34,17 +43,25 @@ def memory(size: tuple[int, int], name: str) -> int:
     return width * height * SOLVERS[name][1] + size[0] * size[1] * 40
 
 
-def load(name: str) -> Callable[..., Any]:
-    """PyMatting's function of a solver. Raises ImportError that says how to install it."""
+def load(name: str) -> Solver:
+    """The function of a solver. Raises ImportError that says how to install what it is from."""
+    function = SOLVERS[name][0]
+    if not isinstance(function, str):
+        return function
     try:
         import pymatting
     except ImportError as error:
         raise ImportError(f"{MISSING} ({error})") from error
-    solver: Callable[..., Any] = getattr(pymatting, SOLVERS[name][0])
+    theirs: Callable[..., Any] = getattr(pymatting, function)
+
+    def solver(picture: Bytes, known: Bytes) -> Float:
+        alpha = theirs(picture / 255.0, np.where(known == UNKNOWN, 0.5, known / 255.0))
+        return np.asarray(alpha, np.float32)
+
     return solver
 
 
-def solve(picture: NDArray[np.uint8], known: NDArray[np.uint8], alpha: Float, name: str) -> Float:
+def solve(picture: Bytes, known: Bytes, alpha: Float, name: str) -> Float:
     """Solve alpha in the unknown band; elsewhere it is exactly 0 or 1.
 
     picture: (h, w, 3) uint8 RGB. known: (h, w) uint8 trimap. alpha: (h, w) float32, kept where a
@@ -56,8 +73,7 @@ def solve(picture: NDArray[np.uint8], known: NDArray[np.uint8], alpha: Float, na
         part = known[area]
         if not ((part == PERSON).any() and (part == BACKGROUND).any()):
             continue
-        trimap = np.where(part == UNKNOWN, 0.5, part / 255.0)
-        total[area] += solver(picture[area] / 255.0, trimap)
+        total[area] += solver(picture[area], part)
         share[area] += 1
     found = np.where(share > 0, total / np.maximum(share, 1), alpha)
     solid = (known == PERSON).astype(np.float32)

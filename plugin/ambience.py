@@ -26,7 +26,7 @@ class Ambience:
     def __init__(self, plan: Plan, settings: Settings) -> None:
         self._plan, self._settings = plan, settings
         self._tint = settings.tint()
-        self._membrane = Membrane(self._tint) if self._tint is not None else None
+        self._membrane = Membrane() if self._tint else None
         self._match = ColourMatch(settings.colour_match) if settings.colour_match else None
 
     def lay(
@@ -66,7 +66,7 @@ class Ambience:
         )
         change = membrane.step(small, back_small, reduced_alpha(alpha, size), top)
         for index, plane in enumerate(planes):
-            apply(plane, np.ascontiguousarray(change[..., index]), top)
+            apply(plane, np.ascontiguousarray(change[..., index]), top, self._tint or 0.0)
 
     def _prepared(
         self, index: int, plane: Plane, base: Plane | int, alpha16: NDArray[np.uint16], bits: int

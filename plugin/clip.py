@@ -18,10 +18,10 @@ import av.logging
 from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
-from mattecast import jpeg
+from mattecast import exif
 from mattecast.errors import MediaError
 from mattecast.facts import Facts, kind_of, read_facts
-from mattecast.frame import components
+from mattecast.frame import upended
 
 # libav prints decoding errors on its own; here they are counted and reported once.
 av.logging.set_level(None)
@@ -167,7 +167,10 @@ class Clip:
         failed = 0  # in a row
         newest: int | None = None
         shown: int | None = None
+        file = b""  # of a picture, which may come out only after it
         for packet in self._packets(self._container, self._stream):
+            if self._still and packet.size:
+                file = bytes(packet)
             try:
                 frames = self._stream.decode(packet)
             except (av.error.FFmpegError, OSError):
@@ -180,7 +183,7 @@ class Clip:
             for frame in frames:
                 failed = 0
                 shown = _later(shown, frame.pts)
-                yield self._photograph(frame, packet) if self._still_jpeg else frame
+                yield self._photograph(frame, file) if self._still else frame
             if not packet.is_discard:
                 newest = _later(newest, packet.pts)
         if newest is not None and shown is not None and newest - shown >= _frame_step(self.facts):
@@ -188,19 +191,16 @@ class Clip:
             yield from self._tail(shown)
 
     @property
-    def _still_jpeg(self) -> bool:
-        return self._container.format.name in ("image2", "jpeg_pipe") and (
-            self._stream.codec_context.name == "mjpeg")  # fmt: skip
+    def _still(self) -> bool:
+        """Whether a packet is the whole file of a picture."""
+        name: str = self._container.format.name
+        return name == "image2" or name.endswith("_pipe")
 
-    def _photograph(self, frame: av.VideoFrame, packet: Any) -> av.VideoFrame:
-        """A picture as its JPEG file means it, but for the turn that Facts.rotation tells."""
-        data = bytes(packet)
-        self.damage.corrupt += not jpeg.whole(data)
-        if jpeg.mirrored(data):
-            frame.make_writable()
-            for plane in components(frame):
-                plane[:] = plane[::-1].copy()
-        return frame
+    def _photograph(self, frame: av.VideoFrame, file: bytes) -> av.VideoFrame:
+        """A picture as its file means it, but for the turn that Facts.rotation tells."""
+        if self._stream.codec_context.name == "mjpeg":
+            self.damage.corrupt += not exif.whole(file)
+        return upended(frame) if exif.mirrored(file) else frame
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
         """The stream's packets, then an empty one: the decoder gives what it still holds."""

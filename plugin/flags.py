@@ -17,7 +17,8 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
     add("--detail", default="fast", choices=("fast", "fine"),
         help="fine solves soft edges again from the picture, slowly (default: fast)")
     add("--refine", choices=SOLVERS,
-        help="PyMatting's solvers, for stills and short clips; needs mattecast[refine]")
+        help="a classical solver of soft edges, for stills and short clips; all but the last three "
+        "need mattecast[refine]")
     add("--foreground", default="estimate", choices=("estimate", "source"),
         help="colours under soft edges: the person's own, or the source's (default: estimate)")
     add("--despill", metavar="WALL[:STRENGTH]",
@@ -38,7 +39,8 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("composites").add_argument
     add("--blend", default="over", metavar="HOW",
         help="over, or poisson[:TINT]: the new background's light on the person, from none (0) to "
-        "all of it (1); alone 0.25 (default: over)")
+        "all of it (1, which blackens who stood before a wall and comes before a night); alone "
+        "0.25 (default: over)")
     add("--light-wrap", type=float, default=0.0, metavar="SHARE",
         help="background light over the person's edges, 0 to 1 (default: 0)")
     add("--shadow", type=float, default=0.0, metavar="SHARE",

@@ -134,3 +134,12 @@ def rotated(picture: av.VideoFrame, degrees: int) -> av.VideoFrame:
     for source, target in zip(components(picture), components(turned), strict=True):
         target[:] = np.rot90(source, degrees // 90)
     return turned
+
+
+def upended(picture: av.VideoFrame) -> av.VideoFrame:
+    """The picture itself, in any pixel format, mirrored top to bottom."""
+    picture.make_writable()
+    for index in range(len(picture.planes)):
+        rows = _rows(picture, index, np.dtype("u1"))  # of a palette there is but one
+        rows[:] = rows[::-1].copy()
+    return picture

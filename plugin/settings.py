@@ -10,7 +10,8 @@ from pathlib import Path
 from mattecast.errors import UsageError
 from mattecast.formats import FORMATS, NAMES, PRORES_QUALITY
 
-SOLVERS = ("closed-form", "knn", "random-walk", "learning-based", "shared")
+SOLVERS = ("closed-form", "knn", "random-walk", "learning-based", "shared", "bayesian", "global",
+           "poisson")  # fmt: skip
 TINT = 0.25  # of --blend poisson
 SMOOTHING = ("off", "causal", "delayed", "two-way")
 DESPILL = ("green", "blue", "auto")
@@ -37,11 +38,12 @@ class Settings:
     smooth: 'off', 'causal', 'delayed' or 'two-way', with ':STRENGTH' from 0 to 1.
     cuts: look for cuts, across which nothing is remembered.
     detail: 'fast', or 'fine' to solve the edge's unknown band again from the picture.
-    refine: one of PyMatting's SOLVERS, for stills and short clips.
+    refine: one of SOLVERS, of which the first five are PyMatting's, for stills and short clips.
     foreground: 'estimate' true colours under soft alpha, or keep the 'source' colours.
     despill: take a wall's light off the person's edge: 'green', 'blue' or 'auto', with ':STRENGTH'
         from 0 to 1.
-    blend: 'over', or 'poisson[:TINT]' for a composite whose person takes on the background's light.
+    blend: 'over', or 'poisson[:TINT]' for a composite whose person takes on the background's light:
+    all of it at 1, as the method has it, which blackens before a night who stood before a wall.
     choke, feather, gamma, threshold: changes of the edge, as filters.edges.EdgeWish says.
     min_island, min_hole: smaller pieces go if faint, brief or far, smaller holes if faint or brief;
         percent of the picture.

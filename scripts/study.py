@@ -20,21 +20,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
+from mattecast.engines.errors import MattecastError
 from mattecast.engines.training import corpora, scenes, systems
 from mattecast.engines.training.datasets import Library
-from mattecast.engines.training.fit import Settings, fit
+from mattecast.engines.training.fit import Settings, each_once, fit
+from mattecast.engines.training.losses import scaled
 from mattecast.engines.training.release import release
 from mattecast.engines.training.stages import Stage
 
 BCE, MAD = 0, 2  # columns of Scores.pictures
 HELD_OUT = 6  # one picture in so many is not trained on
+WHOLE = scenes.Recipe(whole=True)  # pictures as they are, as the papers show them
 PUBLISHED = Path(__file__).parent.parent / "docs" / "studies" / "published.json"
 
 
@@ -127,6 +129,9 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     add("--held-out", type=int, default=HELD_OUT, metavar="N",
         help="of the target, one picture in N is not trained on but scored (default: 6)")
     add("--width", type=int, default=64, help="channels of the first level (default: 64)")
+    add("--workers", type=int, default=0,
+        help="processes that read and draw pictures, each with up to 2 GB of them in memory "
+        "(default: none of its own)")  # fmt: skip
     add("--threads", type=int, default=0)
     add("--device", default="auto")
     add("--write", type=Path, help="also write NAME.md and NAME.png into this folder")
@@ -220,9 +225,10 @@ def train(plan: Plan, options: argparse.Namespace) -> Path:
             corpus=plan.source.corpus, limit=options.limit, widths=plan.widths,
             start=start, frozen=plan.frozen, rate=1e-3, constant=True, decay=0.0, average=0.0,
             stages=(Stage("study", options.steps, options.batch, 1, (side,)),),
-            recipe=scenes.Recipe(whole=True), held_out=every(plan.source, options),
+            recipe=WHOLE, held_out=every(plan.source, options),
             patience=options.patience, check_every=options.check_every,
-            log_every=min(options.check_every, 10), workers=0, threads=options.threads,
+            log_every=min(options.check_every, 10), workers=options.workers,
+            threads=options.threads,
             device=options.device,
         )  # fmt: skip
         finish(settings)
@@ -266,32 +272,31 @@ def every(source: Source, options: argparse.Namespace) -> int:
 
 
 def held_out(source: Source, options: argparse.Namespace) -> Library:
-    """The part of a set that training never saw."""
+    """The part of a set that training never saw. Raises MattecastError where there is none."""
     folder = source.folder(options.out, options.limit)
     library = corpora.read(source.corpus, folder, limit=options.limit)
-    return library.split(every(source, options))[1]
+    held = library.split(every(source, options))[1]
+    if not held.stills and not held.clips:
+        raise MattecastError(f"{source.path}: {library}, of which none is held out to be scored: "
+                             "more are needed, or a lower --held-out")  # fmt: skip
+    return held
 
 
 @torch.no_grad()
 def scored(plan: Plan, checkpoint: Path, held: Library, options: argparse.Namespace) -> Scores:
-    """Binary cross-entropy and pixel accuracy, as the study reports, and MAD, of every picture."""
-    network, side = systems.restore(checkpoint), (options.size, options.size)
-    rows = []
-    for one in held.stills:
-        assert one.pictures is not None
-        picture, cutout = (
-            cv2.resize(each[0], side, interpolation=cv2.INTER_AREA)
-            for each in (one.pictures, one.cutouts)
-        )
-        rows.append(judge(network, picture, cutout[..., 3]))
+    """Binary cross-entropy and pixel accuracy, as the study reports, and MAD, of every picture, as
+    the checks of training show it."""
+    network = systems.restore(checkpoint)
+    shown = each_once(held, WHOLE, (options.size, options.size))
+    rows = [judge(network, one["picture"], one["alpha"]) for one in shown]
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     return Scores(np.array(rows), seconds(options.out / plan.name), state["step"])
 
 
-def judge(network: nn.Module, picture: Any, alpha: Any) -> tuple[float, float, float]:
-    """(cross-entropy, share of pixels on the right side of 1/2, MAD * 1e3) of one picture."""
-    out = network(torch.from_numpy(picture)[None, None])
-    truth = torch.from_numpy(np.asarray(alpha, np.float32) / 255)[None, None]
+def judge(network: nn.Module, picture: Tensor, alpha: Tensor) -> tuple[float, float, float]:
+    """(cross-entropy, share of pixels on the right side of 1/2, MAD * 1e3) of one picture
+    (1, 1, h, w, 3) and its alpha (1, 1, h, w), uint8."""
+    out, truth = network(picture), scaled(alpha)
     entropy = functional.binary_cross_entropy_with_logits(out.logits, truth)
     right = ((out.alpha >= 0.5) == (truth >= 0.5)).float().mean()
     return float(entropy), float(right), float((out.alpha - truth).abs().mean()) * 1e3

@@ -31,7 +31,6 @@ import mattecast
 from mattecast.engines.training import corpora, metrics
 from mattecast.filters import solvers
 from mattecast.filters.closed_form import closed_form
-from mattecast.filters.poisson_matting import poisson_matting
 from mattecast.filters.trimap import UNKNOWN, trimap
 
 Bytes, Float = NDArray[np.uint8], NDArray[np.float32]
@@ -61,10 +60,12 @@ def _solver(name: str) -> Callable[[Case], Float]:
 
 METHODS: dict[str, Callable[[Case], Float]] = {
     "segmentation": lambda case: case.coarse,
-    "Poisson": lambda case: poisson_matting(case.picture, case.known),
+    "Poisson": _solver("poisson"),
+    "Bayesian": _solver("bayesian"),
     "KNN": _solver("knn"),
     "random walk": _solver("random-walk"),
     "shared": _solver("shared"),
+    "global sampling": _solver("global"),
     "learning-based": _solver("learning-based"),
     "closed form": _solver("closed-form"),
     "ours (--detail fine)": lambda case: closed_form(case.picture, case.known, case.coarse),

@@ -6,7 +6,7 @@ that. Each is scored on clips NAME.mp4 with NAME.alpha.mkv. A checkpoint becomes
 --release.
 
   study_refinement.py --data FOLDER --clips ../shared/eval/exact --out runs/refinement
-  study_refinement.py ... --size 96 --width 32 --steps 60 --frames 4      # minutes on a CPU
+  study_refinement.py ... --size 96 --width 32 --steps 90,60,60 --frames 4     # minutes on a CPU
 """
 
 import argparse
@@ -60,7 +60,8 @@ def parse() -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder of the runs; again, it goes on there")
     add("--size", type=study.side, default=512, help="side trained at (default: 512)")
     add("--width", type=int, default=256, help="DLMN-G's feature maps (default: 256)")
-    add("--steps", type=int, default=20000, help="of each run (default: 20000)")
+    add("--steps", type=steps, default="20000", metavar="N[,N,N]",
+        help="of each run, or of segmentation, DLMN-G and SSRN (default: 20000)")  # fmt: skip
     add("--batch", type=int, default=4, help="clips a batch (default: 4)")
     add("--frames", type=int, default=0, help="of each clip that are scored (default: all)")
     add("--check-every", type=int, default=0, help="steps (default: a third of a run)")
@@ -70,6 +71,15 @@ def parse() -> argparse.Namespace:
     add("--write", type=Path, help="also write refinement.md and .png into this folder")
     add("--release", type=Path, metavar="DIR", help="also write the networks as models here")
     return parser.parse_args()
+
+
+def steps(text: str) -> dict[str, int]:
+    """Steps of each network as given on the command line."""
+    counts = text.split(",")
+    if len(counts) not in (1, len(NAMES)) or not all(each.isdecimal() for each in counts):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected steps, one number or one each "
+                                         f"for {', '.join(NAMES.values())}")  # fmt: skip
+    return dict(zip(NAMES, map(int, counts * (len(NAMES) // len(counts))), strict=True))
 
 
 def sizes(width: int) -> dict[str, Any]:
@@ -84,15 +94,16 @@ def sizes(width: int) -> dict[str, Any]:
 def train(name: str, widths: Any, start: Path | None, options: argparse.Namespace) -> Path:
     """The last checkpoint of a run, trained unless that was done."""
     out, side = options.out / name, (options.size, options.size)
+    count = options.steps[name]
     if not (out / "done").exists():
         frames = 1 if name == "deeplab" else 3
         settings = Settings(
             data=options.data, out=out, start=start, widths=widths, weights=Adversarial(),
-            stages=(Stage(name, options.steps, options.batch, frames, (side,)),),
-            partial=tuple(options.partial), rate=1e-3, warmup=min(300, options.steps // 10 + 1),
-            average=0.9 if options.steps < 1000 else 0.998, workers=options.workers,
-            check_every=options.check_every or max(1, options.steps // 3),
-            log_every=max(1, options.steps // 20),
+            stages=(Stage(name, count, options.batch, frames, (side,)),),
+            partial=tuple(options.partial), rate=1e-3, warmup=min(300, count // 10 + 1),
+            average=0.9 if count < 1000 else 0.998, workers=options.workers,
+            check_every=options.check_every or max(1, count // 3),
+            log_every=max(1, count // 20),
             threads=options.threads, device=options.device,
         )  # fmt: skip
         study.finish(settings)
@@ -144,14 +155,16 @@ def document(
     ]  # fmt: skip
     titles = ("clips", "matte", "MAD", "MSE", "Grad", "Conn", "dtSSD", "IoU")
     before, after = (scores[name]["all"].mad for name in ("dlmn", "ssrn"))
-    spent = {name: study.seconds(options.out / name) for name in scores}
+    runs = ", ".join(
+        f"{NAMES[name]} {options.steps[name]} steps in {study.seconds(options.out / name):.0f} s"
+        for name in scores
+    )
     return (
         f"# DLMN-G and its refinement\n\n{study.table(titles, rows)}\n\n"
         f"The refinement changes the MAD of all clips from {before:.2f} to {after:.2f}.\n\n"
-        f"Schedule: {options.size} px, DLMN-G of {options.width} maps, {options.steps} steps of "
-        f"{options.batch} clips each; CPU time: "
-        + ", ".join(f"{NAMES[name]} {seconds:.0f} s" for name, seconds in spent.items())
-        + f". Scored on {options.frames or 'all'} frames of each clip. Machine: {study.machine()}."
+        f"Schedule: {options.size} px, DLMN-G of {options.width} maps, {options.batch} clips a "
+        f"step; {runs} of CPU time. Scored on {options.frames or 'all'} frames of each clip. "
+        f"Machine: {study.machine()}."
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+
 import cv2
 import numpy as np
 import pytest
 
 from mattecast.engines.errors import MattecastError
-from mattecast.engines.training import corpora
+from mattecast.engines.training import corpora, datasets, ondemand
 
 
 def write(path, picture):
@@ -146,6 +148,57 @@ def test_a_part_of_a_set_is_the_same_part_every_time(tmp_path):
         found = corpora.read("pairs", tmp_path, limit=2).stills
         assert [one.name for one in found] == ["one", "two"]  # of one, three, two
     assert corpora.spread(list(range(10)), 3) == [1, 5, 8]
+
+
+@pytest.fixture
+def looked(monkeypatch):
+    """The files that were read for their colours."""
+    names, read = [], datasets.colour
+
+    def colour(path):
+        names.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(datasets, "colour", colour)
+    return names
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_nothing_is_read_before_it_is_looked_at(name, tmp_path, looked):
+    TREES[name](tmp_path)
+    library = corpora.read(name, tmp_path)
+    kept, held = library.split(2)
+    assert len(kept.stills) + len(held.stills) == len(library.stills)
+    assert str(library).endswith(f"{len(library.backgrounds)} backgrounds")
+    people = library.clips or library.stills
+    assert [one.weight for one in people] == [1, 1, 1] and not looked
+    for _ in range(2):
+        assert people[0].cutouts.shape[1:] == (24, 32, 4) and people[0].frames in (1, 3)
+    assert len(looked) == people[0].frames
+
+
+def test_no_more_stays_in_memory_than_there_is_room_for(tmp_path, looked, monkeypatch):
+    dim(tmp_path)
+    rooms = corpora.read("dim", tmp_path).split(3)[0].backgrounds
+    assert len(rooms) == 200 and not looked
+    monkeypatch.setattr(ondemand, "ROOM", 3 * rooms[0].nbytes)
+    assert [int(room[0, 0, 0]) for room in rooms][:4] == [40, 80, 0, 40]  # of 0, 40, 80, 120
+    assert len(looked) == 200 and rooms.bytes == sum(room.nbytes for room in rooms.kept.values())
+    assert len(rooms.kept) == 3 and 199 in rooms.kept
+
+
+def test_worker_processes_get_the_list_and_read_by_themselves(tmp_path, looked):
+    plain(tmp_path)
+    library = pickle.loads(pickle.dumps(corpora.read("pairs", tmp_path)))
+    assert not looked and [one.name for one in library.stills] == ["one", "three", "two"]
+    assert library.stills[1].box == (10, 8, 20, 16) and looked == ["three.jpg"]
+
+
+def test_what_macos_leaves_beside_pictures_is_none(tmp_path):
+    aisegment(tmp_path)
+    for path in list(tmp_path.rglob("*.??g")):
+        path.with_name(f"._{path.name}").write_bytes(b"resource fork")
+    assert len(corpora.read("aisegment", tmp_path).stills) == 3
 
 
 def test_an_unknown_set_is_told_the_known_ones(tmp_path):

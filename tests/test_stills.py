@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import av
 import cv2
@@ -12,6 +13,7 @@ from commands import call, entries, photograph
 
 from mattecast.clip import Clip
 from mattecast.errors import MediaError
+from mattecast.frame import rotated
 from mattecast.pictures import Pictures
 
 
@@ -44,14 +46,62 @@ def test_pictures_of_a_folder_one_by_one(tmp_path, left_half):
     assert entries(tmp_path / "green") == ["a.matte.exr", "b.matte.exr"]
 
 
+def oriented(orientation, order=">"):
+    """The TIFF block of an Exif orientation."""
+    return {"<": b"II", ">": b"MM"}[order] + struct.pack(
+        f"{order}HIHHHIHHI", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0
+    )
+
+
 def jpeg(picture, orientation=1, order=">"):
     """A JPEG file's bytes, with an Exif orientation."""
     data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
-    tiff = {"<": b"II", ">": b"MM"}[order] + struct.pack(
-        f"{order}HIHHHIHHI", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0
-    )
-    body = b"Exif\0\0" + tiff
+    body = b"Exif\0\0" + oriented(orientation, order)
     return data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
+
+
+def png(picture, orientation=1, order=">"):
+    """A PNG file's bytes, with an eXIf chunk behind its header."""
+    data = cv2.imencode(".png", picture)[1].tobytes()
+    body = b"eXIf" + oriented(orientation, order)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return data[:33] + chunk + data[33:]
+
+
+def palette(picture, orientation=1, order=">"):
+    """The same, its picture gray with a palette."""
+    height, width = picture.shape[:2]
+    lines = b"".join(b"\0" + bytes(row) for row in picture[..., 0])
+    table = bytes(level for level in range(256) for _ in range(3))
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"eXIf", oriented(orientation, order)), (b"PLTE", table),
+             (b"IDAT", zlib.compress(lines)), (b"IEND", b""))  # fmt: skip
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in parts
+    )
+
+
+def webp(picture, orientation=1, order=">"):
+    """A lossless WebP file's bytes, with an EXIF chunk at its end."""
+    data = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    height, width = picture.shape[:2]
+    sides = b"".join((side - 1).to_bytes(3, "little") for side in (width, height))
+    parts = ((b"VP8X", bytes([8, 0, 0, 0]) + sides), (b"EXIF", oriented(orientation, order)))
+    large, last = (name + struct.pack("<I", len(body)) + body for name, body in parts)
+    whole = b"WEBP" + large + data[12:] + last
+    return b"RIFF" + struct.pack("<I", len(whole)) + whole
+
+
+def tiff(picture, orientation=1, order="<"):
+    """An uncompressed TIFF file's bytes: picture, then directory and what it points to."""
+    height, width = picture.shape[:2]
+    body, place = picture[..., ::-1].tobytes(), 8 + picture.size
+    tags = ((256, width), (257, height), (258, 8), (259, 1), (262, 2), (273, 8),
+            (0x0112, orientation), (277, 3), (278, height), (279, len(body)))  # fmt: skip
+    entries = b"".join(struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HI", 42, place)
+    return head + body + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
 
 
 def quarters():
@@ -80,6 +130,21 @@ def test_photographs_come_out_upright(orientation, tmp_path, left_half):
     assert found.shape == (64, 96, 4)
     assert np.abs(found[..., :3].astype(int) - quarters()).mean() < 2
     assert (found[:, :40, 3] == 255).all() and (found[:, 56:, 3] == 0).all()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("write", [jpeg, png, palette, webp, tiff])
+@pytest.mark.parametrize("orientation", STORED)
+def test_every_kind_of_file_is_turned_and_mirrored(orientation, write, order, tmp_path):
+    stored = np.ascontiguousarray(STORED[orientation](quarters()))
+    path = tmp_path / f"photo.{write.__name__}"
+    path.write_bytes(write(stored, orientation, order))
+    with Clip(path) as clip:
+        (frame,) = clip.frames()
+        assert (clip.facts.width, clip.facts.height) == (96, 64)
+        found = rotated(frame.reformat(format="gray"), clip.facts.rotation).to_ndarray()
+        assert clip.damage.corrupt == 0
+    assert np.abs(found.astype(int) - quarters()[..., 0]).mean() < 2
 
 
 def test_a_photograph_that_is_cut_off_is_said(tmp_path, left_half):

@@ -26,8 +26,10 @@ from told import told  # noqa: E402
 from mattecast.engines.networks.heron import Heron, Widths  # noqa: E402
 from mattecast.engines.networks.unet import UNetWidths  # noqa: E402
 from mattecast.engines.training import metrics  # noqa: E402
+from mattecast.filters.bayesian_matting import bayesian_matting  # noqa: E402
+from mattecast.filters.global_sampling import global_sampling  # noqa: E402
 from mattecast.filters.poisson_matting import poisson_matting  # noqa: E402
-from mattecast.filters.trimap import BACKGROUND, PERSON  # noqa: E402
+from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +144,9 @@ def test_a_wrong_request_ends_in_one_line(data, tmp_path, monkeypatch):
          f"{place}: not PPM-100: image is missing there"),
         (study_models, ("--source", f"folder:{data}", "--target", f"ppm:{data}"),
          "data set 'ppm' is not known"),
+        (study_transfer, ("--source", f"folder:{data}", "--target", f"folder:{data}", "--limit", 1,
+                          "--held-out", 99),
+         f"{data}: 1 stills, 0 clips, 0 backgrounds, of which none is held out"),
         (study_refinement, ("--data", place, "--clips", place), f"no people below {place}"),
     )  # fmt: skip
     for script, arguments, words in wrong:
@@ -189,18 +194,39 @@ def test_the_drawn_figure_has_soft_hair_and_two_backgrounds():
     assert different.known[different.alpha > 0.5].min() > BACKGROUND
 
 
-def test_poisson_matting_finds_hair_where_colours_differ():
-    case = next(study_matting.drawn())
-    found = poisson_matting(case.picture, case.known)
-    assert found.dtype == np.float32 and found.min() >= 0 and found.max() <= 1
-    assert (found[case.known == PERSON] == 1).all() and (found[case.known == BACKGROUND] == 0).all()
-    assert metrics.mad(found, case.alpha) < 0.6 * metrics.mad(case.coarse, case.alpha)
+# What each leaves of the coarse matte's error: before other colours, and before the figure's own.
+OURS = {poisson_matting: (0.6, 1.0), bayesian_matting: (0.3, 0.8), global_sampling: (0.3, 0.95)}
 
 
-def test_poisson_matting_of_one_side_only():
-    picture = np.zeros((8, 8, 3), np.uint8)
+@pytest.mark.parametrize("method", OURS)
+def test_methods_of_our_own_find_hair(method):
+    for case, left in zip(study_matting.drawn(), OURS[method], strict=True):
+        found = method(case.picture, case.known)
+        assert found.dtype == np.float32 and found.min() >= 0 and found.max() <= 1
+        assert (found[case.known == PERSON] == 1).all()
+        assert (found[case.known == BACKGROUND] == 0).all()
+        assert metrics.mad(found, case.alpha) < left * metrics.mad(case.coarse, case.alpha)
+
+
+@pytest.mark.parametrize("method", OURS)
+def test_trimaps_of_one_side_or_without_a_band(method):
+    picture = np.full((8, 8, 3), 90, np.uint8)
     for value, alpha in ((PERSON, 1.0), (BACKGROUND, 0.0)):
-        assert (poisson_matting(picture, np.full((8, 8), value, np.uint8)) == alpha).all()
+        assert (method(picture, np.full((8, 8), value, np.uint8)) == alpha).all()
+        half = np.full((8, 8), UNKNOWN, np.uint8)
+        half[:, :2] = value
+        assert (method(picture, half) == alpha).all()
+    whole = np.where(np.arange(64).reshape(8, 8) % 8 < 4, PERSON, BACKGROUND).astype(np.uint8)
+    np.testing.assert_array_equal(method(picture, whole), whole == PERSON)
+
+
+@pytest.mark.parametrize("method", [bayesian_matting, global_sampling])
+def test_alpha_of_flat_sides_is_how_much_of_each_is_mixed(method):
+    share = np.linspace(0, 1, 32, dtype=np.float32)[None].repeat(24, 0)
+    front, back = np.array([200, 60, 40]), np.array([30, 90, 190])
+    picture = np.round(share[..., None] * front + (1 - share[..., None]) * back).astype(np.uint8)
+    known = np.where(share == 0, BACKGROUND, np.where(share == 1, PERSON, UNKNOWN))
+    assert np.abs(method(picture, known.astype(np.uint8)) - share).max() < 0.03
 
 
 def test_a_panel_and_a_table_of_what_runs_here(tmp_path, monkeypatch, capsys):
@@ -302,13 +328,23 @@ def test_refinement_runs_from_segmentation_to_models(
     data, clips, tmp_path, monkeypatch, capsys
 ):
     run(study_refinement, monkeypatch, "--data", data, "--clips", clips, "--out", tmp_path / "runs",
-        "--size", 32, "--width", 16, "--steps", 2, "--batch", 2, "--device", "cpu",
+        "--size", 32, "--width", 16, "--steps", "3,2,1", "--batch", 2, "--device", "cpu",
         "--release", tmp_path / "models")  # fmt: skip
     said = capsys.readouterr().out
     assert "DLMN-G + SSRN" in said and "The refinement changes the MAD" in said
+    for name, count in (("deeplab", 3), ("dlmn", 2), ("ssrn", 1)):
+        assert torch.load(tmp_path / f"runs/{name}/last.pt", weights_only=True)["step"] == count
+        assert f"{study_refinement.NAMES[name]} {count} steps in " in said
     assert sorted(path.name for path in (tmp_path / "models").glob("*.onnx")) == [
         "deeplab.onnx", "dlmn.onnx", "ssrn.onnx",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "2,1", "1,2,3,4", "2,one,3", "-3"])
+def test_steps_are_one_number_or_one_for_each_network(text):
+    assert study_refinement.steps("60") == {"deeplab": 60, "dlmn": 60, "ssrn": 60}
+    with pytest.raises(argparse.ArgumentTypeError, match="one number or one each for soft segm"):
+        study_refinement.steps(text)
 
 
 def test_memory_is_compared_from_one_checkpoint(data, clips, tmp_path, monkeypatch, capsys):

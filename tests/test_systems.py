@@ -13,7 +13,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from mattecast import Settings, engines, matte  # noqa: E402
+from commands import call  # noqa: E402
+from obs_host import until  # noqa: E402
+
+from mattecast import Settings, engines  # noqa: E402
 from mattecast.engines.networks import ssrn  # noqa: E402
 from mattecast.engines.networks.deeplab import DeepLab, DeepLabWidths, MobileNetV2  # noqa: E402
 from mattecast.engines.networks.dlmn import Dlmn, DlmnWidths, neighbours  # noqa: E402
@@ -27,6 +30,10 @@ from mattecast.engines.networks.unet import (  # noqa: E402
 from mattecast.engines.training import criteria, fit, scenes, systems  # noqa: E402
 from mattecast.engines.training.release import release  # noqa: E402
 from mattecast.filters import motion  # noqa: E402
+from mattecast.live.matting import Wish  # noqa: E402
+from mattecast.live.outlets import Outlet  # noqa: E402
+from mattecast.live.session import Session  # noqa: E402
+from mattecast.live.source import parse  # noqa: E402
 
 DEEPLAB = DeepLabWidths(share=0.25, aspp=16, low=8)
 DLMN = DlmnWidths(width=16, shared=8, blocks=(1, 1), segmentation=DEEPLAB)
@@ -381,26 +388,78 @@ def test_the_file_runs_as_the_network_does(name, tmp_path):
             engine.close()
 
 
-@pytest.mark.parametrize("name", TINY)
-def test_a_clip_is_matted_by_what_it_learned(name, learned, tmp_path):
-    """From training to the alpha plane of a written clip."""
-    release(learned(name)[0], tmp_path / "net.onnx", long_side=32)
-    shown = figures()
+@pytest.fixture
+def named(learned, tmp_path):
+    """The name of a model among the user's own, which is what a system learned."""
+
+    def added(name):
+        release(learned(name)[0], tmp_path / "net.onnx", long_side=32)
+        result = call("models", "add", tmp_path / "net.onnx", "--name", f"my-{name}")
+        assert result.code == 0, result.err
+        made.append(f"my-{name}")
+        return made[-1]
+
+    made = []
+    yield added
+    for model in made:
+        call("models", "remove", model)
+
+
+@pytest.fixture
+def filmed(tmp_path):
+    """A clip of three times the first picture."""
     with av.open(str(tmp_path / "clip.mkv"), "w") as out:
         stream = out.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 32, 32, "bgr0"
         for _ in range(3):
-            frame = av.VideoFrame.from_ndarray(shown["picture"][0, 0].numpy(), format="rgb24")
-            out.mux(stream.encode(frame))
+            picture = figures()["picture"][0, 0].numpy()
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode(None))
-    matte(tmp_path / "clip.mkv", tmp_path / "out.mov",
-          Settings(model=str(tmp_path / "net.onnx")))  # fmt: skip
+    return tmp_path / "clip.mkv"
+
+
+def error(alpha):
+    """Mean distance of a matte (32, 32) uint8 from that of the first picture, in [0, 1]."""
+    return np.abs(alpha - figures()["alpha"][0, 0].numpy().astype(float)).mean() / 255
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_clip_is_matted_by_name_with_what_was_learned(name, named, filmed, tmp_path):
+    """From training to the alpha plane of a written clip."""
+    result = call("matte", filmed, "-o", tmp_path / "out.mov", "--model", named(name), "--quiet")
+    assert result.code == 0, result.err
     with av.open(str(tmp_path / "out.mov")) as clip:
         found = [frame.to_ndarray(format="rgba")[..., 3] for frame in clip.decode(video=0)]
-    truth = shown["alpha"][0, 0].numpy().astype(float)
-    assert len(found) == 3
-    for alpha in found:
-        assert np.abs(alpha - truth).mean() < 0.05 * 255, np.abs(alpha - truth).mean()
+    assert len(found) == 3 and max(map(error, found)) < 0.05
+
+
+@pytest.mark.parametrize("name", ["unet", "ssrn"])
+def test_live_runs_it_by_the_same_name(name, named, filmed):
+    """One of the single pictures, and one with a memory."""
+    shown = []
+    wish = Wish(Settings(model=named(name), smooth="off", foreground="source"))
+    session = Session(parse(str(filmed), loop=True), wish, 5.0, [Outlet(Kept(shown))])
+    session.start()
+    try:
+        until(lambda: len(shown) > 2, 60, "pictures")
+    finally:
+        session.close()
+    assert error(shown[-1].bgra[..., 3]) < 0.05
+
+
+class Kept:
+    """A target of live that keeps what it gets."""
+
+    name = "kept"
+
+    def __init__(self, pictures):
+        self.write = pictures.append
+
+    def open(self, picture):
+        """Nothing to open."""
+
+    def close(self):
+        """Nothing to close."""
 
 
 def test_whole_pictures_are_drawn_as_they_are():
@@ -413,3 +472,29 @@ def test_whole_pictures_are_drawn_as_they_are():
     sample = scenes.draw(np.random.default_rng(0), recipe, library, size=(40, 30), frames=1)
     np.testing.assert_array_equal(sample.picture[0], picture)
     np.testing.assert_array_equal(sample.alpha[0], alpha)
+
+
+def test_checks_show_every_held_out_picture_once(tmp_path):
+    from mattecast.engines.training.datasets import Library, cut, subject
+
+    alpha = np.zeros((32, 32), np.uint8)
+    alpha[10:, 8:20] = 255
+    shades = [np.full((32, 32, 3), 20 * index, np.uint8) for index in range(10)]
+    people = [subject(f"{one[0, 0, 0]}", [one], [cut(one, alpha)]) for one in shades]
+    people.append(subject("cut", None, [np.dstack([shades[9], alpha])]))  # gets a background
+    stage, recipe = fit.Stage("tiny", 1, 2, 1, ((32, 32),)), scenes.Recipe(whole=True)
+    settings = fit.Settings(data=None, out=None, stages=(stage,), recipe=recipe)
+    held = fit.held_batches(settings, Library(people, [], [shades[5]]))
+    assert [len(each["alpha"]) for each in held] == [8, 3]
+    shown = fit.joint(held)
+    assert shown["picture"][:10, 0, 0, 0, 0].tolist() == [20 * index for index in range(10)]
+    assert (shown["alpha"][:10, 0].numpy() == alpha).all() and shown["alpha"][10].any()
+    # The score is the mean over pictures, not over batches of which the last is smaller.
+    network = tiny("unet-simple")
+    run = fit.Run(network, [], network.state_dict())
+    score = fit.check(run, held, tmp_path / "montage.png")
+    with torch.no_grad():
+        found = network(shown["picture"]).alpha
+    error = (found - shown["alpha"] / 255).abs().mean()
+    assert score == pytest.approx(1e3 * float(error), rel=0.02)
+    assert cv2.imread(str(tmp_path / "montage.png")).shape == (2 * 3 * 32, 8 * 32, 3)

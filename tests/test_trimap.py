@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mattecast import settings
 from mattecast.filters.closed_form import closed_form, tiles
 from mattecast.filters.solvers import SOLVERS, load, memory, solve
 from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN, trimap
@@ -77,11 +78,16 @@ def test_memory_is_bounded_by_the_tile() -> None:
     assert small - large < 1.1e9 and memory((320, 200), "knn") < 3e8
 
 
+def test_the_command_offers_every_solver() -> None:
+    assert tuple(SOLVERS) == settings.SOLVERS
+
+
 @pytest.mark.parametrize("name", SOLVERS)
-def test_pymatting(name: str) -> None:
+def test_every_solver_finds_the_spikes(name: str) -> None:
     try:
         load(name)
     except ImportError as error:
+        assert name not in ("bayesian", "global", "poisson")
         assert "pip install 'mattecast[refine]'" in str(error)
         pytest.skip("PyMatting is not installed")
     picture, true = _hairy(1)

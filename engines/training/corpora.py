@@ -2,18 +2,18 @@
 
     read("p3m", Path("P3M-10k"))
 
-gives the same Library as a folder of one's own. Nothing here downloads anything: most sets want a
-form signed. A path that is not what was expected is refused with what is missing and where the set
-is to be had.
+gives the same Library as a folder of one's own, but for one thing: such sets are larger than memory
+(AISegment has 34,000 people), so that a picture is read when it is drawn. Nothing here downloads
+anything: most sets want a form signed. A path that is not what was expected is refused with what is
+missing and where the set is to be had.
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -21,9 +21,10 @@ import numpy as np
 from mattecast.engines.errors import MattecastError
 from mattecast.engines.training import datasets
 from mattecast.engines.training.datasets import Bytes, Library, Subject, cut, subject
+from mattecast.engines.training.ondemand import OnDemand
 
 T = TypeVar("T")
-Read = Callable[[], Subject]
+Read = partial[Subject]  # a reader and its paths, of which the first names the subject
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 # Colours of Pascal VOC's palette: class 15, and what its annotators left open along outlines.
 PERSON, VOID = (192, 128, 128), (224, 224, 192)
@@ -34,7 +35,7 @@ COMPOSITIONS = 100  # backgrounds for each training foreground of Deep Image Mat
 class Corpus:
     """A published set. needs: folders and files that its root must hold, of which the first
     missing one is named. subjects: how to read each of its people; backgrounds: pictures without
-    any."""
+    any. moving: whether its people are clips."""
 
     name: str
     about: str
@@ -42,6 +43,7 @@ class Corpus:
     needs: tuple[str, ...]
     subjects: Callable[[Path], list[Read]]
     backgrounds: Callable[[Path], list[Path]] = lambda root: []
+    moving: bool = False
 
     def check(self, root: Path) -> None:
         """Raise MattecastError, which says what is missing, unless the root looks like the set."""
@@ -54,10 +56,31 @@ class Corpus:
                 )
 
 
+class Listed(Subject):
+    """A Subject of a published set, of which only the name is known until it is looked at.
+
+    What else it holds is read then. All of a set are drawn alike, for the measures that weigh
+    subjects are among what would have to be read.
+    """
+
+    def __init__(self, name: str, people: OnDemand[Subject], place: int) -> None:
+        vars(self).update(name=name, people=people, place=place)
+
+    def __getattr__(self, what: str) -> Any:
+        if what not in ("pictures", "cutouts", "box", "touches"):
+            raise AttributeError(what)
+        return getattr(self.people[self.place], what)
+
+    @property
+    def weight(self) -> float:
+        """The same for all."""
+        return 1.0
+
+
 def read(
     name: str, root: Path, *, limit: int = 0, incomplete: tuple[str, ...] = ()
 ) -> Library:
-    """The set called `name` (a key of CORPORA, or 'folder' for one's own) in memory.
+    """The set called `name`: a key of CORPORA, listed, or 'folder' for one's own, in memory.
 
     limit: at most so many people (0: all), evenly spread over the sorted files, so that the same
     ones are taken every time. incomplete: see datasets.load, which reduces pictures as this does.
@@ -73,12 +96,13 @@ def read(
             f"{root}: the folders of {corpus.about} are there, but no picture with its alpha; get "
             f"it from {corpus.where}"
         )
-    with ThreadPoolExecutor() as pool:  # OpenCV releases the interpreter lock
-        people = list(pool.map(lambda one: one(), spread(reads, limit)))
-        rooms = list(pool.map(datasets.colour, spread(empty, limit)))
-    return Library(
-        [one for one in people if one.frames == 1], [one for one in people if one.frames > 1], rooms
-    )
+    reads, rooms = spread(reads, limit), spread(empty, limit)
+    people = OnDemand(reads)
+    found: list[Subject] = [
+        Listed(read.args[0].stem, people, place) for place, read in enumerate(reads)
+    ]
+    behind = OnDemand([partial(datasets.colour, path) for path in rooms])
+    return Library([], found, behind) if corpus.moving else Library(found, [], behind)
 
 
 def named(name: str) -> Corpus:
@@ -96,8 +120,11 @@ def spread(items: list[T], limit: int) -> list[T]:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """The pictures below a folder, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    """The pictures below a folder, sorted. macOS leaves files named ._NAME in archives."""
+    return sorted(
+        path for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )  # fmt: skip
 
 
 def paired(images: Path, mattes: Path) -> list[tuple[Path, Path]]:
@@ -287,7 +314,7 @@ CORPORA = {
         Corpus(
             "videomatte240k", "VideoMatte240K as JPEG (VideoMatte240K_JPEG_HD or _SD)",
             "https://grail.cs.washington.edu/projects/background-matting-v2/",
-            ("train/fgr", "train/pha"), video_matte,
+            ("train/fgr", "train/pha"), video_matte, moving=True,
         ),
     )
 }  # fmt: skip

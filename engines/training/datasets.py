@@ -9,7 +9,7 @@ Every file below the folder is taken by what it is, wherever it lies:
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,8 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mattecast.engines.training.ondemand import chosen
 
 Bytes = NDArray[np.uint8]
 PICTURES = (".jpg", ".jpeg")
@@ -48,6 +50,11 @@ class Subject:
         return len(self.cutouts)
 
     @property
+    def nbytes(self) -> int:
+        """Of its pictures, in memory."""
+        return self.cutouts.nbytes + (0 if self.pictures is None else self.pictures.nbytes)
+
+    @property
     def weight(self) -> float:
         """How often to draw it: portraits cut by the lower edge are what a webcam shows."""
         left, top, right, bottom = self.box
@@ -57,11 +64,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Library:
-    """All training material in memory."""
+    """All training material, in memory or where corpora reads it from on demand."""
 
     stills: list[Subject] = field(default_factory=list)
     clips: list[Subject] = field(default_factory=list)
-    backgrounds: list[Bytes] = field(default_factory=list)  # (H, W, 3) uint8 RGB
+    backgrounds: Sequence[Bytes] = field(default_factory=list)  # (H, W, 3) uint8 RGB
 
     def __str__(self) -> str:
         counts = len(self.stills), len(self.clips), len(self.backgrounds)
@@ -73,16 +80,17 @@ class Library:
         spare = max(1, len(clips) // every) if len(clips) > 3 else 0
         kept = clips[spare:]
         # Backgrounds have no names here; every n-th of the sorted files is as fixed.
+        rooms = range(len(self.backgrounds))
         return (
             Library(
                 [s for s in self.stills if zlib.crc32(s.name.encode()) % every],
                 kept,
-                [b for i, b in enumerate(self.backgrounds) if i % every],
+                chosen(self.backgrounds, [place for place in rooms if place % every]),
             ),
             Library(
                 [s for s in self.stills if not zlib.crc32(s.name.encode()) % every],
                 clips[:spare],
-                self.backgrounds[::every],
+                chosen(self.backgrounds, rooms[::every]),
             ),
         )
 

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 MUON = 13.0  # times AdamW's rate: what a step of it moves a weight is smaller by about that
 # Why a run leaves its loop before the last step; the larger one counts.
 STOPPED, ENDED = 1, 2
+SHOWN = 4  # batches of the check in its montage
 Tensors = dict[str, Tensor]
 
 
@@ -276,19 +277,22 @@ def averaged(run: Run) -> nn.Module:
 
 @torch.no_grad()
 def check(run: Run, held: list[Tensors], picture: Path) -> float:
-    """MAD * 1e3 of the averaged weights on the held-out batches, and a montage of the first."""
-    network = averaged(run)
-    outs = [predict(network, tensors).alpha for tensors in held]
-    montage(held, outs, picture)
-    goals = [target(tensors) for tensors in held]
-    scores = [losses.mad(o, g.alpha, g.valid) for o, g in zip(outs, goals, strict=True)]
-    return sum(scores) / max(1, len(scores))
+    """MAD * 1e3 of the averaged weights on the held-out samples, and a montage of the first."""
+    network, total, count = averaged(run), 0.0, 0
+    device, shown = next(network.parameters()).device, list[Tensor]()
+    for tensors in held:
+        there, samples = to(device, tensors), len(tensors["alpha"])
+        out, goal = predict(network, there).alpha, target(there)
+        shown += [out] * (len(shown) < SHOWN)
+        total, count = total + samples * losses.mad(out, goal.alpha, goal.valid), count + samples
+    montage(held, shown, picture)
+    return total / max(1, count)
 
 
 def montage(held: list[Tensors], outs: list[Tensor], path: Path) -> None:
     """Rows of: pictures, predicted mattes, true mattes; the last frame of each sample."""
     rows = []
-    for tensors, out in list(zip(held, outs, strict=True))[:4]:
+    for tensors, out in zip(held, outs, strict=False):
         size = tensors["alpha"].shape
         mattes = ((out.reshape(size) * 255).byte(), tensors["alpha"])
         strips = [np.hstack([np.dstack([a] * 3) for a in m[:, -1].cpu().numpy()]) for m in mattes]
@@ -300,17 +304,32 @@ def montage(held: list[Tensors], outs: list[Tensor], path: Path) -> None:
 
 
 def held_batches(settings: Settings, library: Library) -> list[Tensors]:
-    """The same small held-out set in every run."""
+    """The same held-out set in every run: a few draws, or every picture where pictures are shown as
+    they are."""
     if not library.stills and not library.clips:
         return []
+    if settings.recipe.whole:
+        ones = list(each_once(library, settings.recipe, settings.stages[-1].sizes[0]))
+        return [joint(ones[first : first + 8]) for first in range(0, len(ones), 8)]
     stage = Stage("check", 0, 8, 2, ())
     sizes: tuple[Size, ...] = ((192, 256), (256, 192), (288, 512), (256, 256))
-    if settings.recipe.whole:
-        stage, sizes = Stage("check", 0, 8, 1, ()), settings.stages[-1].sizes
     return [
         batch(library, settings.recipe, seed=[999, i], stage=stage, size=sizes[i % len(sizes)])
         for i in range(12)
     ]
+
+
+def each_once(library: Library, recipe: scenes.Recipe, size: Size) -> Iterator[Tensors]:
+    """A batch of one sample for everybody in the library."""
+    stage = Stage("check", 0, 1, 1, ())
+    for index, one in enumerate([*library.stills, *library.clips]):
+        alone = Library([one], [], library.backgrounds)
+        yield batch(alone, recipe, seed=[999, index], stage=stage, size=size)
+
+
+def joint(batches: list[Tensors]) -> Tensors:
+    """Several batches of one size as one."""
+    return {name: torch.cat([each[name] for each in batches]) for name in batches[0]}
 
 
 @dataclass
@@ -369,7 +388,7 @@ def _fit(settings: Settings, process: Process) -> int | None:
     held = []
     if process.first:
         log.info("training on %s; held out %s", library, kept)
-        held = [to(process.device, tensors) for tensors in held_batches(settings, kept)]
+        held = held_batches(settings, kept)
 
     run, checkpoint = begin(settings, process.device), settings.out / "last.pt"
     shared = process.shared(run.network)

@@ -1,0 +1,86 @@
+"""What decoders keep to themselves of a photograph's file: is it mirrored, is a JPEG whole.
+
+Exif 2.32 (CIPA DC-008): a small TIFF file whose tag 0x0112 is the orientation. It lies in JPEG's
+APP1 segment (ITU-T T.81, annex B), PNG's eXIf chunk, WebP's EXIF chunk; a TIFF file is one itself.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+_JPEG, _PNG, _RIFF, _TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", (b"II*\0", b"MM\0*")
+_SCAN, _APP1, _END = b"\xda", b"\xe1", b"\xff\xd9"
+_ORIENTATION = 0x0112
+# Of the eight orientations; the others only turn, which decoders do tell.
+_MIRRORED = (2, 4, 5, 7)
+
+
+def whole(data: bytes) -> bool:
+    """Whether a JPEG picture goes on to its end: decoders fill what is missing with gray."""
+    # An embedded thumbnail, which has an end of its own, comes before the first scan.
+    return data.find(_END, sum(4 + len(body) for _, body in _segments(data))) >= 0
+
+
+def mirrored(data: bytes) -> bool:
+    """Whether the picture has to be mirrored top to bottom before it is turned."""
+    if data.startswith(_TIFF):
+        return _orientation(data) in _MIRRORED
+    for name, body in _parts(data):
+        if name in (b"eXIf", b"EXIF") or (name == _APP1 and body.startswith(b"Exif\0\0")):
+            return _orientation(body.removeprefix(b"Exif\0\0")) in _MIRRORED
+    return False
+
+
+def _parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and body of what a JPEG, PNG or WebP file is made of."""
+    if data.startswith(_JPEG):
+        yield from _segments(data)
+    elif data.startswith(_PNG):
+        yield from _chunks(data)
+    elif data.startswith(_RIFF):
+        yield from _riff(data)
+
+
+def _segments(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Marker and body of every segment of a JPEG file before the first scan."""
+    place = 2
+    while data[place : place + 1] == b"\xff" and place + 4 <= len(data):
+        marker, length = data[place + 1 : place + 2], int.from_bytes(data[place + 2 : place + 4])
+        if marker == _SCAN:
+            return
+        yield marker, data[place + 4 : place + 2 + length]
+        place += 2 + length
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Of a PNG file: length, name, body and a checksum each."""
+    place = len(_PNG)
+    while place + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, place)
+        yield name, data[place + 8 : place + 8 + length]
+        place += 12 + length
+
+
+def _riff(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Of a WebP file: name, length and body each, filled up to an even length."""
+    place = 12
+    while place + 8 <= len(data):
+        name, length = struct.unpack_from("<4sI", data, place)
+        yield name, data[place + 8 : place + 8 + length]
+        place += 8 + length + length % 2
+
+
+def _orientation(tiff: bytes) -> int:
+    """The tag's value in the first directory, 1 where there is none or none can be read."""
+    order = "<" if tiff.startswith(b"II") else ">"
+    try:
+        (first,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, first)
+        for place in range(first + 2, first + 2 + 12 * count, 12):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", tiff, place)
+            if tag == _ORIENTATION:
+                return int(value)
+    except struct.error:
+        pass
+    return 1
