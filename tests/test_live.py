@@ -36,7 +36,10 @@ from mattecast.live.picture import Picture, blank, over_colour
 from mattecast.live.recording import Recorder
 from mattecast.live.sender import CODINGS, Muxer, Sender
 from mattecast.live.session import Session
+from mattecast.live.shared import SharedMemory
 from mattecast.live.source import Capture, Input, parse, public, speaks
+from mattecast.live.streaming import Server
+from mattecast.live.targets import Pipe, VirtualCamera, Y4m
 from mattecast.settings import Settings
 
 
@@ -65,7 +68,7 @@ def sessions(network):
 class Collected:
     """A target that keeps what it gets."""
 
-    name = "collected"
+    name, one_size = "collected", False
 
     def __init__(self) -> None:
         self.pictures: list[Picture] = []
@@ -542,6 +545,35 @@ def test_a_size_that_changes_in_mid_stream(relay, sessions):
     session = sessions(parse(f"tcp://127.0.0.1:{camera.port}"), Outlet(kept))
     until(lambda: kept.pictures and kept.pictures[-1].size == (128, 96), 60, "the new size")
     assert kept.pictures[0].size in ((96, 64), (128, 96)) and session.check()
+
+
+def test_another_size_is_fitted_where_receivers_take_one(tmp_path, relay, sessions):
+    """Pictures of another shape, in a pipe and in a recording: as large as fits, not stretched."""
+    assert all(kind.one_size for kind in (Pipe, Y4m, Server, VirtualCamera))
+    assert not Sender.one_size and not SharedMemory.one_size
+    kept, take = Collected(), tmp_path / "take.mov"
+    kept.one_size = True
+    cameras = [relay(transport((96, 64))), relay(transport((64, 128)))]
+    for camera in cameras:
+        camera.plug()
+    wide, tall = (parse(f"tcp://127.0.0.1:{camera.port}") for camera in cameras)
+    recorder = Recorder(take, overwrite=False)
+    session = sessions(wide, Outlet(kept), recorder, background="black")
+    until(lambda: kept.pictures, 60, "the first picture")
+
+    def narrow(bgr: np.ndarray) -> bool:
+        """Noise within the 32 columns that 64 x 128 is there; nobody beside them."""
+        assert bgr.shape == (64, 96, 3)
+        across = bgr.max(axis=(0, 2))
+        return bool(max(across[:28].max(), across[-28:].max()) <= 24 and across[36:60].min() > 80)
+
+    assert not narrow(kept.pictures[0].bgra[..., :3])
+    session.capture.switch(tall)
+    until(lambda: narrow(kept.pictures[-1].bgra[..., :3]), 30, "the other shape")
+    time.sleep(0.5)
+    session.close()
+    with av.open(str(take)) as found:
+        assert narrow([frame.to_ndarray(format="bgr24") for frame in found.decode(video=0)][-1])
 
 
 def test_colour_tags_that_change_in_mid_stream(relay, reading):
@@ -1219,9 +1251,22 @@ def test_list_and_script():
     (["-", "--for", "-1"], "not a positive"), (["-", "--for", "nan"], "not a positive"),
     (["-", "--media-port", "70000"], "no port"), (["-", "--name", ""], "needs one"),
     (["-", "--commands"], "both pictures and --commands"),
+    (["-", "-o", "-", "--json"], "one thing only"), (["-", "-o", "-", "-o", "-"], "one thing only"),
 ])  # fmt: skip
 def test_requests_that_make_no_sense(flags, words):
     call("live", *flags).refuses(2, words)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_pictures_are_not_written_to_a_terminal():
+    import pty
+
+    ours, theirs = pty.openpty()
+    worker = start("live", "-", "-o", "-", stdin=subprocess.DEVNULL, stdout=theirs)
+    _, said = worker.communicate(timeout=60)
+    os.close(theirs)
+    os.close(ours)
+    assert worker.returncode == 2 and said.count("\n") == 1 and "is a terminal" in said
 
 
 def test_another_camera_that_is_not_there_ends_nothing(tmp_path, reading):

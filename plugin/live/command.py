@@ -228,10 +228,19 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"media-port: {options.media_port} is no port (1 to 65535)")
     if not options.name:
         raise UsageError("name: a source in OBS needs one")
+    if "-" in options.output:
+        _check_stdout(options)
     if options.input == "-" and options.commands:
         raise UsageError("-: standard input cannot bring both pictures and --commands")
     if options.input == "-" and sys.stdin and sys.stdin.isatty():
         raise UsageError("-: standard input is a terminal; pipe a video stream into it")
+
+
+def _check_stdout(options: argparse.Namespace) -> None:
+    if options.json or options.output.count("-") > 1:
+        raise UsageError("-o -: standard output brings one thing only")
+    if sys.stdout.isatty():
+        raise UsageError("-o -: standard output is a terminal; pipe it into another program")
 
 
 def _input(options: argparse.Namespace) -> Input:
