@@ -222,7 +222,9 @@ def test_times_grow_and_ages_are_those_of_the_frames(sessions, tmp_path):
 
 @pytest.mark.parametrize("text, kind, url", [
     ("rtsp://user:secret@cam/1?key=2", "stream", "rtsp://user:secret@cam/1?key=2"),
-    ("udp://239.0.0.1:5000", "stream", "udp://239.0.0.1:5000"), ("-", "pipe", "pipe:0"),
+    ("udp://239.0.0.1:5000", "stream", "udp://239.0.0.1:5000"),
+    ("udp://@:5000", "stream", "udp://@:5000"), ("tcp://[::1]:5000", "stream", "tcp://[::1]:5000"),
+    ("rtsp://me:p[w#secret@cam/1", "stream", "rtsp://me:p[w#secret@cam/1"), ("-", "pipe", "pipe:0"),
 ])  # fmt: skip
 def test_what_inputs_mean(text, kind, url):
     found = parse(text)
@@ -244,6 +246,7 @@ def test_a_stream_key_is_never_shown():
 
 @pytest.mark.parametrize("text, words", [
     ("nothing.mp4", "no such file"), ("camera:77", "camera '77'"), ("gopher://x", "streams can be"),
+    ("rtsp://", "rtsp://HOST"), ("rtsp:///1", "rtsp://HOST"), ("http://a:70000/b", "http://HOST"),
     ("camera:nobody's", "no such camera"), ("obs", "Start Virtual Camera"),
 ])  # fmt: skip
 def test_inputs_that_cannot_be(text, words):
@@ -512,6 +515,11 @@ def test_a_camera_that_hangs_is_said(relay):
     finally:
         camera.stalled.clear()
         capture.close()
+
+
+def test_a_machine_nobody_knows_is_said(reading):
+    capture = reading("http://no.such.machine.invalid/1")
+    until(lambda: "no machine 'no.such.machine.invalid'" in capture.state, 30, "that")
 
 
 @pytest.mark.slow
@@ -1110,6 +1118,12 @@ def test_no_obs_is_said_at_once():
         Client(Address(port=free_port()))
 
 
+def test_a_machine_nobody_knows_is_not_called_another_program():
+    with pytest.raises(ObsError, match="no machine of that name") as met:
+        Client(Address("no.such.machine.invalid"))
+    assert not met.value.fatal  # the network may come yet
+
+
 def test_the_doctor_says_what_to_do_first():
     result = call("doctor", "--obs", f"127.0.0.1:{free_port()}")
     assert result.code == 1 and "Enable WebSocket server" in result.out
@@ -1251,7 +1265,10 @@ def test_list_and_script():
     (["-", "--for", "-1"], "not a positive"), (["-", "--for", "nan"], "not a positive"),
     (["-", "--media-port", "70000"], "no port"), (["-", "--name", ""], "needs one"),
     (["-", "--commands"], "both pictures and --commands"),
-    (["-", "-o", "-", "--json"], "one thing only"), (["-", "-o", "-", "-o", "-"], "one thing only"),
+    (["-", "--control", "70000"], "no port"), (["-", "-o", "-", "--json"], "one thing only"),
+    (["--obs", __file__], "name INPUT before"),
+    (["--virtual-camera", __file__], "name INPUT before"),
+    (["-", "-o", "-", "-o", "-"], "one thing only"),
 ])  # fmt: skip
 def test_requests_that_make_no_sense(flags, words):
     call("live", *flags).refuses(2, words)

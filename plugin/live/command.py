@@ -226,6 +226,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"for: {options.seconds:g} is not a positive number of seconds")
     if options.media_port is not None and not 0 < options.media_port < 65536:
         raise UsageError(f"media-port: {options.media_port} is no port (1 to 65535)")
+    if options.control is not None and not 0 <= options.control < 65536:
+        raise UsageError(f"control: {options.control} is no port (1 to 65535, or 0 for any)")
     if not options.name:
         raise UsageError("name: a source in OBS needs one")
     if "-" in options.output:
@@ -253,6 +255,10 @@ def _input(options: argparse.Namespace) -> Input:
         rate = parse_rate(options.rate) if options.rate else None
     except ValueError as error:
         raise UsageError(f"rate: {error}") from error
+    if options.input is None and options.camera is None:
+        for flag, taken in (("--obs", options.obs), ("--virtual-camera", options.virtual_camera)):
+            if taken and Path(taken).is_file():
+                raise UsageError(f"{flag} has taken '{taken}' for its own: name INPUT before it")
     text = options.input if options.camera is None else f"camera:{options.camera}"
     return parse(text or "camera:0", size=options.size, rate=rate, loop=options.loop)
 
