@@ -1238,6 +1238,27 @@ def test_where_passwords_come_from(tmp_path, monkeypatch):
         Password(here, tmp_path / "none")()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="each system has its own places")
+def test_obs_is_found_on_the_port_it_is_set_to(tmp_path, monkeypatch):
+    """What OBS before 5.5 has left behind counts no more."""
+    port = free_port()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("OBS_PASSWORD", raising=False)
+    assert "nothing listens at 127.0.0.1:4455" in call("doctor", "--obs").out
+    own = tmp_path / "obs-studio"
+    (own / "plugin_config" / "obs-websocket").mkdir(parents=True)
+    (own / "global.ini").write_text("[OBSWebSocket]\nServerEnabled=false\nServerPort=4455\n")
+    told = call("doctor", "--obs").out
+    assert "wrong   its WebSocket server is off" in told
+    (own / "plugin_config" / "obs-websocket" / "config.json").write_text(
+        json.dumps({"server_enabled": True, "server_port": port}))  # fmt: skip
+    told = call("doctor", "--obs").out
+    assert f"nothing listens at 127.0.0.1:{port}" in told and "server is off" not in told
+    for text in ("127.0.0.1:4455", "studio"):
+        assert f"nothing listens at {text}" in call("doctor", "--obs", text).out
+
+
 def test_there_is_no_flag_for_a_password():
     assert "--obs-password " not in call("live", "--help").out.replace("\n", " ")
 

@@ -358,6 +358,20 @@ def test_the_doctor_finds_what_is_wrong(host, monkeypatch):
 
 
 @pytest.mark.slow
+def test_the_doctor_tells_an_obs_that_is_off_from_a_server_that_is_off(tmp_path, monkeypatch):
+    made = Host(tmp_path / "obs", enabled=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(made.config))
+    try:
+        assert "start OBS" in call("doctor", "--obs").out
+        made.start()
+        told = call("doctor", "--obs").out
+        assert "ok      OBS runs\n" in told and "start OBS" not in told, told
+        assert "its WebSocket server is off" in told and "OBS runs, so in it Tools" in told
+    finally:
+        made.end()
+
+
+@pytest.mark.slow
 def test_a_real_person(host, workers, tmp_path):
     """With the embedded network: MATTECAST_TEST_CLIP names a clip of somebody in the middle."""
     name = os.environ.get("MATTECAST_TEST_CLIP")

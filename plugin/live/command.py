@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,8 @@ def add_live(parser: argparse.ArgumentParser) -> None:
 def _add_obs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("OBS (the default output)").add_argument
     add("--obs", nargs="?", const="", metavar="HOST[:PORT]",
-        help="OBS's WebSocket server (default: this machine, port 4455); 'off' for none")
+        help="OBS's WebSocket server (default: this machine, the port set there, else 4455); 'off' "
+        "for none")
     add("--obs-password-file", type=Path, metavar="FILE", help="file that holds its password")
     add("--name", default="mattecast", help="of the source in OBS (default: mattecast)")
     add("--scene", help="scene to put it into (default: the current one)")
@@ -169,11 +171,15 @@ def checked_obs(options: argparse.Namespace) -> tuple[bool, list[str]]:
 
 def _address(options: argparse.Namespace) -> Address:
     from mattecast.live.obs import address
+    from mattecast.live.passwords import server_port
 
+    text = options.obs or ""
     try:
-        return address(options.obs or "")
+        where = address(text)
     except ValueError as error:
         raise UsageError(f"obs: {error}") from error
+    port = server_port() if where.local and ":" not in text else None
+    return replace(where, port=port) if port else where
 
 
 def _listed() -> Iterator[str]:
