@@ -1259,6 +1259,24 @@ def test_obs_is_found_on_the_port_it_is_set_to(tmp_path, monkeypatch):
         assert f"nothing listens at {text}" in call("doctor", "--obs", text).out
 
 
+def test_no_password_at_the_prompt_is_a_plain_refusal(monkeypatch):
+    from mattecast.live import command, obs
+
+    def refuse(*_: object) -> None:
+        raise obs.PasswordError("needed")
+
+    def control_d(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(obs, "Client", refuse)
+    monkeypatch.setattr("getpass.getpass", control_d)
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    monkeypatch.delenv("OBS_PASSWORD", raising=False)
+    where = Address("far")
+    with pytest.raises(UsageError, match="no password"):
+        command._ask(where, Password(where, None))
+
+
 def test_there_is_no_flag_for_a_password():
     assert "--obs-password " not in call("live", "--help").out.replace("\n", " ")
 

@@ -309,7 +309,10 @@ def _ask(where: Address, password: Password) -> None:
     try:
         Client(where).close()
     except PasswordError:
-        password.given = getpass.getpass("OBS WebSocket password: ")
+        try:
+            password.given = getpass.getpass("OBS WebSocket password: ")
+        except EOFError as error:  # Ctrl-D
+            raise UsageError("obs: no password was given") from error
     except ObsError:
         return  # what is wrong will be said by the link, which tries again
 
