@@ -33,7 +33,7 @@ def look():
     with open({asked!r}) as file:
         code = file.read()
     os.remove({asked!r})
-    found = eval(code, {{"obs": obs, "ours": sys.modules["mattecast_obs"]}})
+    found = eval(code, {{"json": json, "obs": obs, "ours": sys.modules["mattecast_obs"]}})
     with open({found!r} + ".part", "w") as file:
         json.dump(found, file, default=str)
     os.rename({found!r} + ".part", {found!r})
@@ -130,6 +130,21 @@ def test_properties_and_hotkeys(host):
     for wanted in (True, True, True, True, False):
         host.ask("TriggerHotkeyByName", hotkeyName="mattecast_background")
         until(lambda wanted=wanted: (ground() > 30) == wanted, 15, "the next background")
+
+
+def test_the_background_of_the_dialog_changes_at_once_and_stays_after_a_restart(host):
+    until(lambda: there(host), PATIENCE, "the bar")
+    inside(host, "ours.script_update(obs.obs_data_create_from_json("
+                 "json.dumps({**ours.SETTINGS, 'background': '#ff0000'})))")  # fmt: skip
+
+    def red() -> bool:
+        return tuple(host.shot()[5, 5, :3]) == (255, 0, 0)
+
+    until(red, 15, "the new background")
+    (worker,) = workers_of(host)
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: workers_of(host) not in ([], [worker]), 20, "another worker")
+    until(red, PATIENCE, "the background as it was set")
 
 
 def test_a_crash_of_obs_ends_its_worker(host):
