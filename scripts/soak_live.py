@@ -38,14 +38,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sample:
-    """The worker at one moment: MB, counts, and what it says of itself. waiting: the age of its
-    pictures in parts of what its stages took."""
+    """The worker at one moment: MB, counts, and what it says of itself. age, late: p50 and p95 in
+    milliseconds. waiting: the age of its pictures in parts of what its stages took."""
 
     time: float
     memory: float
     threads: int
     descriptors: int
     age: float
+    late: float
+    rate: float
     waiting: float
     sent: int
 
@@ -174,14 +176,16 @@ def _sample(number: int, status: dict[str, object]) -> Sample:
     return Sample(
         time=time.monotonic(), memory=int(facts["VmRSS"].split()[0]) / 1024,
         threads=int(facts["Threads"]), descriptors=len(os.listdir(f"/proc/{number}/fd")),
-        age=float(age["p50"]), waiting=float(age["p50"]) / max(1.0, sum(stages.values())),
+        age=float(age["p50"]), late=float(age["p95"]), rate=float(str(status["fps_out"])),
+        waiting=float(age["p50"]) / max(1.0, sum(stages.values())),
         sent=int(outlets[0]["sent"]),
     )  # fmt: skip
 
 
 def _line(sample: Sample, began: float) -> str:
     return (f"{sample.time - began:7.0f} s  {sample.memory:6.1f} MB  {sample.threads} threads  "
-            f"{sample.descriptors} descriptors  {sample.age:5.0f} ms old  {sample.sent} frames")
+            f"{sample.descriptors} descriptors  {sample.age:5.0f} ms old (p95 {sample.late:.0f})  "
+            f"{sample.rate:.1f} fps  {sample.sent} frames")
 
 
 def _judged(samples: list[Sample], said: str, options: argparse.Namespace) -> int:
@@ -195,9 +199,10 @@ def _judged(samples: list[Sample], said: str, options: argparse.Namespace) -> in
         first, second = (statistics.median(getattr(one, name) for one in half) for half in halves)
         bad |= second - first > most
         print(f"{name}: {first:.4g} in the first half, {second:.4g} in the second")
-    ages = [statistics.median(one.age for one in half) for half in halves]
-    print(f"age: {ages[0]:.0f} ms in the first half, {ages[1]:.0f} ms in the second; "
-          f"{samples[-1].sent} frames sent")  # fmt: skip
+    for name, unit in (("age", "ms"), ("late", "ms, p95"), ("rate", "fps")):
+        first, second = (statistics.median(getattr(one, name) for one in half) for half in halves)
+        print(f"{name}: {first:.3g} {unit} in the first half, {second:.3g} in the second")
+    print(f"{samples[-1].sent} frames sent")
     print("FAILED" if bad else "flat")
     return int(bad)
 

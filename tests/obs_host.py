@@ -98,6 +98,7 @@ class Host:
                  scripts: tuple[tuple[Path, dict[str, Any]], ...] = ()) -> None:  # fmt: skip
         self.home, self.size, self.port = home, size, free_port()
         self.config = home / "config"
+        self._enabled = enabled
         self._write(enabled, scripts)
         self._screen: subprocess.Popen[bytes] | None = None
         self._obs: subprocess.Popen[bytes] | None = None
@@ -150,7 +151,11 @@ class Host:
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
-        until(self._answers, 40, "OBS takes requests")
+        if self._enabled:
+            until(self._answers, 40, "OBS takes requests")
+        else:
+            log = self.home / "obs.log"
+            until(lambda: "Loaded scenes:" in log.read_text(errors="replace"), 40, "OBS's scenes")
 
     def _start_screen(self) -> None:
         reading, writing = os.pipe()

@@ -36,7 +36,10 @@ from mattecast.live.picture import Picture, blank, over_colour
 from mattecast.live.recording import Recorder
 from mattecast.live.sender import CODINGS, Muxer, Sender
 from mattecast.live.session import Session
+from mattecast.live.shared import SharedMemory
 from mattecast.live.source import Capture, Input, parse, public, speaks
+from mattecast.live.streaming import Server
+from mattecast.live.targets import Pipe, VirtualCamera, Y4m
 from mattecast.settings import Settings
 
 
@@ -65,7 +68,7 @@ def sessions(network):
 class Collected:
     """A target that keeps what it gets."""
 
-    name = "collected"
+    name, one_size = "collected", False
 
     def __init__(self) -> None:
         self.pictures: list[Picture] = []
@@ -219,7 +222,9 @@ def test_times_grow_and_ages_are_those_of_the_frames(sessions, tmp_path):
 
 @pytest.mark.parametrize("text, kind, url", [
     ("rtsp://user:secret@cam/1?key=2", "stream", "rtsp://user:secret@cam/1?key=2"),
-    ("udp://239.0.0.1:5000", "stream", "udp://239.0.0.1:5000"), ("-", "pipe", "pipe:0"),
+    ("udp://239.0.0.1:5000", "stream", "udp://239.0.0.1:5000"),
+    ("udp://@:5000", "stream", "udp://@:5000"), ("tcp://[::1]:5000", "stream", "tcp://[::1]:5000"),
+    ("rtsp://me:p[w#secret@cam/1", "stream", "rtsp://me:p[w#secret@cam/1"), ("-", "pipe", "pipe:0"),
 ])  # fmt: skip
 def test_what_inputs_mean(text, kind, url):
     found = parse(text)
@@ -241,6 +246,7 @@ def test_a_stream_key_is_never_shown():
 
 @pytest.mark.parametrize("text, words", [
     ("nothing.mp4", "no such file"), ("camera:77", "camera '77'"), ("gopher://x", "streams can be"),
+    ("rtsp://", "rtsp://HOST"), ("rtsp:///1", "rtsp://HOST"), ("http://a:70000/b", "http://HOST"),
     ("camera:nobody's", "no such camera"), ("obs", "Start Virtual Camera"),
 ])  # fmt: skip
 def test_inputs_that_cannot_be(text, words):
@@ -511,6 +517,11 @@ def test_a_camera_that_hangs_is_said(relay):
         capture.close()
 
 
+def test_a_machine_nobody_knows_is_said(reading):
+    capture = reading("http://no.such.machine.invalid/1")
+    until(lambda: "no machine 'no.such.machine.invalid'" in capture.state, 30, "that")
+
+
 @pytest.mark.slow
 def test_a_stalled_stream_is_opened_again(relay, reading):
     camera = relay(transport())
@@ -542,6 +553,35 @@ def test_a_size_that_changes_in_mid_stream(relay, sessions):
     session = sessions(parse(f"tcp://127.0.0.1:{camera.port}"), Outlet(kept))
     until(lambda: kept.pictures and kept.pictures[-1].size == (128, 96), 60, "the new size")
     assert kept.pictures[0].size in ((96, 64), (128, 96)) and session.check()
+
+
+def test_another_size_is_fitted_where_receivers_take_one(tmp_path, relay, sessions):
+    """Pictures of another shape, in a pipe and in a recording: as large as fits, not stretched."""
+    assert all(kind.one_size for kind in (Pipe, Y4m, Server, VirtualCamera))
+    assert not Sender.one_size and not SharedMemory.one_size
+    kept, take = Collected(), tmp_path / "take.mov"
+    kept.one_size = True
+    cameras = [relay(transport((96, 64))), relay(transport((64, 128)))]
+    for camera in cameras:
+        camera.plug()
+    wide, tall = (parse(f"tcp://127.0.0.1:{camera.port}") for camera in cameras)
+    recorder = Recorder(take, overwrite=False)
+    session = sessions(wide, Outlet(kept), recorder, background="black")
+    until(lambda: kept.pictures, 60, "the first picture")
+
+    def narrow(bgr: np.ndarray) -> bool:
+        """Noise within the 32 columns that 64 x 128 is there; nobody beside them."""
+        assert bgr.shape == (64, 96, 3)
+        across = bgr.max(axis=(0, 2))
+        return bool(max(across[:28].max(), across[-28:].max()) <= 24 and across[36:60].min() > 80)
+
+    assert not narrow(kept.pictures[0].bgra[..., :3])
+    session.capture.switch(tall)
+    until(lambda: narrow(kept.pictures[-1].bgra[..., :3]), 30, "the other shape")
+    time.sleep(0.5)
+    session.close()
+    with av.open(str(take)) as found:
+        assert narrow([frame.to_ndarray(format="bgr24") for frame in found.decode(video=0)][-1])
 
 
 def test_colour_tags_that_change_in_mid_stream(relay, reading):
@@ -1078,6 +1118,12 @@ def test_no_obs_is_said_at_once():
         Client(Address(port=free_port()))
 
 
+def test_a_machine_nobody_knows_is_not_called_another_program():
+    with pytest.raises(ObsError, match="no machine of that name") as met:
+        Client(Address("no.such.machine.invalid"))
+    assert not met.value.fatal  # the network may come yet
+
+
 def test_the_doctor_says_what_to_do_first():
     result = call("doctor", "--obs", f"127.0.0.1:{free_port()}")
     assert result.code == 1 and "Enable WebSocket server" in result.out
@@ -1192,6 +1238,45 @@ def test_where_passwords_come_from(tmp_path, monkeypatch):
         Password(here, tmp_path / "none")()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="each system has its own places")
+def test_obs_is_found_on_the_port_it_is_set_to(tmp_path, monkeypatch):
+    """What OBS before 5.5 has left behind counts no more."""
+    port = free_port()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("OBS_PASSWORD", raising=False)
+    assert "nothing listens at 127.0.0.1:4455" in call("doctor", "--obs").out
+    own = tmp_path / "obs-studio"
+    (own / "plugin_config" / "obs-websocket").mkdir(parents=True)
+    (own / "global.ini").write_text("[OBSWebSocket]\nServerEnabled=false\nServerPort=4455\n")
+    told = call("doctor", "--obs").out
+    assert "wrong   its WebSocket server is off" in told
+    (own / "plugin_config" / "obs-websocket" / "config.json").write_text(
+        json.dumps({"server_enabled": True, "server_port": port}))  # fmt: skip
+    told = call("doctor", "--obs").out
+    assert f"nothing listens at 127.0.0.1:{port}" in told and "server is off" not in told
+    for text in ("127.0.0.1:4455", "studio"):
+        assert f"nothing listens at {text}" in call("doctor", "--obs", text).out
+
+
+def test_no_password_at_the_prompt_is_a_plain_refusal(monkeypatch):
+    from mattecast.live import command, obs
+
+    def refuse(*_: object) -> None:
+        raise obs.PasswordError("needed")
+
+    def control_d(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(obs, "Client", refuse)
+    monkeypatch.setattr("getpass.getpass", control_d)
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    monkeypatch.delenv("OBS_PASSWORD", raising=False)
+    where = Address("far")
+    with pytest.raises(UsageError, match="no password"):
+        command._ask(where, Password(where, None))
+
+
 def test_there_is_no_flag_for_a_password():
     assert "--obs-password " not in call("live", "--help").out.replace("\n", " ")
 
@@ -1219,9 +1304,25 @@ def test_list_and_script():
     (["-", "--for", "-1"], "not a positive"), (["-", "--for", "nan"], "not a positive"),
     (["-", "--media-port", "70000"], "no port"), (["-", "--name", ""], "needs one"),
     (["-", "--commands"], "both pictures and --commands"),
+    (["-", "--control", "70000"], "no port"), (["-", "-o", "-", "--json"], "one thing only"),
+    (["--obs", __file__], "name INPUT before"),
+    (["--virtual-camera", __file__], "name INPUT before"),
+    (["-", "-o", "-", "-o", "-"], "one thing only"),
 ])  # fmt: skip
 def test_requests_that_make_no_sense(flags, words):
     call("live", *flags).refuses(2, words)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_pictures_are_not_written_to_a_terminal():
+    import pty
+
+    ours, theirs = pty.openpty()
+    worker = start("live", "-", "-o", "-", stdin=subprocess.DEVNULL, stdout=theirs)
+    _, said = worker.communicate(timeout=60)
+    os.close(theirs)
+    os.close(ours)
+    assert worker.returncode == 2 and said.count("\n") == 1 and "is a terminal" in said
 
 
 def test_another_camera_that_is_not_there_ends_nothing(tmp_path, reading):

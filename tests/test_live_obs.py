@@ -324,7 +324,8 @@ def test_a_wrong_password_is_said_at_once(host, workers, media):
     _, said = worker.communicate(timeout=PATIENCE)
     assert worker.returncode == 1
     last = said.strip().splitlines()[-1]
-    assert "password is wrong" in last and "not it" not in said and PASSWORD not in said
+    assert "password is wrong" in last and said.count("password is wrong") == 1
+    assert "not it" not in said and PASSWORD not in said
     began = time.monotonic()
     with pytest.raises(PasswordError, match="password is wrong"):
         Client(Address(port=host.port), "not it")
@@ -355,6 +356,20 @@ def test_the_doctor_finds_what_is_wrong(host, monkeypatch):
         assert word in wrong, wrong
     host.ask("SetCurrentProgramScene", sceneName="Other")
     assert any("'Other', does not show it" in line for line in findings("note"))
+
+
+@pytest.mark.slow
+def test_the_doctor_tells_an_obs_that_is_off_from_a_server_that_is_off(tmp_path, monkeypatch):
+    made = Host(tmp_path / "obs", enabled=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(made.config))
+    try:
+        assert "start OBS" in call("doctor", "--obs").out
+        made.start()
+        told = call("doctor", "--obs").out
+        assert "ok      OBS runs\n" in told and "start OBS" not in told, told
+        assert "its WebSocket server is off" in told and "OBS runs, so in it Tools" in told
+    finally:
+        made.end()
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import keyed
 import obs_host
 import pytest
 from obs_host import Host, until
-from test_live_obs import GROUND, PATIENCE, blended, patches, places, there
+from test_live_obs import GROUND, PATIENCE, blended, gone, patches, places, there
 
 import mattecast
 
@@ -21,25 +21,25 @@ pytestmark = [
     pytest.mark.skipif(obs_host.missing() is not None, reason=obs_host.missing() or ""),
     pytest.mark.slow,
 ]
-# Another script in the same OBS, which asks ours for its properties as the dialog does.
+# Another script in the same OBS, which does what the dialog does: it answers what is asked in a
+# file, as Python that knows `ours`, the script, and `obs`.
 PROBE = """
-import json, sys
+import json, os, sys
 import obspython as obs
 
 def look():
-    ours = sys.modules["mattecast_obs"]
-    made = ours.script_properties()
-    names = ("input", "background", "quality", "engine", "blend", "autostart", "python", "more",
-             "start", "stop", "look", "status")
-    found = {{name: bool(obs.obs_properties_get(made, name)) for name in names}}
-    obs.obs_properties_destroy(made)
-    found["command"] = ours.command(ours.SETTINGS, "tcp://127.0.0.1:1")
-    with open({found!r}, "w") as file:
-        json.dump(found, file)
-    obs.remove_current_callback()
+    if not os.path.exists({asked!r}):
+        return
+    with open({asked!r}) as file:
+        code = file.read()
+    os.remove({asked!r})
+    found = eval(code, {{"json": json, "obs": obs, "ours": sys.modules["mattecast_obs"]}})
+    with open({found!r} + ".part", "w") as file:
+        json.dump(found, file, default=str)
+    os.rename({found!r} + ".part", {found!r})
 
 def script_load(settings):
-    obs.timer_add(look, 500)
+    obs.timer_add(look, 100)
 """
 SCRIPT = Path(mattecast.__file__).parent / "hosts" / "obs" / "mattecast_obs.py"
 
@@ -55,10 +55,9 @@ def host(request, tmp_path):
                 "--foreground source --latency 5000",
     }  # fmt: skip
     probe = tmp_path / "probe.py"
-    probe.write_text(PROBE.format(found=str(tmp_path / "found.json")))
+    probe.write_text(PROBE.format(asked=str(tmp_path / "asked"), found=str(tmp_path / "found")))
     made = Host(tmp_path / "obs", size=keyed.SIZE, scripts=((SCRIPT, settings), (probe, {})))
-    made.found = tmp_path / "found.json"
-    made.blend = settings["blend"]
+    made.blend, made.shared = settings["blend"], settings["shared"]
     try:
         made.start()
         made.add_colour(GROUND)
@@ -84,6 +83,16 @@ def workers_of(host: Host) -> list[int]:
     return found
 
 
+def inside(host: Host, code: str) -> object:
+    """What an expression is in the OBS that runs there."""
+    asked, found = host.home.parent / "asked", host.home.parent / "found"
+    asked.with_suffix(".part").write_text(code)
+    asked.with_suffix(".part").rename(asked)
+    answer = json.loads(until(lambda: found.exists() and found.read_text(), 20, code))
+    found.unlink()
+    return answer
+
+
 def test_the_script_starts_restarts_and_stops_the_worker(host):
     until(lambda: there(host), PATIENCE, "the bar, without a password or a command")
     assert len(places(host)) > 2
@@ -104,9 +113,11 @@ def test_the_script_starts_restarts_and_stops_the_worker(host):
 
 def test_properties_and_hotkeys(host):
     until(lambda: there(host), PATIENCE, "the bar")
-    found = json.loads(until(lambda: host.found.exists() and host.found.read_text(), 10, "a look"))
-    command = found.pop("command")
-    assert all(found.values()), found
+    found = inside(host, "[bool(obs.obs_properties_get(ours.script_properties(), name)) for name in"
+                   " ('input', 'background', 'quality', 'engine', 'blend', 'autostart', 'python',"
+                   " 'more', 'start', 'stop', 'look', 'status')]")  # fmt: skip
+    assert all(found), found
+    command = inside(host, "ours.command(ours.SETTINGS, 'tcp://127.0.0.1:1')")
     assert command[0] == sys.executable and "--commands" in command
 
     def ground() -> int:
@@ -121,9 +132,77 @@ def test_properties_and_hotkeys(host):
         until(lambda wanted=wanted: (ground() > 30) == wanted, 15, "the next background")
 
 
+def test_the_background_of_the_dialog_changes_at_once_and_stays_after_a_restart(host):
+    until(lambda: there(host), PATIENCE, "the bar")
+    inside(host, "ours.script_update(obs.obs_data_create_from_json("
+                 "json.dumps({**ours.SETTINGS, 'background': '#ff0000'})))")  # fmt: skip
+
+    def red() -> bool:
+        return tuple(host.shot()[5, 5, :3]) == (255, 0, 0)
+
+    until(red, 15, "the new background")
+    (worker,) = workers_of(host)
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: workers_of(host) not in ([], [worker]), 20, "another worker")
+    until(red, PATIENCE, "the background as it was set")
+
+
 def test_a_crash_of_obs_ends_its_worker(host):
     until(lambda: there(host), PATIENCE, "the bar")
     (worker,) = workers_of(host)
     host.kill()
     until(lambda: not Path(f"/proc/{worker}").exists(), 20, "the worker ends when OBS is gone")
     time.sleep(0.1)
+
+
+def test_loaded_anew_it_feeds_the_source_there_is(host):
+    until(lambda: there(host), PATIENCE, "the bar")
+    inside(host, "ours.script_unload()")
+    until(lambda: gone(host), 10, "nobody, with the script gone")
+    inside(host, "ours.on_start(None, None)")
+    until(lambda: there(host), PATIENCE, "the bar, in the same source")
+    assert len(places(host)) > 2
+    assert len(host.ask("GetInputList")["inputs"]) == 2
+
+
+def test_with_another_scene_collection_it_starts_too(host):
+    until(lambda: there(host), PATIENCE, "the bar")
+    host.ask("CreateSceneCollection", sceneCollectionName="Second")
+    until(lambda: not workers_of(host), 20, "the worker's end, as Second has no script")
+    host.ask("SetCurrentSceneCollection", sceneCollectionName="Test")
+    until(lambda: there(host), PATIENCE, "the bar")
+
+
+def test_another_source_of_that_name_is_left_alone(host):
+    if host.shared:
+        pytest.skip("shared memory has a source of its own kind")
+    until(lambda: there(host), PATIENCE, "the bar")
+    settings = {"local_file": "talk.mp4", "is_local_file": True}
+    inside(host, "ours.WORKER.stop()")
+    host.ask("SetInputSettings", inputName="mattecast", inputSettings=settings, overlay=False)
+    assert "another name" in inside(host, "ours.on_start(None, None) or ours.WORKER.said")
+    assert host.ask("GetInputSettings", inputName="mattecast")["inputSettings"] == settings
+    assert not workers_of(host)
+
+
+def test_blending_is_set_within_a_group_too(host):
+    until(lambda: there(host), PATIENCE, "the bar")
+    inside(host, """[
+        obs.obs_sceneitem_group_add_item(obs.obs_scene_add_group(scene, "group"), item)
+        for scene in [obs.obs_scene_from_source(obs.obs_frontend_get_current_scene())]
+        for item in [obs.obs_scene_find_source(scene, "mattecast") or
+                     obs.obs_scene_find_source(scene, "mattecast (shared memory)")]
+    ]""")
+    inside(host, """[
+        obs.obs_sceneitem_set_blending_method(obs.obs_scene_find_source_recursive(
+            obs.obs_scene_from_source(obs.obs_frontend_get_current_scene()), name), 1 - srgb)
+        for name in ["mattecast (shared memory)" if ours.SETTINGS["shared"] else "mattecast"]
+        for srgb in [ours.SETTINGS["blend"] == "srgb"]
+    ]""")
+
+    def as_wished() -> bool:
+        light = host.blend == "linear"
+        return all(abs(seen - blended(red, light=light)).max() <= 2
+                   for red, seen in zip(keyed.REDS, patches(host), strict=True))  # fmt: skip
+
+    until(as_wished, 10, "patches blended as wished")

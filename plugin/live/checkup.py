@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from mattecast.live.obs import (
@@ -34,11 +36,11 @@ def examine_obs(where: Address, password: Callable[[], str], name: str = "mattec
 
 
 def _findings(where: Address, password: Callable[[], str], name: str) -> Iterator[Finding]:
+    answers = _answers(where)
     if where.local:
-        yield from _installed(where)
-    if not _answers(where):
-        yield "wrong", (f"nothing listens at {where}: start OBS, and there Tools, WebSocket Server "
-                        "Settings, Enable WebSocket server")  # fmt: skip
+        yield from _installed(where, answers)
+    if not answers:
+        yield "wrong", f"nothing listens at {where}: {_to_do(where)}"
         return
     yield "ok", f"something listens at {where}"
     try:
@@ -60,21 +62,41 @@ def _findings(where: Address, password: Callable[[], str], name: str) -> Iterato
         client.close()
 
 
-def _installed(where: Address) -> Iterator[Finding]:
+def _to_do(where: Address) -> str:
+    enable = "Tools, WebSocket Server Settings, Enable WebSocket server"
+    if where.local and _runs():
+        return f"OBS runs, so in it {enable}, and look at the port there"
+    return f"start OBS{'' if where.local else ' there'}, and in it {enable}"
+
+
+def _runs() -> bool:
+    """Whether an OBS is seen to run on this machine; told on Linux only."""
+    for entry in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # it has ended meanwhile
+            if entry.read_text().strip() == "obs":
+                return True
+    return False
+
+
+def _installed(where: Address, answers: bool) -> Iterator[Finding]:
     if program := shutil.which("obs") or shutil.which("obs64"):
         yield "ok", f"OBS is installed: {program}"
+    if _runs():
+        yield "ok", "OBS runs"
     settings = server_settings()
     for one in settings:
-        yield _server(one, where)
+        yield _server(one, where, answers)
     if not settings:
         yield "note", "OBS has no settings of this user yet: it was never started here"
 
 
-def _server(settings: ServerSettings, where: Address) -> Finding:
+def _server(settings: ServerSettings, where: Address, answers: bool) -> Finding:
     file = settings.file
     if not settings.enabled:
-        return "wrong", (f"its WebSocket server is off ({file}): in OBS, Tools, WebSocket Server "
-                         "Settings, Enable WebSocket server")  # fmt: skip
+        # Another OBS of this user may be the one that answers.
+        level = "note" if answers else "wrong"
+        return level, (f"its WebSocket server is off ({file}): in OBS, Tools, WebSocket Server "
+                       "Settings, Enable WebSocket server")  # fmt: skip
     if settings.port != where.port:
         return "note", f"its WebSocket server is on port {settings.port}, not {where.port} ({file})"
     secured = "with a password" if settings.password else "without a password"

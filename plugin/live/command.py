@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,8 @@ def add_live(parser: argparse.ArgumentParser) -> None:
 def _add_obs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("OBS (the default output)").add_argument
     add("--obs", nargs="?", const="", metavar="HOST[:PORT]",
-        help="OBS's WebSocket server (default: this machine, port 4455); 'off' for none")
+        help="OBS's WebSocket server (default: this machine, the port set there, else 4455); 'off' "
+        "for none")
     add("--obs-password-file", type=Path, metavar="FILE", help="file that holds its password")
     add("--name", default="mattecast", help="of the source in OBS (default: mattecast)")
     add("--scene", help="scene to put it into (default: the current one)")
@@ -169,11 +171,15 @@ def checked_obs(options: argparse.Namespace) -> tuple[bool, list[str]]:
 
 def _address(options: argparse.Namespace) -> Address:
     from mattecast.live.obs import address
+    from mattecast.live.passwords import server_port
 
+    text = options.obs or ""
     try:
-        return address(options.obs or "")
+        where = address(text)
     except ValueError as error:
         raise UsageError(f"obs: {error}") from error
+    port = server_port() if where.local and ":" not in text else None
+    return replace(where, port=port) if port else where
 
 
 def _listed() -> Iterator[str]:
@@ -226,12 +232,23 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"for: {options.seconds:g} is not a positive number of seconds")
     if options.media_port is not None and not 0 < options.media_port < 65536:
         raise UsageError(f"media-port: {options.media_port} is no port (1 to 65535)")
+    if options.control is not None and not 0 <= options.control < 65536:
+        raise UsageError(f"control: {options.control} is no port (1 to 65535, or 0 for any)")
     if not options.name:
         raise UsageError("name: a source in OBS needs one")
+    if "-" in options.output:
+        _check_stdout(options)
     if options.input == "-" and options.commands:
         raise UsageError("-: standard input cannot bring both pictures and --commands")
     if options.input == "-" and sys.stdin and sys.stdin.isatty():
         raise UsageError("-: standard input is a terminal; pipe a video stream into it")
+
+
+def _check_stdout(options: argparse.Namespace) -> None:
+    if options.json or options.output.count("-") > 1:
+        raise UsageError("-o -: standard output brings one thing only")
+    if sys.stdout.isatty():
+        raise UsageError("-o -: standard output is a terminal; pipe it into another program")
 
 
 def _input(options: argparse.Namespace) -> Input:
@@ -244,6 +261,10 @@ def _input(options: argparse.Namespace) -> Input:
         rate = parse_rate(options.rate) if options.rate else None
     except ValueError as error:
         raise UsageError(f"rate: {error}") from error
+    if options.input is None and options.camera is None:
+        for flag, taken in (("--obs", options.obs), ("--virtual-camera", options.virtual_camera)):
+            if taken and Path(taken).is_file():
+                raise UsageError(f"{flag} has taken '{taken}' for its own: name INPUT before it")
     text = options.input if options.camera is None else f"camera:{options.camera}"
     return parse(text or "camera:0", size=options.size, rate=rate, loop=options.loop)
 
@@ -288,7 +309,10 @@ def _ask(where: Address, password: Password) -> None:
     try:
         Client(where).close()
     except PasswordError:
-        password.given = getpass.getpass("OBS WebSocket password: ")
+        try:
+            password.given = getpass.getpass("OBS WebSocket password: ")
+        except EOFError as error:  # Ctrl-D
+            raise UsageError("obs: no password was given") from error
     except ObsError:
         return  # what is wrong will be said by the link, which tries again
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from mattecast.errors import MattecastError
@@ -49,7 +50,11 @@ def keyboard(session: Session, say: Callable[[str], None]) -> Iterator[None]:
 
         def listen() -> None:
             while not stop.is_set():
-                if key := read(0.2):
+                try:
+                    pressed = read(0.2)
+                except OSError:
+                    return  # the terminal has gone
+                for key in pressed:
                     _heed(partial(press, session, key), say)
 
         thread = threading.Thread(target=listen, name="keys", daemon=True)
@@ -62,11 +67,11 @@ def keyboard(session: Session, say: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _raw() -> Iterator[Callable[[float], str]]:
-    """Single keys of the terminal: a function that waits some seconds for one."""
+def _raw() -> Iterator[Callable[[float], Sequence[str]]]:
+    """Single keys of the terminal: a function that waits some seconds for them, and raises OSError
+    when the terminal has gone."""
     if os.name == "nt":
         import msvcrt
-        import time
 
         def read_windows(seconds: float) -> str:
             if not msvcrt.kbhit():  # type: ignore[attr-defined,unused-ignore]
@@ -83,16 +88,44 @@ def _raw() -> Iterator[Callable[[float], str]]:
     number = sys.stdin.fileno()
     before = termios.tcgetattr(number)
 
-    def read(seconds: float) -> str:
+    def read(seconds: float) -> Sequence[str]:
+        if not _in_front(number):
+            time.sleep(seconds)
+            return ""
+        try:
+            if termios.tcgetattr(number)[3] & termios.ICANON:
+                # It begins, or was stopped by Ctrl-Z: a shell then sets its own ways.
+                tty.setcbreak(number)
+        except termios.error as error:
+            raise OSError(*error.args) from error
         if not select.select([number], [], [], seconds)[0]:
             return ""
-        return os.read(number, 1).decode("latin-1")
+        data = os.read(number, 64)
+        if not data:
+            raise OSError("end of the terminal")
+        return split(data)
 
-    tty.setcbreak(number)
     try:
         yield read
     finally:
-        termios.tcsetattr(number, termios.TCSADRAIN, before)
+        with suppress(OSError, termios.error):
+            if _in_front(number):
+                termios.tcsetattr(number, termios.TCSADRAIN, before)
+
+
+def split(data: bytes) -> Sequence[str]:
+    """The keys in what a terminal sent at once. One that is no character, such as an arrow, comes
+    as an escape and others, which are no keys of their own."""
+    text = data.decode("utf-8", "replace")
+    return [text] if text.startswith("\x1b") else text
+
+
+def _in_front(number: int) -> bool:
+    """Whether the terminal is ours: a job in the background that touches it is stopped."""
+    try:
+        return os.tcgetpgrp(number) == os.getpgrp()
+    except OSError:
+        return True  # a terminal without jobs
 
 
 @contextmanager

@@ -112,9 +112,9 @@ class Link:
                 self._serve(stop)
                 waits = growing(0.5, 4.0)
             except ObsError as error:
-                self.state = str(error)
                 if error.fatal and not self._ever:
-                    raise
+                    raise  # it is said as what ended the run
+                self.state = str(error)
                 stop.wait(next(waits))
 
     def _serve(self, stop: threading.Event) -> None:

@@ -110,7 +110,7 @@ class Client(obsws):  # type: ignore[misc]
                             suppress_origin=True)  # fmt: skip
         except (TimeoutError, websocket.WebSocketTimeoutException) as error:
             raise self._hangs() from error
-        except (ConnectionRefusedError, socket.gaierror, OSError) as error:
+        except (OSError, websocket.WebSocketAddressException) as error:
             raise ObsError(_unreachable(self.where, error)) from error
         except (websocket.WebSocketException, ValueError) as error:
             raise ObsError(f"{self.where} is not OBS's WebSocket server: another program "
@@ -213,6 +213,8 @@ def _unreachable(where: Address, error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return (f"no OBS at {where}: it does not run, or its WebSocket server is off "
                 "(OBS: Tools, WebSocket Server Settings, Enable)")  # fmt: skip
+    if isinstance(error, websocket.WebSocketAddressException):
+        return f"no OBS at {where}: no machine of that name is known"
     return f"no OBS at {where} ({str(getattr(error, 'strerror', None) or error).lower()})"
 
 

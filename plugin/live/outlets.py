@@ -10,16 +10,20 @@ import av.error
 
 from mattecast.live.budget import Window
 from mattecast.live.handover import Latest, Task, now
-from mattecast.live.picture import Picture
+from mattecast.live.picture import Picture, fitted
 
 # How often a receiver that is not there is tried again (seconds).
 _RETRY = 0.2
 
 
 class Target(Protocol):
-    """What an outlet writes to. Errors are OSError or libav's; after one, it is opened anew."""
+    """What an outlet writes to. Errors are OSError or libav's; after one, it is opened anew.
+
+    one_size: whoever receives takes one size only: later ones are fitted into the first.
+    """
 
     name: str
+    one_size: bool
 
     def open(self, picture: Picture) -> None:
         """Connect, for pictures like this one."""
@@ -83,7 +87,9 @@ class Outlet:
                 if picture is None:
                     continue
                 try:
-                    if opened is not None and opened.size != picture.size:
+                    if opened is not None and self.target.one_size:
+                        picture = fitted(picture, opened.size)
+                    elif opened is not None and opened.size != picture.size:
                         self.target.close()
                         opened = None
                     if opened is None:

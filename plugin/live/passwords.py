@@ -52,12 +52,18 @@ class Password:
 
 def server_settings() -> list[ServerSettings]:
     """The WebSocket server's settings of every OBS of this user: from 5.5 on a file of their own,
-    before that a section of OBS's."""
+    before that a section of OBS's, which newer ones leave behind."""
     found = []
     for folder in _folders():
         own = folder / "plugin_config" / "obs-websocket" / "config.json"
-        found += [one for one in (_from_json(own), _from_ini(folder / "global.ini")) if one]
+        if one := _from_json(own) or _from_ini(folder / "global.ini"):
+            found.append(one)
     return found
+
+
+def server_port() -> int | None:
+    """The port an OBS of this user is set to answer on, if any is."""
+    return next((one.port for one in server_settings() if one.enabled), None)
 
 
 def _folders() -> list[Path]:

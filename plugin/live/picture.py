@@ -59,6 +59,21 @@ def blank(size: tuple[int, int], time: float, opaque: bool) -> Picture:
     return Picture(bgra, time, opaque)
 
 
+def fitted(picture: Picture, size: tuple[int, int]) -> Picture:
+    """The picture as large as (width, height) has room for, in the middle, with nobody around."""
+    if picture.size == size:
+        return picture
+    scale = min(room / side for room, side in zip(size, picture.size, strict=True))
+    width, height = (max(1, round(scale * side)) for side in picture.size)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    made = blank(size, picture.time, picture.opaque)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    made.bgra[top : top + height, left : left + width] = cv2.resize(
+        picture.bgra, (width, height), interpolation=method
+    )
+    return made
+
+
 def over_colour(picture: Picture, colour: tuple[int, int, int] = GREEN) -> Bytes:
     """(H, W, 3) uint8 B, G, R for outputs that hold no alpha; as it is where it is opaque."""
     if picture.opaque:

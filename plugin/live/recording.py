@@ -19,7 +19,7 @@ from mattecast.formats import FORMATS, guess
 from mattecast.live.budget import Window
 from mattecast.live.handover import Task, now
 from mattecast.live.outlets import lower_priority
-from mattecast.live.picture import GrowingTimes, Picture, over_colour
+from mattecast.live.picture import GrowingTimes, Picture, fitted, over_colour
 from mattecast.live.source import CLOCK, plain_facts
 from mattecast.outputs import refuse_losing
 from mattecast.plan import plan
@@ -115,10 +115,10 @@ class Recorder:
 
 
 class _Movie:
-    """Pictures into a MovieWriter, at their own times, all at the size of the first."""
+    """Pictures into a MovieWriter, at their own times, all fitted into the size of the first."""
 
     def __init__(self, output: Path, first: Picture, format: str, settings: Settings) -> None:
-        facts = plain_facts(first.size)
+        facts, self._size = plain_facts(first.size), first.size
         self._plan = plan(facts, settings, FORMATS[format])
         source = cast(Clip, _Live(facts, output))
         self._writer = MovieWriter(source, output, self._plan, threads=half_the_cores())
@@ -128,7 +128,7 @@ class _Movie:
     def write(self, picture: Picture) -> None:
         last, pts = self._times.last, self._times.stamp(picture.time)
         duration = pts - last if last >= 0 else round(1 / (30 * CLOCK))
-        self._writer.write(self._converted(picture), pts, duration)
+        self._writer.write(self._converted(fitted(picture, self._size)), pts, duration)
 
     def _converted(self, picture: Picture) -> av.VideoFrame:
         target = self._plan.colour

@@ -78,6 +78,8 @@ class Sender:
     address: (host, port), or None while it is not known where to send to.
     """
 
+    one_size = False
+
     def __init__(self, name: str, address: Callable[[], tuple[str, int] | None],
                  coding: Coding) -> None:  # fmt: skip
         self.name, self._address, self._coding = name, address, coding

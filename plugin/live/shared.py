@@ -21,6 +21,8 @@ SLOTS = 4
 class SharedMemory:
     """A target that writes pictures into a file of memory, which is replaced for another size."""
 
+    one_size = False
+
     def __init__(self, path: Path) -> None:
         self.name, self._path = f"shared memory {path.name}", path
         self._memory: mmap.mmap | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -147,12 +149,23 @@ def _stream(text: str, scheme: str) -> Input:
     if scheme == "srt" and not speaks("srt"):
         raise UsageError(f"{public(text)}: this PyAV has no SRT; let ffmpeg pass it on: "
                          "ffmpeg -i srt://... -c copy -f mpegts - | mattecast live -")  # fmt: skip
+    host, port = _machine(text)
+    if not (host or port) or not 0 < int(port or 1) < 65536:
+        raise UsageError(f"{public(text)}: expected {scheme}://HOST[:PORT]...")
     return Input("stream", public(text), text, attempts=({**_LOW_DELAY, **_SCHEMES[scheme]},))
 
 
 def public(url: str) -> str:
     """A URL without its user, password, or query: these may be secrets."""
     return re.sub(r"\?.*", "", re.sub(r"//[^/]*@", "//", url), flags=re.DOTALL)
+
+
+def _machine(url: str) -> tuple[str, str]:
+    """(host, port) of a URL, each '' where it names none; whatever its password holds."""
+    place = public(url).partition("//")[2].partition("/")[0]
+    port = re.search(r":(\d+)$", place)
+    host = place[: port.start()] if port else place
+    return host.strip("[]"), port[1] if port else ""
 
 
 def speaks(protocol: str) -> bool:
@@ -265,7 +278,7 @@ class Capture:
                     self.ended.set()
                     return
             except (av.error.FFmpegError, OSError, ValueError) as error:
-                reason = _said(error)
+                reason = _said(error, input)
                 never = not opened and input is first
                 if input.kind == "pipe" or (never and input.kind != "stream"):
                     said = "read" if opened else "opened"
@@ -382,6 +395,14 @@ def _changed(facts: Facts, frame: Any) -> bool:
     return shape != (*size, facts.pixel_format) or Colour.of(frame) != facts.colour
 
 
+def _known(host: str) -> bool:
+    """Whether a name leads to a machine: libav calls that an error of input or output."""
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
+
+
 def _paced(frame: Any, start: tuple[float, float] | None, stop: threading.Event
            ) -> tuple[float, float]:  # fmt: skip
     """Wait until a file's picture is due; gives (wall time, file time) that belong together."""
@@ -392,8 +413,11 @@ def _paced(frame: Any, start: tuple[float, float] | None, stop: threading.Event
     return start
 
 
-def _said(error: Exception) -> str:
+def _said(error: Exception, input: Input) -> str:
     if isinstance(error, (av.error.ExitError, TimeoutError)):
         return f"no data for {STALLED:g} s"
+    host = _machine(input.url)[0] if input.kind == "stream" else ""
+    if host and getattr(error, "errno", None) == errno.EIO and not _known(host):
+        return f"no machine '{host}' is known"
     reason = getattr(error, "strerror", None) or str(error)
     return str(reason).lower()

@@ -40,6 +40,8 @@ class Server:
     format: of libav, which knows the protocol by the URL. options: of the container.
     """
 
+    one_size = True
+
     def __init__(self, url: str, format: str, options: Mapping[str, str]) -> None:
         shown = public(url)
         # The path of an RTMP address ends in the stream's key, which is a secret.

@@ -58,7 +58,7 @@ class _Stdout:
 class Pipe:
     """NUT with raw BGRA and true times, on standard output."""
 
-    name = "standard output"
+    name, one_size = "standard output", True
 
     def __init__(self) -> None:
         self._muxer: Muxer | None = None
@@ -86,7 +86,7 @@ class Pipe:
 class Y4m:
     """YUV4MPEG2 on standard output: a composite, 4:2:0, frames as they come at a nominal 30."""
 
-    name = "standard output"
+    name, one_size = "standard output", True
 
     def open(self, picture: Picture) -> None:
         """See Target.open."""
@@ -119,6 +119,8 @@ def _piped(data: bytes) -> None:
 
 class VirtualCamera:
     """A camera other programs see, through pyvirtualcam; it has no alpha."""
+
+    one_size = True
 
     def __init__(self, device: str | None = None) -> None:
         self.name = f"virtual camera{f' {device}' if device else ''}"

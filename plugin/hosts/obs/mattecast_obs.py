@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import shlex
 import shutil
 import socket
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,18 @@ KEYS = {
     "mattecast_out": ("edge outwards", "key -"),
     "mattecast_smooth": ("smoothing on or off", "key s"),
 }
+# What the dialog says of its parts when asked; its labels are short, for it opens narrow.
+TIPS = {
+    "input": "or the address of a stream, or 'screen'",
+    "start": "Starts anew with the settings as they are; the background alone changes at once",
+    "look": "OBS draws the line below only when asked to",
+    "blend": "Linear is what light does; srgb is for mattes judged against sRGB composites",
+    "shared": "Instead of a socket; tried with OBS 29 only",
+    "python": "The one that has mattecast; empty: whichever is found",
+    "more": "As of `mattecast live`",
+}
+# Where Linux lists cameras.
+DEVICES = Path("/sys/class/video4linux")
 # How often the worker is looked after (milliseconds), and the longest wait for a restart (s).
 TICK, LONGEST_WAIT = 500, 30.0
 # A worker that ran this long has not failed at once: its next restart is quick (seconds).
@@ -52,38 +65,36 @@ class Worker:
     def __init__(self) -> None:
         self.wanted = False
         self.said = "not started"
-        self.status: dict[str, Any] = {}
-        self.command: list[str] = []
+        # What it has written for people, until it is logged.
+        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._command: Callable[[], list[str]] = list
         self._process: subprocess.Popen[str] | None = None
         self._started, self._wait, self._again = 0.0, 1.0, 0.0
+        # The last line it wrote, and why it had to be started again.
+        self._last = self._ended = ""
+        self._listeners: list[threading.Thread] = []
 
     @property
     def running(self) -> bool:
         """Whether there is a process."""
         return self._process is not None and self._process.poll() is None
 
-    @property
-    def pid(self) -> int | None:
-        """Its number."""
-        return self._process.pid if self._process else None
+    def start(self, command: Callable[[], list[str]]) -> None:
+        """Start it, and start it again whenever it dies, until `stop`.
 
-    def start(self, command: list[str]) -> None:
-        """Start it, and start it again whenever it dies, until `stop`."""
+        command: gives what is to be started, by the settings of that moment.
+        """
         self.stop()
-        self.wanted, self.command, self._wait = True, command, 1.0
+        self.wanted, self._command, self._wait, self._ended = True, command, 1.0, ""
         self._launch()
 
     def stop(self) -> None:
         """End it: by the end of its input first, which lets it clean up."""
-        self.wanted = False
+        self.wanted, self.said = False, "stopped"
         process, self._process = self._process, None
         if process is None:
             return
-        try:
-            if process.stdin:
-                process.stdin.close()
-        except OSError:
-            pass  # it has gone already
+        _hang_up(process)
         for end in (process.terminate, process.kill):
             try:
                 process.wait(3)
@@ -91,7 +102,6 @@ class Worker:
             except subprocess.TimeoutExpired:
                 end()
         forget_memory()
-        self.said = "stopped"
 
     def tell(self, command: str) -> None:
         """Give a running worker a command, such as 'background blur'."""
@@ -110,46 +120,91 @@ class Worker:
         if not self._again:
             if now - self._started > STEADY:
                 self._wait = 1.0
+            self._ended = self._why()
+            self.said = f"{self._ended}; starting again in {self._wait:g} s"
             self._again = now + self._wait
             self._wait = min(LONGEST_WAIT, 2 * self._wait)
         elif now >= self._again:
             self._launch()
 
+    def _why(self) -> str:
+        """Why there is no process, as far as it can be told."""
+        if self._process is None:
+            return self._ended
+        for listener in self._listeners:
+            listener.join(1)  # it may have said why just now
+        _hang_up(self._process)
+        code = self._process.returncode
+        # What it says last before it gives up is the reason; before it is killed, anything.
+        gave_up = code in (1, 2) and self._last
+        return self._last if gave_up else f"mattecast ended (exit code {code})"
+
     def _launch(self) -> None:
-        self._again, self._started = 0.0, time.monotonic()
+        self._again, self._started, self._last = 0.0, time.monotonic(), ""
         # Windows would open a console window for it.
         flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
         try:
+            command = self._command()
+        except ValueError as error:
+            return self._failed(f"More flags: {str(error).lower()}")
+        try:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE, universal_newlines=True, bufsize=1,
                 env=_environment(), creationflags=flags,
             )  # fmt: skip
         except OSError as error:
-            self.said = (f"{self.command[0]} cannot be started ({error.strerror}): set the "
-                         "interpreter below")  # fmt: skip
-            return
-        self.said = "starting"
-        for listen, pipe in ((self._hear, self._process.stdout),
-                             (self._note, self._process.stderr)):  # fmt: skip
-            threading.Thread(target=listen, args=(pipe,), daemon=True).start()
+            return self._failed(f"{command[0]} cannot be started ({error.strerror}): "
+                                "set Python to the one that has mattecast")  # fmt: skip
+        self.said = f"starting again ({self._ended})" if self._ended else "starting"
+        self._listeners = [
+            threading.Thread(target=listen, args=(self._process, pipe), daemon=True)
+            for listen, pipe in ((self._hear, self._process.stdout),
+                                 (self._note, self._process.stderr))
+        ]  # fmt: skip
+        for listener in self._listeners:
+            listener.start()
 
-    def _hear(self, pipe: Any) -> None:
+    def _failed(self, reason: str) -> None:
+        """Note that it could not even be started."""
+        self._process, self.said, self._ended = None, reason, reason
+
+    def _hear(self, process: Any, pipe: Any) -> None:
         """Take the worker's status, a line of JSON each second."""
-        for line in pipe:
+        for line in _lines(pipe):
             try:
-                self.status = json.loads(line)
+                status = json.loads(line)
             except ValueError:
                 continue
-            age = self.status["age_ms"]
-            self.said = (f"{self.status['fps_out']} fps, {age['p50']} ms old (p95 {age['p95']}), "
-                         f"{self.status['source']}; {self.status['engine']}")  # fmt: skip
+            age = status["age_ms"]
+            self._says(process, f"{status['fps_out']} fps, {age['p50']} ms old (p95 {age['p95']}), "
+                                f"{status['source']}; {status['engine']}")  # fmt: skip
 
-    def _note(self, pipe: Any) -> None:
-        """Keep the last thing it complained of, and log it."""
-        for line in pipe:
-            self.said = line.strip()
-            obs.script_log(obs.LOG_INFO, line.rstrip())
+    def _note(self, process: Any, pipe: Any) -> None:
+        """Show what it says; the last of it may be why it ended."""
+        for line in _lines(pipe):
+            self.lines.put(line)
+            if self._says(process, line):
+                self._last = line
+
+    def _says(self, process: Any, text: str) -> bool:
+        """Show what a process says, unless it was stopped or replaced."""
+        ours = process is self._process
+        if ours:
+            self.said = text
+        return ours
+
+
+def _lines(pipe: Any) -> Iterator[str]:
+    with pipe:
+        yield from (line.strip() for line in pipe)
+
+
+def _hang_up(process: subprocess.Popen[str]) -> None:
+    """Close its input, unless it has gone already."""
+    with suppress(OSError):
+        if process.stdin:
+            process.stdin.close()
 
 
 WORKER = Worker()
@@ -219,30 +274,37 @@ def script_properties() -> Any:
     """The script's settings."""
     made = obs.obs_properties_create()
     camera = obs.obs_properties_add_list(
-        made, "input", "Camera, file or stream", obs.OBS_COMBO_TYPE_EDITABLE,
+        made, "input", "Camera or file", obs.OBS_COMBO_TYPE_EDITABLE,
         obs.OBS_COMBO_FORMAT_STRING,
     )  # fmt: skip
     for name, value in cameras():
         obs.obs_property_list_add_string(camera, name, value)
-    for key, label, kind, values in (
-        ("background", "Background", obs.OBS_COMBO_TYPE_EDITABLE, BACKGROUNDS),
-        ("quality", "Quality", obs.OBS_COMBO_TYPE_LIST, QUALITIES),
-        ("engine", "Engine", obs.OBS_COMBO_TYPE_LIST, ENGINES),
-        ("blend", "Soft edges blend as", obs.OBS_COMBO_TYPE_LIST, ("linear", "srgb")),
-    ):
-        chosen = obs.obs_properties_add_list(made, key, label, kind, obs.OBS_COMBO_FORMAT_STRING)
-        for value in values:
-            obs.obs_property_list_add_string(chosen, value, value)
-    obs.obs_properties_add_bool(made, "autostart", "Start with OBS")
-    if sys.platform.startswith("linux"):
-        obs.obs_properties_add_bool(made, "shared", "Shared memory (tried with OBS 29 only)")
-    obs.obs_properties_add_text(made, "python", "Python with mattecast", obs.OBS_TEXT_DEFAULT)
-    obs.obs_properties_add_text(made, "more", "More flags", obs.OBS_TEXT_DEFAULT)
+    _add_choice(made, "background", "Background", BACKGROUNDS, obs.OBS_COMBO_TYPE_EDITABLE)
+    # Before the rest: the dialog, as it opens, has room for these.
     obs.obs_properties_add_button(made, "start", "Start", on_start)
     obs.obs_properties_add_button(made, "stop", "Stop", on_stop)
-    obs.obs_properties_add_button(made, "look", "Show how it goes", on_look)
+    obs.obs_properties_add_button(made, "look", "How it goes", on_look)
     obs.obs_properties_add_text(made, "status", WORKER.said, obs.OBS_TEXT_INFO)
+    _add_choice(made, "quality", "Quality", QUALITIES)
+    _add_choice(made, "engine", "Engine", ENGINES)
+    _add_choice(made, "blend", "Soft edges", ("linear", "srgb"))
+    obs.obs_properties_add_bool(made, "autostart", "Start with OBS")
+    if sys.platform.startswith("linux"):
+        obs.obs_properties_add_bool(made, "shared", "Shared memory")
+    obs.obs_properties_add_text(made, "python", "Python", obs.OBS_TEXT_DEFAULT)
+    obs.obs_properties_add_text(made, "more", "More flags", obs.OBS_TEXT_DEFAULT)
+    for key, tip in TIPS.items():
+        if found := obs.obs_properties_get(made, key):
+            obs.obs_property_set_long_description(found, tip)
     return made
+
+
+def _add_choice(made: Any, key: str, label: str, values: Iterable[str], kind: int | None = None
+                ) -> None:  # fmt: skip
+    kind = obs.OBS_COMBO_TYPE_LIST if kind is None else kind
+    chosen = obs.obs_properties_add_list(made, key, label, kind, obs.OBS_COMBO_FORMAT_STRING)
+    for value in values:
+        obs.obs_property_list_add_string(chosen, value, value)
 
 
 def script_defaults(settings: Any) -> None:
@@ -293,8 +355,10 @@ def script_unload() -> None:
 
 
 def on_event(event: int) -> None:
-    """Start and stop with OBS."""
-    if event == obs.OBS_FRONTEND_EVENT_FINISHED_LOADING and SETTINGS.get("autostart"):
+    """Start and stop with OBS, whose scripts are loaded anew with another scene collection."""
+    loaded = (obs.OBS_FRONTEND_EVENT_FINISHED_LOADING,
+              obs.OBS_FRONTEND_EVENT_SCENE_COLLECTION_CHANGED)  # fmt: skip
+    if event in loaded and SETTINGS.get("autostart"):
         on_start(None, None)
     elif event == obs.OBS_FRONTEND_EVENT_EXIT:
         WORKER.stop()
@@ -302,8 +366,15 @@ def on_event(event: int) -> None:
 
 def on_start(properties: Any, pressed: Any) -> bool:
     """Make the source, and start the worker with the settings as they are."""
+    WORKER.stop()
     output = f"shm://{MEMORY}" if SETTINGS.get("shared") and ensure_shared() else ""
-    WORKER.start(command(SETTINGS, output or f"tcp://127.0.0.1:{ensure_source()}"))
+    if not output:
+        port = ensure_source()
+        if not port:
+            WORKER.said = f"'{SOURCE}' is another source of yours: give it another name"
+            return _told(properties)
+        output = f"tcp://127.0.0.1:{port}"
+    WORKER.start(lambda: command(SETTINGS, output))
     return _told(properties)
 
 
@@ -329,8 +400,11 @@ def on_key(command: str) -> Callable[[bool], None]:
 
 
 def on_tick() -> None:
-    """Look after the worker and after blending."""
+    """Look after the worker, its words, and blending."""
     WORKER.look_after()
+    # OBS takes them for this script's only on its own threads.
+    while not WORKER.lines.empty():
+        obs.script_log(obs.LOG_INFO, WORKER.lines.get())
     if not WORKER.running and SETTINGS.get("shared"):
         forget_memory()
     blend_all()
@@ -348,12 +422,13 @@ def _told(properties: Any) -> bool:
 def cameras() -> list[tuple[str, str]]:
     """(name, input) of the cameras there are, as far as they can be told without mattecast."""
     found = []
-    for entry in sorted(Path("/sys/class/video4linux").glob("video*")):
+    for entry in sorted(DEVICES.glob("video*"), key=lambda one: int(one.name[5:] or 0)):
         try:
-            name = (entry / "name").read_text().strip()
+            name, index = ((entry / fact).read_text().strip() for fact in ("name", "index"))
         except OSError:
             continue
-        found.append((f"{name} ({entry.name})", f"camera:/dev/{entry.name}"))
+        if index == "0":  # a camera's second device carries metadata, no pictures
+            found.append((f"{name} ({entry.name})", f"camera:/dev/{entry.name}"))
     return found or [(f"camera {number}", f"camera:{number}") for number in range(3)]
 
 
@@ -365,10 +440,13 @@ def free_port() -> int:
 
 
 def ensure_source() -> int:
-    """Make the media source in the current scene, or take the one there is; gives its port."""
+    """Make the media source in the current scene, or take the one there is; gives its port, or 0
+    where that name is a source's that shows something else."""
     source = obs.obs_get_source_by_name(SOURCE)
-    port = _port_of(source) if source else 0
-    port = port or free_port()
+    port = _port_of(source) if source else free_port()
+    if not port:
+        obs.obs_source_release(source)
+        return 0
     settings = obs.obs_data_create()
     for key, value in (("input", f"tcp://127.0.0.1:{port}?listen=1"), ("input_format", "nut"),
                        ("ffmpeg_options", "probesize=32 analyzeduration=0 fflags=nobuffer"),
@@ -396,10 +474,21 @@ def register_shared() -> bool:
         import mattecast_shm
 
         mattecast_shm.register(f"/dev/shm/{MEMORY}", SETTINGS.get("blend") != "srgb")
+        for name in _named(mattecast_shm.KIND):
+            mattecast_shm.resume(name)
     except (ImportError, OSError, AttributeError, TypeError) as error:
         obs.script_log(obs.LOG_WARNING, f"no shared memory ({error}); sending over TCP instead")
         return False
     return True
+
+
+def _named(kind: str) -> list[str]:
+    """Names of the sources of a kind."""
+    sources = obs.obs_enum_sources() or []
+    found = [obs.obs_source_get_name(source) for source in sources
+             if obs.obs_source_get_id(source) == kind]  # fmt: skip
+    obs.source_list_release(sources)
+    return found
 
 
 def ensure_shared() -> bool:
@@ -418,11 +507,18 @@ def ensure_shared() -> bool:
 
 
 def _port_of(source: Any) -> int:
+    """The port of a media source that listens, a free one for an empty one; 0 for any other."""
+    if obs.obs_source_get_id(source) != "ffmpeg_source":
+        return 0
     settings = obs.obs_source_get_settings(source)
     found = obs.obs_data_get_string(settings, "input")
+    file = obs.obs_data_get_string(settings, "local_file")
+    is_file = obs.obs_data_get_bool(settings, "is_local_file")
     obs.obs_data_release(settings)
     text = found[: -len("?listen=1")].rpartition(":")[2] if found.endswith("?listen=1") else ""
-    return int(text) if text.isdigit() else 0
+    if text.isdigit() and not is_file:
+        return int(text)
+    return 0 if found or file else free_port()
 
 
 def _show(source: Any) -> None:
@@ -443,11 +539,18 @@ def blend_all() -> None:
     for cannot be set by OBS's WebSocket."""
     scenes = obs.obs_frontend_get_scenes() or []
     for scene in scenes:
-        items = obs.obs_scene_enum_items(obs.obs_scene_from_source(scene)) or []
-        for item in items:
-            _blend(item)
-        obs.sceneitem_list_release(items)
+        _blend_in(obs.obs_scene_from_source(scene))
     obs.source_list_release(scenes)
+
+
+def _blend_in(scene: Any) -> None:
+    items = obs.obs_scene_enum_items(scene) or []
+    for item in items:
+        if obs.obs_sceneitem_is_group(item):
+            _blend_in(obs.obs_sceneitem_group_get_scene(item))
+        else:
+            _blend(item)
+    obs.sceneitem_list_release(items)
 
 
 def _blend(item: Any) -> None:

@@ -56,7 +56,8 @@ class _Info(c.Structure):
 # OBS keeps pointers into this for as long as it runs, while scripts are loaded anew.
 _KEPT: Any = sys.modules.setdefault("_mattecast_kept", types.ModuleType("_mattecast_kept"))
 _STOP = threading.Event()
-_READERS: list[threading.Thread] = []
+# By the address of what they hold of their source: its weak reference.
+_READERS: dict[int, threading.Thread] = {}
 _PATH = {"memory": "", "linear": True}
 
 
@@ -71,6 +72,7 @@ def _library() -> Any:
         ("obs_weak_source_get_source", c.c_void_p, (c.c_void_p,)),
         ("obs_weak_source_release", None, (c.c_void_p,)),
         ("obs_source_release", None, (c.c_void_p,)),
+        ("obs_get_source_by_name", c.c_void_p, (c.c_char_p,)),
         ("bmalloc", c.c_void_p, (c.c_size_t,)),
         ("os_gettime_ns", c.c_uint64, ()),
     ):
@@ -105,19 +107,35 @@ def register(memory: str, linear: bool) -> None:
 def unload() -> None:
     """End the readers."""
     _STOP.set()
-    for reader in _READERS:
+    for reader in list(_READERS.values()):
         reader.join(2)
     _READERS.clear()
 
 
+def resume(name: str) -> None:
+    """Feed a source that was there before: `unload` ended its reader."""
+    library = _library()
+    source = library.obs_get_source_by_name(name.encode())
+    if source:
+        _feed(library, source)
+        library.obs_source_release(source)
+
+
 def _begin(library: Any, source: int) -> int:
-    """A source was made: feed it from a thread of its own; gives what OBS takes for its data."""
+    """A source was made: feed it; gives what OBS takes for its data."""
     library.obs_source_set_async_unbuffered(source, True)
-    weak = library.obs_source_get_weak_source(source)
-    reader = threading.Thread(target=_read, args=(library, weak), daemon=True)
-    reader.start()
-    _READERS.append(reader)
+    _feed(library, source)
     return int(library.bmalloc(16))
+
+
+def _feed(library: Any, source: int) -> None:
+    """Feed a source from a thread of its own, unless one does already."""
+    weak = library.obs_source_get_weak_source(source)
+    if weak in _READERS:
+        library.obs_weak_source_release(weak)
+        return
+    _READERS[weak] = threading.Thread(target=_read, args=(library, weak), daemon=True)
+    _READERS[weak].start()
 
 
 def _read(library: Any, weak: int) -> None:
@@ -125,10 +143,12 @@ def _read(library: Any, weak: int) -> None:
     try:
         while not _STOP.is_set():
             if not _attached(library, weak):
+                library.obs_source_release(_see(library, weak))
                 time.sleep(0.1)
     except StopIteration:
         pass  # the source has gone
     finally:
+        _READERS.pop(weak, None)
         library.obs_weak_source_release(weak)
 
 
@@ -154,8 +174,9 @@ def _attached(library: Any, weak: int) -> bool:
         if time.monotonic() - checked > _CHECK:
             checked = time.monotonic()
             if not _same(path, number):
-                _show(library, weak, None, (0, 0, 0))
-                return True
+                break
+    # Nobody, rather than a frozen somebody.
+    _show(library, weak, None, (0, 0, 0))
     return True
 
 
@@ -166,10 +187,16 @@ def _same(path: Any, number: int) -> bool:
         return False
 
 
-def _show(library: Any, weak: int, data: int | None, shape: tuple[int, int, int]) -> None:
+def _see(library: Any, weak: int) -> int:
+    """The source, to be released; raises StopIteration when it has gone."""
     source = library.obs_weak_source_get_source(weak)
     if not source:
         raise StopIteration
+    return int(source)
+
+
+def _show(library: Any, weak: int, data: int | None, shape: tuple[int, int, int]) -> None:
+    source = _see(library, weak)
     if data is None:
         library.obs_source_output_video2(source, None)
     else:
