@@ -159,7 +159,7 @@ class Bokeh(Blur):
 def _converted(frame: av.VideoFrame, plan: Plan, size: tuple[int, int]) -> av.VideoFrame:
     source = Colour.of(frame)
     return frame.reformat(
-        *size, format=plan.pixels, interpolation=Interpolation.BICUBIC,
+        *size, format=plan.pixels_in, interpolation=Interpolation.BICUBIC,
         src_colorspace=source.swscale_matrix, src_color_range=source.range,
         dst_colorspace=plan.colour.swscale_matrix, dst_color_range=plan.colour.range,
     )  # fmt: skip
@@ -173,7 +173,7 @@ def _fitted(frame: av.VideoFrame, plan: Plan, rotation: int) -> av.VideoFrame:
     # Even offsets keep subsampled planes aligned with the luma they belong to.
     size = (max(width, round(upright.width * scale)), max(height, round(upright.height * scale)))
     whole = _converted(upright, plan, size)
-    cut = av.VideoFrame(width, height, plan.pixels)
+    cut = av.VideoFrame(width, height, plan.pixels_in)
     left, top = (size[0] - width) // 4 * 2, (size[1] - height) // 4 * 2
     for source, target in zip(components(whole), components(cut), strict=True):
         part = _cut(source.shape, target.shape, (top, left), size)

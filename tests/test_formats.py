@@ -70,6 +70,22 @@ def _frames(path: Path) -> list[av.VideoFrame]:
         return list(clip.decode(stream))
 
 
+def _floats(frame: av.VideoFrame) -> list[np.ndarray]:
+    """The components of a frame of half or whole floats, each (H, W)."""
+    return [np.frombuffer(memoryview(frame.planes[part.plane]), f"f{part.bits // 8}")
+            .reshape(frame.planes[part.plane].height, -1)[:, : part.width]
+            for part in frame.format.components]  # fmt: skip
+
+
+def _shown(path: Path) -> np.ndarray:
+    """The colours of a file's first picture, or of a folder's, (H, W, 3) in [0, 1]."""
+    frame = _frames(sorted(path.iterdir())[0] if path.is_dir() else path)[0]
+    if "f" not in frame.format.name:
+        return np.asarray(frame.to_ndarray(format="rgb48le") / 65535)
+    light = np.stack(_floats(frame)[:3], axis=2)
+    return np.asarray(np.interp(light, linear_light(1), np.linspace(0, 1, 65536)))
+
+
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
     """(H, W, 3) in [0, 1] of an 8-bit 4:4:4 BT.709 limited-range frame, by the formula."""
     luma, blue, red = (plane.astype(float) for plane in components(frame))
@@ -130,13 +146,7 @@ def test_exr_is_premultiplied_linear_light(
     bits: int, source: Path, tmp_path: Path, alphas: list[np.ndarray]
 ) -> None:
     matte(source, tmp_path / "out", Settings(format="exr", depth=bits, foreground="source"))
-    with av.open(str(tmp_path / "out" / "out_000001.exr")) as still:
-        frame = next(still.decode(video=0))
-    planes = [
-        np.frombuffer(memoryview(frame.planes[part.plane]), f"f{part.bits // 8}")
-        .reshape(frame.planes[part.plane].height, -1)[:, : part.width]
-        for part in frame.format.components
-    ]  # fmt: skip
+    planes = _floats(_frames(tmp_path / "out" / "out_000001.exr")[0])
     assert np.abs(planes[3] - alphas[1]).max() < 1e-3
     light = linear_light(1)[np.round(_rgb(picture(RECIPE, 1)) * 65535).astype(int)]
     for index in range(3):
@@ -187,6 +197,61 @@ def test_composite_over_a_colour(
     behind = 16 + 219 * (0.2126 * 200 + 0.7152 * 60 + 0.0722 * 30) / 255
     before = components(picture(RECIPE, 0))[0].astype(float)
     assert np.abs(luma - (behind + (before - behind) * alphas[0])).mean() < 4
+
+
+OPAQUE = [("prores", ".mov", None), ("png", "", 8), ("png", "", 16), ("exr", "", 32),
+          ("ffv1", ".mkv", None), ("qtrle", ".mov", None), ("cineform", ".mov", None)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "suffix", "depth"), OPAQUE)
+@pytest.mark.parametrize("wish", ["#c83c1e", "picture"])
+def test_a_composite_is_the_same_in_every_format(
+    wish: str, format: str, suffix: str, depth: int | None, source: Path, tmp_path: Path,
+    alphas: list[np.ndarray],
+) -> None:  # fmt: skip
+    if wish == "picture":
+        wish = str(tmp_path / "behind.png")
+        cv2.imwrite(wish, np.full((64, 96, 3), (30, 60, 200), np.uint8))
+    out = tmp_path / f"out{suffix}"
+    settings = Settings(format=format, depth=depth, background=wish, foreground="source")
+    matte(source, out, settings)
+    seen, person = _shown(out), _rgb(picture(RECIPE, 0))
+    alpha = alphas[0][..., None]
+    expected = alpha * person + (1 - alpha) * np.array([200, 60, 30]) / 255
+    assert np.abs(seen - expected).mean() < 2 / 255
+
+
+@pytest.mark.parametrize("wish", [{"linear_light": True}, {"light_wrap": 1.0, "shadow": 0.5},
+                                  {"colour_match": 0.5}, {"blend": "poisson"}])  # fmt: skip
+def test_the_options_of_a_composite_do_the_same_at_16_bits(
+    wish: dict[str, object], source: Path, tmp_path: Path
+) -> None:
+    pictures = []
+    for depth in (8, 16):
+        settings = Settings(format="png", depth=depth, background="#c83c1e", **wish)  # type: ignore[arg-type]
+        matte(source, tmp_path / str(depth), settings)
+        pictures.append(_shown(tmp_path / str(depth)))
+    assert np.abs(pictures[0] - pictures[1]).mean() < 1 / 255
+
+
+@pytest.mark.parametrize(("format", "suffix", "depth", "codes"),
+                         [("png", "", 8, 1), ("png", "", 16, 1), ("ffv1", ".mkv", None, 2),
+                          ("qtrle", ".mov", None, 1)])  # fmt: skip
+def test_premultiplied_colours_are_the_straight_ones_times_alpha(
+    format: str, suffix: str, depth: int | None, codes: int, source: Path, tmp_path: Path
+) -> None:
+    """To one code of 255; of YUV, whose rounding adds up in R'G'B', to two."""
+    held = []
+    for premultiplied in (False, True):
+        out = tmp_path / f"{premultiplied}{suffix}"
+        matte(source, out, Settings(format=format, depth=depth, premultiplied=premultiplied,
+                                    whole_picture=True))  # fmt: skip
+        file = sorted(out.iterdir())[0] if out.is_dir() else out
+        held.append(_frames(file)[0].to_ndarray(format="rgba64le") / 65535)
+    straight, multiplied = held
+    np.testing.assert_array_equal(straight[..., 3], multiplied[..., 3])
+    expected = straight[..., :3] * straight[..., 3:]
+    assert np.abs(multiplied[..., :3] - expected).max() <= codes / 255
 
 
 def test_odd_sizes_are_padded_for_mp4(tmp_path: Path) -> None:
