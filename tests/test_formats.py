@@ -14,10 +14,14 @@ from clips import Recipe, make, picture, times
 from commands import StandIn
 
 from mattecast import Settings, UsageError, matte, mattes
+from mattecast.backgrounds import Video
 from mattecast.check import check
+from mattecast.clip import Clip
 from mattecast.colour import linear_light
 from mattecast.engines import Estimate
-from mattecast.frame import components
+from mattecast.formats import FORMATS
+from mattecast.frame import components, rotated
+from mattecast.plan import plan
 
 RECIPE = Recipe(size=(96, 64), pts=(0, 1, 2), pixels="yuv444p", colour=(1, 1, 1, 1))
 
@@ -199,6 +203,32 @@ def test_composite_over_a_colour(
     assert np.abs(luma - (behind + (before - behind) * alphas[0])).mean() < 4
 
 
+@pytest.mark.parametrize(("size", "sar"),
+                         [((96, 64), 1), ((48, 64), 2), ((96, 32), Fraction(1, 2))])  # fmt: skip
+@pytest.mark.parametrize(("behind_size", "behind_sar"), [((96, 64), 1), ((48, 64), 2)])
+def test_a_background_keeps_the_shape_it_is_shown_in(
+    size: tuple[int, int], sar: Fraction, behind_size: tuple[int, int], behind_sar: Fraction,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """All of them are shown as 96x64: whatever their pixels, nothing is cut off."""
+    clip, behind = (Recipe(size=one, sar=Fraction(shape), pts=(0, 1))
+                    for one, shape in ((size, sar), (behind_size, behind_sar)))  # fmt: skip
+    source, video = make(tmp_path / "clip.mp4", clip), make(tmp_path / "behind.mp4", behind)
+    (luma,) = _luma_behind(source, video, 1, "h264")
+    whole = cv2.resize(components(picture(behind, 0))[0], size, interpolation=cv2.INTER_AREA)
+    assert np.abs(luma.astype(float) - whole).mean() < 2
+
+
+def test_a_background_lying_on_its_side_keeps_its_ten_bits(source: Path, tmp_path: Path) -> None:
+    lying = Recipe(size=(64, 96), pixels="yuv420p10le", rotation=90, pts=(0, 1))
+    video = make(tmp_path / "lying.mp4", lying)
+    (luma,) = _luma_behind(source, video, 1, "prores")
+    with Clip(video) as clip:
+        upright = rotated(next(clip.frames()), clip.facts.rotation)
+    np.testing.assert_array_equal(luma, components(upright)[0])
+    assert (luma % 4).any()
+
+
 OPAQUE = [("prores", ".mov", None), ("png", "", 8), ("png", "", 16), ("exr", "", 32),
           ("ffv1", ".mkv", None), ("qtrle", ".mov", None), ("cineform", ".mov", None)]  # fmt: skip
 
@@ -270,18 +300,19 @@ def test_backgrounds_are_fitted_and_looped(source: Path, tmp_path: Path) -> None
         assert matte(source, tmp_path / "out.mp4", settings).frames == 3
 
 
+def _luma_behind(source: Path, video: Path, frames: int, format: str) -> list[np.ndarray]:
+    """Luma of what a clip is shown before, at its first frames' times."""
+    with Clip(source) as clip:
+        behind = Video(video, plan(clip.facts, Settings(background=str(video)), FORMATS[format]))
+        shown = [behind.planes(None, Fraction(n, 25))[0].copy() for n in range(frames)]  # type: ignore[arg-type]
+        behind.close()
+    return shown
+
+
 def test_a_video_background_keeps_its_own_pace(source: Path, tmp_path: Path) -> None:
     """A 12.5 fps background under a 25 fps clip changes every second frame, and starts again."""
-    from mattecast.backgrounds import Video
-    from mattecast.clip import Clip
-    from mattecast.formats import FORMATS
-    from mattecast.plan import plan
-
     slow = make(tmp_path / "slow.mp4", Recipe(rate=Fraction(25, 2), pts=(0, 1)))
-    with Clip(source) as clip:
-        behind = Video(slow, plan(clip.facts, Settings(background=str(slow)), FORMATS["h264"]))
-        shown = [behind.planes(None, Fraction(n, 25))[0].mean() for n in range(6)]  # type: ignore[arg-type]
-        behind.close()
+    shown = [luma.mean() for luma in _luma_behind(source, slow, 6, "h264")]
     assert shown[0] == shown[1] == shown[4] == shown[5] != shown[2] == shown[3]
 
 
