@@ -142,7 +142,7 @@ class Blur:
     def around(self, picture: av.VideoFrame, alpha16: NDArray[np.uint16]) -> list[Plane]:
         """The planes behind a person of the given alpha, (H, W) uint16."""
         return [self._soft(plane, at_chroma_size(alpha16, plane.shape))
-                for plane in components(picture)]  # fmt: skip
+                for plane in components(picture)[:3]]  # fmt: skip
 
     def _soft(self, plane: Plane, alpha16: NDArray[np.uint16]) -> Plane:
         return blurred(plane, alpha16, self.strength / 100 * plane.shape[0])

@@ -233,7 +233,7 @@ def guide(
     look: how to see the clip once more; without, corrections act forwards only, and none from
     before the run's first frame.
     """
-    hand = _Hand(guidance, look, 1 / clock.plan.rate)
+    hand = Hand(guidance, look, 1 / clock.plan.rate)
     for number, estimated in enumerate(estimates):
         with times.measure("guidance"):
             time = clock(estimated.frame.pts)
@@ -242,10 +242,14 @@ def guide(
         yield replace(estimated, alpha=alpha)
 
 
-class _Hand:
-    """What was drawn by hand, laid on one matte after the other."""
+class Hand:
+    """What was drawn by hand, laid on one matte after the other.
 
-    def __init__(self, guidance: Guidance, look: Look | None, interval: Fraction) -> None:
+    look, interval: see `guide`; interval is seconds from one frame to the next, nearly.
+    """
+
+    def __init__(self, guidance: Guidance, look: Look | None = None,
+                 interval: Fraction = Fraction(0)) -> None:  # fmt: skip
         self._guidance, self._look, self._interval = guidance, look, interval
         self._persons, self._left = list(guidance.person), list(guidance.corrections)
         self._plate: NDArray[np.uint8] | None = None
