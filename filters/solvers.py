@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mattecast.filters.closed_form import tiles
+from mattecast.filters.closed_form import tiles, window
 from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN
 
 Float = NDArray[np.float32]
@@ -48,7 +48,7 @@ def solve(picture: NDArray[np.uint8], known: NDArray[np.uint8], alpha: Float, na
     """Solve alpha in the unknown band; elsewhere it is exactly 0 or 1.
 
     picture: (h, w, 3) uint8 RGB. known: (h, w) uint8 trimap. alpha: (h, w) float32, kept where a
-    tile knows only one side. Overlapping tiles are mixed.
+    tile knows only one side. Overlapping tiles give way to each other without a seam.
     """
     solver = load(name)
     total, share = np.zeros_like(alpha), np.zeros_like(alpha)
@@ -57,8 +57,9 @@ def solve(picture: NDArray[np.uint8], known: NDArray[np.uint8], alpha: Float, na
         if not ((part == PERSON).any() and (part == BACKGROUND).any()):
             continue
         trimap = np.where(part == UNKNOWN, 0.5, part / 255.0)
-        total[area] += solver(picture[area] / 255.0, trimap)
-        share[area] += 1
+        weight = window(part.shape, OVERLAP)
+        total[area] += weight * solver(picture[area] / 255.0, trimap)
+        share[area] += weight
     found = np.where(share > 0, total / np.maximum(share, 1), alpha)
     solid = (known == PERSON).astype(np.float32)
     return np.where(known == UNKNOWN, np.clip(found, 0, 1), solid).astype(np.float32)
