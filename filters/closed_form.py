@@ -40,7 +40,7 @@ def closed_form(
     start = np.where(known == UNKNOWN, alpha, solid).astype(np.float32)
     total, share = np.zeros_like(start), np.zeros_like(start)
     for area in tiles(known):
-        weight = _window(start[area].shape)
+        weight = window(start[area].shape)
         colours = picture[area].astype(np.float32) * np.float32(1 / 255)
         solved = _solve(colours, known[area], start[area], prior, steps)
         total[area] += solved * weight
@@ -60,10 +60,10 @@ def tiles(known: NDArray[np.uint8], tile: int = TILE, overlap: int = OVERLAP) ->
                 yield rows, slice(max(0, left - overlap), min(width, left + tile + overlap))
 
 
-def _window(shape: tuple[int, ...]) -> Float:
-    """Weights that fall towards the rim, so that no seam shows."""
+def window(shape: tuple[int, ...], overlap: int = OVERLAP) -> Float:
+    """Weights that fall towards a tile's rim, so that no seam shows."""
     sides = [np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) for n in shape]
-    rows, columns = (np.minimum(side, OVERLAP).astype(np.float32) for side in sides)
+    rows, columns = (np.minimum(side, overlap).astype(np.float32) for side in sides)
     return np.asarray(rows[:, None] * columns, np.float32)
 
 

@@ -51,7 +51,12 @@ class CutDetector:
             self._before.append(now)
             return True
         change = difference(self._before[-1], now)
-        cut = change >= LEAST and self._is_cut(now, change, following)
+        if _empty(now) or _empty(self._before[-1]):
+            # The black between two shots belongs to neither: a shot begins with its picture,
+            # however slowly that comes up.
+            cut = not _empty(now)
+        else:
+            cut = change >= LEAST and self._is_cut(now, change, following)
         self._changes.append(change)
         if cut:
             self._changes.clear()
@@ -60,9 +65,6 @@ class CutDetector:
         return cut
 
     def _is_cut(self, now: Bytes, change: float, following: Sequence[Bytes]) -> bool:
-        if _empty(now) or _empty(self._before[-1]):
-            # The black between two shots belongs to neither: a shot begins with its picture.
-            return not _empty(now)
         ahead = [_features(each) for each in following[:AHEAD]]
         after = [difference(*pair) for pair in zip([now, *ahead], ahead, strict=False)]
         usual = [float(np.median(each)) for each in (self._changes, after) if len(each)]

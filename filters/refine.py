@@ -42,8 +42,10 @@ class GuidedUpsampler:
     ) -> NDArray[np.uint16]:
         """See guided_upsample."""
         flat = np.where(alpha > 0.5, np.uint16(FULL), np.uint16(0))
-        whole = np.empty(guide.shape, np.uint16)
-        cv2.resize(flat, guide.shape[::-1], whole, interpolation=cv2.INTER_NEAREST)
+        # The nearest pixel, by rows that are copied whole: half the time of OpenCV's resize.
+        rows, columns = (np.arange(full) * small // full
+                         for small, full in zip(alpha.shape, guide.shape, strict=True))  # fmt: skip
+        whole: NDArray[np.uint16] = flat.take(columns, axis=1).take(rows, axis=0)
         near = _near_edges(alpha)
         areas = _areas(near, guide.shape)
         if not areas:

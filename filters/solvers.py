@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.filters.bayesian_matting import bayesian_matting
-from mattecast.filters.closed_form import tiles
+from mattecast.filters.closed_form import tiles, window
 from mattecast.filters.global_sampling import global_sampling
 from mattecast.filters.poisson_matting import poisson_matting
 from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN
@@ -65,7 +65,7 @@ def solve(picture: Bytes, known: Bytes, alpha: Float, name: str) -> Float:
     """Solve alpha in the unknown band; elsewhere it is exactly 0 or 1.
 
     picture: (h, w, 3) uint8 RGB. known: (h, w) uint8 trimap. alpha: (h, w) float32, kept where a
-    tile knows only one side. Overlapping tiles are mixed.
+    tile knows only one side. Overlapping tiles give way to each other without a seam.
     """
     solver = load(name)
     total, share = np.zeros_like(alpha), np.zeros_like(alpha)
@@ -73,8 +73,9 @@ def solve(picture: Bytes, known: Bytes, alpha: Float, name: str) -> Float:
         part = known[area]
         if not ((part == PERSON).any() and (part == BACKGROUND).any()):
             continue
-        total[area] += solver(picture[area], part)
-        share[area] += 1
+        weight = window(part.shape, OVERLAP)
+        total[area] += weight * solver(picture[area], part)
+        share[area] += weight
     found = np.where(share > 0, total / np.maximum(share, 1), alpha)
     solid = (known == PERSON).astype(np.float32)
     return np.where(known == UNKNOWN, np.clip(found, 0, 1), solid).astype(np.float32)

@@ -32,8 +32,11 @@ class Ambience:
     def lay(
         self, picture: av.VideoFrame, behind: list[Plane] | list[int], alpha16: NDArray[np.uint16]
     ) -> None:
-        """Write the composite into the picture. behind: a plane or a flat code per component."""
-        planes = components(picture)
+        """Write the composite into the picture, opaque. behind: a plane or a flat code for each
+        colour."""
+        planes, behind = components(picture)[:3], behind[:3]
+        for whole in components(picture)[3:]:
+            whole[:] = np.iinfo(whole.dtype).max
         if self._membrane:
             self._take_light(picture, planes, behind, alpha16, self._membrane)
         bases: list[Plane | int] = [
@@ -87,7 +90,7 @@ class Ambience:
     ) -> None:
         """Blend in linear light: converted to R'G'B' codes of 16 bits and back."""
         back = av.VideoFrame(picture.width, picture.height, picture.format.name)
-        for target, base in zip(components(back), bases, strict=True):
+        for target, base in zip(components(back)[:3], bases, strict=True):
             target[:] = base
         front16, back16 = (self._rgb(each) for each in (picture, back))
         to_light, to_code = _tables(self._plan.colour.transfer)

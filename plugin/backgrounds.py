@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mattecast.clip import Clip
 from mattecast.colour import Colour
 from mattecast.errors import UsageError
+from mattecast.facts import Facts
 from mattecast.filters.ambience import blurred, bokeh
 from mattecast.filters.composite import Plane, at_chroma_size
 from mattecast.frame import components, rotated
@@ -66,7 +67,8 @@ class Flat:
         if len(rgb) != 3:
             raise UsageError(f"background '{wish}': expected #rrggbb")
         patch = av.VideoFrame.from_ndarray(np.full((16, 16, 3), list(rgb), np.uint8), "rgb24")
-        self._codes = [int(plane[0, 0]) for plane in components(_converted(patch, plan, (16, 16)))]
+        converted = _converted(patch, plan, (16, 16), plan.pixels_in)
+        self._codes = [int(plane[0, 0]) for plane in components(converted)]
 
     def planes(self, picture: av.VideoFrame, time: Fraction) -> list[int]:
         """See Background."""
@@ -82,7 +84,7 @@ class Still:
     def __init__(self, path: Path, plan: Plan) -> None:
         with Clip(path) as clip:
             frame = next(clip.frames())
-            self._planes = components(_fitted(frame, plan, clip.facts.rotation))
+            self._planes = components(_fitted(frame, plan, clip.facts))
 
     def planes(self, picture: av.VideoFrame, time: Fraction) -> list[Plane]:
         """See Background."""
@@ -116,7 +118,7 @@ class Video:
                 for frame in clip.frames():
                     assert frame.pts is not None
                     time = lap_start + frame.pts * facts.time_base - facts.start
-                    yield time, components(_fitted(frame, self._plan, facts.rotation))
+                    yield time, components(_fitted(frame, self._plan, facts))
                     end = time + 1 / facts.rate
             lap_start = end
 
@@ -140,7 +142,7 @@ class Blur:
     def around(self, picture: av.VideoFrame, alpha16: NDArray[np.uint16]) -> list[Plane]:
         """The planes behind a person of the given alpha, (H, W) uint16."""
         return [self._soft(plane, at_chroma_size(alpha16, plane.shape))
-                for plane in components(picture)]  # fmt: skip
+                for plane in components(picture)[:3]]  # fmt: skip
 
     def _soft(self, plane: Plane, alpha16: NDArray[np.uint16]) -> Plane:
         return blurred(plane, alpha16, self.strength / 100 * plane.shape[0])
@@ -156,29 +158,42 @@ class Bokeh(Blur):
         return bokeh(plane, alpha16, self.strength / 100 * plane.shape[0])
 
 
-def _converted(frame: av.VideoFrame, plan: Plan, size: tuple[int, int]) -> av.VideoFrame:
+def _converted(
+    frame: av.VideoFrame, plan: Plan, size: tuple[int, int], pixels: str
+) -> av.VideoFrame:
     source = Colour.of(frame)
     return frame.reformat(
-        *size, format=plan.pixels, interpolation=Interpolation.BICUBIC,
+        *size, format=pixels, interpolation=Interpolation.BICUBIC,
         src_colorspace=source.swscale_matrix, src_color_range=source.range,
         dst_colorspace=plan.colour.swscale_matrix, dst_color_range=plan.colour.range,
     )  # fmt: skip
 
 
-def _fitted(frame: av.VideoFrame, plan: Plan, rotation: int) -> av.VideoFrame:
-    """Scaled to cover the output and cut to it; pixels are taken as square."""
-    upright = rotated(frame.reformat(format="yuv444p"), rotation) if rotation else frame
+def _fitted(frame: av.VideoFrame, plan: Plan, facts: Facts) -> av.VideoFrame:
+    """Scaled to cover the output and cut to it; both are shown in their own pixels' shapes."""
     width, height = plan.size
-    scale = max(width / upright.width, height / upright.height)
+    wide, high = facts.width * facts.sar / plan.sar, facts.height
+    scale = max(width / wide, Fraction(height, high))
     # Even offsets keep subsampled planes aligned with the luma they belong to.
-    size = (max(width, round(upright.width * scale)), max(height, round(upright.height * scale)))
-    whole = _converted(upright, plan, size)
-    cut = av.VideoFrame(width, height, plan.pixels)
+    size = (max(width, round(wide * scale)), max(height, round(high * scale)))
+    whole = _upright(frame, plan, size, facts.rotation)
+    cut = av.VideoFrame(width, height, plan.pixels_in)
     left, top = (size[0] - width) // 4 * 2, (size[1] - height) // 4 * 2
     for source, target in zip(components(whole), components(cut), strict=True):
         part = _cut(source.shape, target.shape, (top, left), size)
         target[:] = source[part]
     return cut
+
+
+def _upright(
+    frame: av.VideoFrame, plan: Plan, size: tuple[int, int], rotation: int
+) -> av.VideoFrame:
+    if not rotation:
+        return _converted(frame, plan, size, plan.pixels_in)
+    # Chroma of another width than height cannot be turned, so all is turned whole.
+    whole = plan.pixels_in.replace("420", "444").replace("422", "444")
+    lying = size[::-1] if rotation % 180 else size
+    return rotated(_converted(frame, plan, lying, whole), rotation).reformat(format=plan.pixels_in)
 
 
 def _cut(

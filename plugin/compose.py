@@ -64,7 +64,7 @@ class Composer:
             picture = self._with_alpha(matted)
         if self._linear is not None:
             picture = self._linear_light(matted, self._linear)
-        picture = self._padded(picture)
+        picture = self._padded(self._encodable(picture))
         self._plan.colour.tag(picture)
         return picture
 
@@ -83,12 +83,15 @@ class Composer:
             else:
                 # Black without alpha.
                 keep_near([whole], (0,), matted.alpha_small, margin)
-        if picture.format.name != self._plan.pixels:
-            picture = self._to_output.reformat(
-                picture, format=self._plan.pixels, interpolation=EXACT
-            )
+        picture = self._encodable(picture)
         to_bits(matted.alpha16, picture.format.components[-1].bits, components(picture)[-1])
         return picture
+
+    def _encodable(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """The picture in the pixel format that the encoder takes."""
+        if picture.format.name == self._plan.pixels:
+            return picture
+        return self._to_output.reformat(picture, format=self._plan.pixels, interpolation=EXACT)
 
     def _over_background(self, matted: Matted, background: Background | Blur) -> None:
         time = max(Fraction(0), matted.pts * self._plan.time_base)

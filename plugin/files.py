@@ -209,7 +209,7 @@ class _Look:
         if self._engine is None:
             self._engine, _ = _engine(self._clip, self._guidance, self._settings, self._stack)
         # Whole steps from the run's own origin, so that every frame has the time it has there.
-        steps = max(0, (start + first - plan.origin) // plan.time_base)
+        steps = (start + first - plan.origin) // plan.time_base
         part = replace(plan, start=plan.origin + steps * plan.time_base)
         clock = Clock(part, first)
         with ExitStack() as stack:

@@ -6,9 +6,14 @@ import argparse
 
 from mattecast.settings import SOLVERS
 
+# Settings that files and live pictures have in common; see add_shared.
+SHARED = ("foreground", "despill", "choke", "feather", "gamma", "threshold", "min_island",
+          "min_hole", "blend", "light_wrap", "shadow", "colour_match", "linear_light", "garbage",
+          "keep", "plate", "person")  # fmt: skip
+
 
 def add_refinement(parser: argparse.ArgumentParser) -> None:
-    """Smoothing, edges and colours, in a group of their own."""
+    """Smoothing, edges, colours and guidance of recorded clips."""
     add = parser.add_argument_group("refinement").add_argument
     add("--smooth", default="two-way", metavar="HOW[:STRENGTH]",
         help="over time: off, causal, delayed or two-way, strength 0 to 1 (default: two-way)")
@@ -19,6 +24,17 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
     add("--refine", choices=SOLVERS,
         help="a classical solver of soft edges, for stills and short clips; all but the last three "
         "need mattecast[refine]")
+    add("--guidance", metavar="FILE",
+        help="masks, plate, persons, corrections (default: CLIP.mattecast.json if there; or off)")
+    add("--first-mask", metavar="PICTURE", help="the true matte of the first frame")
+    add("--trimap", metavar="PICTURE",
+        help="what is sure of the first frame: white person, black not, gray unknown")
+    add_shared(parser)
+
+
+def add_shared(parser: argparse.ArgumentParser) -> None:
+    """Edges, composites and masks, alike for recorded clips and live."""
+    add = parser.add_argument_group("edges and colours").add_argument
     add("--foreground", default="estimate", choices=("estimate", "source"),
         help="colours under soft edges: the person's own, or the source's (default: estimate)")
     add("--despill", metavar="WALL[:STRENGTH]",
@@ -32,10 +48,10 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
     add("--threshold", type=float, metavar="ALPHA", help="hard edge at this alpha (default: none)")
     add("--min-island", type=float, default=0.0, metavar="PERCENT",
         help="remove pieces smaller than this part of the picture that are faint, brief, or far "
-        "from any person (default: 0)")
+        "from any person; a frame late (default: 0)")
     add("--min-hole", type=float, default=0.0, metavar="PERCENT",
-        help="fill holes smaller than this part of the picture that are faint or brief "
-        "(default: 0)")
+        help="fill holes smaller than this part of the picture that are faint or brief; a frame "
+        "late (default: 0)")
     add = parser.add_argument_group("composites").add_argument
     add("--blend", default="over", metavar="HOW",
         help="over, or poisson[:TINT]: the new background's light on the person, from none (0) to "
@@ -49,13 +65,8 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
         help="bring the person's colours to the background's, 0 to 1 (default: 0)")
     add("--linear-light", action="store_true", help="blend in linear light")
     add = parser.add_argument_group("guidance").add_argument
-    add("--guidance", metavar="FILE",
-        help="masks, plate, persons, corrections (default: CLIP.mattecast.json if there; or off)")
     add("--garbage", metavar="PICTURE", help="mask of what is never a person, white there")
     add("--keep", metavar="PICTURE", help="mask of what always stays, white there")
     add("--plate", metavar="PICTURE", help="the same view without people")
     add("--person", metavar="X,Y[@SECONDS]",
         help="keep only whoever is at this place, in parts of width and height")
-    add("--first-mask", metavar="PICTURE", help="the true matte of the first frame")
-    add("--trimap", metavar="PICTURE",
-        help="what is sure of the first frame: white person, black not, gray unknown")

@@ -12,13 +12,16 @@ from the upper left corner), paths are relative to the file. Masks are gray pict
 
 A correction's mask is the whole matte of its frame; a trimap only says what is sure, in black and
 white, and leaves the gray to the network. It acts on what follows and on what came before, up to
-the next correction or cut on either side; between two, the one gives way to the other.
+the next correction or cut on either side; between two, the one gives way to the other. What was
+drawn up to ten seconds before a --range is followed into it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -34,7 +37,7 @@ from mattecast.filters.masks import Key, held, mask_at, without
 from mattecast.filters.person import Follower
 from mattecast.filters.plate import with_plate
 from mattecast.flow import StageTimes
-from mattecast.foresight import Coming, Look, foresee
+from mattecast.foresight import WARM, Coming, Look, foresee
 from mattecast.frame import Estimated, Matted
 from mattecast.plan import Plan
 from mattecast.settings import Settings
@@ -42,6 +45,10 @@ from mattecast.settings import Settings
 SUFFIX = ".mattecast.json"
 _KNOWN = {"garbage", "keep", "plate", "person", "corrections"}
 Box = tuple[float, float, float, float]
+# How long before the run's first frame (seconds) something drawn may lie that is followed into it:
+# the network has to see all that lies between.
+LEAD = 10
+_LOG = logging.getLogger("mattecast")
 # How near to black or white a trimap's gray says something sure.
 _SURE = 0.05
 
@@ -52,7 +59,7 @@ class Guidance:
 
     garbage, keep: shapes, each its keys in order of time. plate: (H, W, 3) uint8 RGB. person: whom
     to follow from a time on. corrections: (H, W) float32 mattes in [0, 1] drawn by hand, nan where
-    nothing is said.
+    nothing is said. first: the same, of the first frame of the run.
     """
 
     garbage: tuple[tuple[Key, ...], ...] = ()
@@ -60,11 +67,12 @@ class Guidance:
     plate: NDArray[np.uint8] | None = None
     person: tuple[tuple[Fraction, Box], ...] = ()
     corrections: tuple[tuple[Fraction, NDArray[np.float32]], ...] = ()
+    first: tuple[NDArray[np.float32], ...] = ()
 
     @property
     def before(self) -> bool:
         """Whether anything of it works on the network's own matte."""
-        return bool(self.plate is not None or self.person or self.corrections)
+        return bool(self.plate is not None or self.person or self.corrections or self.first)
 
     def plate_at(self, size: tuple[int, int]) -> NDArray[np.uint8] | None:
         """The plate at (width, height), or None where there is none."""
@@ -92,7 +100,8 @@ def find(source: Path, settings: Settings) -> Guidance:
         keep=guidance.keep + asked.keep,
         plate=guidance.plate if asked.plate is None else asked.plate,
         person=asked.person or guidance.person,
-        corrections=asked.corrections + guidance.corrections,
+        corrections=guidance.corrections,
+        first=tuple(drawn for _, drawn in asked.corrections),
     )
 
 
@@ -221,28 +230,83 @@ def guide(
 ) -> Iterator[Estimated]:  # fmt: skip
     """The stage before smoothing: plate, chosen person, corrections, at the network's size.
 
-    look: how to see the clip once more; without, corrections act forwards only.
+    look: how to see the clip once more; without, corrections act forwards only, and none from
+    before the run's first frame.
     """
-    follower, plated = Follower(), _Plated(guidance)
-    corrector = _Corrector(guidance, plated, look, 1 / clock.plan.rate)
-    persons = list(guidance.person)
-    for estimated in estimates:
+    hand = Hand(guidance, look, 1 / clock.plan.rate)
+    for number, estimated in enumerate(estimates):
         with times.measure("guidance"):
-            alpha, time = plated(estimated), clock(estimated.frame.pts)
-            while persons and persons[0][0] <= time:
-                follower.choose(persons.pop(0)[1], alpha.shape)
-            alpha = corrector.step(replace(estimated, alpha=follower.step(alpha)), time)
+            time = clock(estimated.frame.pts)
+            first = estimated.first if number else hand.begin(time)
+            alpha = hand.step(replace(estimated, first=first), time)
         yield replace(estimated, alpha=alpha)
 
 
-class _Plated:
-    """A network's matte with what the clean plate says, where there is one."""
+class Hand:
+    """What was drawn by hand, laid on one matte after the other.
 
-    def __init__(self, guidance: Guidance) -> None:
-        self._guidance = guidance
+    look, interval: see `guide`; interval is seconds from one frame to the next, nearly.
+    """
+
+    def __init__(self, guidance: Guidance, look: Look | None = None,
+                 interval: Fraction = Fraction(0)) -> None:  # fmt: skip
+        self._guidance, self._look, self._interval = guidance, look, interval
+        self._persons, self._left = list(guidance.person), list(guidance.corrections)
         self._plate: NDArray[np.uint8] | None = None
+        self._follower, self._correction = Follower(), Correction()
+        # Since when the last correction (or the run) goes on, and what the next one changes.
+        self._since: Fraction | None = None
+        self._coming: Coming | None = None
+        self._looked = False
 
-    def __call__(self, estimated: Estimated) -> NDArray[np.float32]:
+    def begin(self, start: Fraction) -> bool:
+        """Follow what was drawn before the run's first frame into it; gives whether a shot begins
+        there, as far as one can see."""
+        persons, early = ([time for time, _ in each if time <= start - self._interval]
+                          for each in (self._persons, self._left))  # fmt: skip
+        if early and (self._look is None or early[-1] < start - LEAD):
+            _LOG.warning("corrections before the range are left out, the last at %.2f s", early[-1])
+            self._left, early = self._left[len(early) :], []
+        self._left = self._left[max(0, len(early) - 1) :]
+        near = [time for time in (*persons[-1:], *early[-1:]) if time >= start - LEAD]
+        first = self._followed(min(near), start) if near else True
+        self._left[:0] = [(start, drawn) for drawn in self._guidance.first]
+        return first
+
+    def _followed(self, since: Fraction, start: Fraction) -> bool:
+        """Whether a shot begins at a time, everything seen since another."""
+        if self._look is not None:
+            with closing(self._look(max(Fraction(0), since - WARM * self._interval))) as frames:
+                for time, estimated in frames:
+                    if time >= start:
+                        return estimated.first
+                    self.step(estimated, time, leading=True)
+        return True
+
+    def step(
+        self, estimated: Estimated, time: Fraction, *, leading: bool = False
+    ) -> NDArray[np.float32]:
+        """The matte of the next frame, whose time it is, as it is wanted. leading: whether the run
+        has not begun."""
+        alpha, wanted = self._plated(estimated), None
+        while self._persons and self._persons[0][0] <= time:
+            self._follower.choose(self._persons.pop(0)[1], alpha.shape)
+        alpha = self._follower.step(alpha)
+        if estimated.first:
+            self._correction.forget()
+        while self._left and self._left[0][0] <= time:
+            wanted = _wanted(self._left.pop(0)[1], alpha if wanted is None else wanted)
+        if wanted is not None or self._since is None:
+            self._since, self._looked = time, False
+        if not self._looked and not leading:
+            self._coming, self._looked = self._foreseen(self._since), True
+        coming, share = None, 0.0
+        if self._coming is not None and wanted is None:
+            coming, share = self._coming.at(time), self._coming.share(time, self._since)
+        return self._correction.step(alpha, estimated.frame.small, wanted, coming, share)
+
+    def _plated(self, estimated: Estimated) -> NDArray[np.float32]:
+        """A network's matte with what the clean plate says, where there is one."""
         alpha = estimated.alpha
         if self._guidance.plate is None:
             return alpha
@@ -251,35 +315,8 @@ class _Plated:
         assert self._plate is not None
         return with_plate(alpha, estimated.frame.small, self._plate)
 
-
-class _Corrector:
-    """The corrections of a clip, each acting both ways."""
-
-    def __init__(self, guidance: Guidance, plated: _Plated, look: Look | None,
-                 interval: Fraction) -> None:  # fmt: skip
-        self._left = list(guidance.corrections)
-        self._plated, self._look, self._interval = plated, look, interval
-        self._correction = Correction()
-        self._since: Fraction | None = None
-        self._coming: Coming | None = None
-
-    def step(self, estimated: Estimated, time: Fraction) -> NDArray[np.float32]:
-        """The corrected matte of the next frame, whose time it is."""
-        alpha, wanted = estimated.alpha, None
-        if estimated.first:
-            self._correction.forget()
-        renewed = self._since is None
-        while self._left and self._left[0][0] <= time:
-            wanted, renewed = _wanted(self._left.pop(0)[1], alpha), True
-        if renewed:
-            self._since, self._coming = time, self._foreseen(time)
-        coming, share = None, 0.0
-        if self._coming is not None and self._since is not None and wanted is None:
-            coming = self._coming.at(time)
-            share = self._coming.share(time, self._since)
-        return self._correction.step(alpha, estimated.frame.small, wanted, coming, share)
-
     def _foreseen(self, since: Fraction) -> Coming | None:
+        """What the next correction changes in the frames before it."""
         if not self._left or self._look is None:
             return None
         when, drawn = self._left[0]

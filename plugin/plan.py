@@ -18,6 +18,9 @@ from mattecast.timecode import Timecode
 
 _OPAQUE_DEFAULT = "green"
 _CLOCK = re.compile(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,9})?|\.\d{1,9})", re.ASCII)
+# What pictures of some encoders' formats are worked on as.
+_WORKED_ON = {"gbrapf32le": "gbrap16le", "gbrpf32le": "gbrp16le",
+              "rgba64be": "gbrap16le", "rgb48be": "gbrp16le"}  # fmt: skip
 # Encoders of 4:2:0 mp4 take even sizes only.
 _EVEN_ONLY = ("h264", "hevc")
 
@@ -60,9 +63,9 @@ class Plan:
     @property
     def pixels_in(self) -> str:
         """The format frames are worked on in: the source's own chroma as long as possible, which
-        is less to read and write; integers for EXR, whose floats come last."""
-        whole = {"gbrapf32le": "gbrap16le", "gbrpf32le": "gbrp16le"}.get(self.pixels, self.pixels)
-        return self.sampled or whole
+        is less to read and write; planes of native integers for EXR, whose floats come last, and
+        for PNG, whose 16 bits are big-endian."""
+        return self.sampled or _WORKED_ON.get(self.pixels, self.pixels)
 
     @property
     def yuv(self) -> bool:

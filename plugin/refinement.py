@@ -107,16 +107,32 @@ def smooth(
     estimates: Iterable[Estimated], smoother: Smoother, times: StageTimes
 ) -> Iterator[Estimated]:
     """The stage: mattes smoothed within their shot; as many frames late as the smoother is."""
-    held: deque[Estimated] = deque()
+    smoothing = Smoothing(smoother)
     for estimated in estimates:
         with times.measure("smooth"):
-            ready = smoother.flush() if estimated.first else []
-            leaving = [replace(held.popleft(), alpha=alpha) for alpha in ready]
-            held.append(estimated)
-            ready = smoother.push(estimated.alpha, estimated.frame.small)
-            leaving += [replace(held.popleft(), alpha=alpha) for alpha in ready]
+            leaving = smoothing.push(estimated)
         yield from leaving
-    yield from (replace(held.popleft(), alpha=alpha) for alpha in smoother.flush())
+    yield from smoothing.flush()
+
+
+class Smoothing:
+    """A smoother for frames with their mattes: holds each frame as long as its matte is held."""
+
+    def __init__(self, smoother: Smoother) -> None:
+        self._smoother, self._held = smoother, deque[Estimated]()
+
+    def push(self, estimated: Estimated) -> list[Estimated]:
+        """Take the next frame; return those that are ready, oldest first."""
+        before = self.flush() if estimated.first else []
+        self._held.append(estimated)
+        return before + self._leaving(self._smoother.push(estimated.alpha, estimated.frame.small))
+
+    def flush(self) -> list[Estimated]:
+        """Return what is still held and forget everything, as after a cut."""
+        return self._leaving(self._smoother.flush())
+
+    def _leaving(self, alphas: list[NDArray[np.float32]]) -> list[Estimated]:
+        return [replace(self._held.popleft(), alpha=alpha) for alpha in alphas]
 
 
 def enlarge(

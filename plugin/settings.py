@@ -14,6 +14,7 @@ SOLVERS = ("closed-form", "knn", "random-walk", "learning-based", "shared", "bay
            "poisson")  # fmt: skip
 TINT = 0.25  # of --blend poisson
 SMOOTHING = ("off", "causal", "delayed", "two-way")
+LIVE_SMOOTHING = SMOOTHING[:3]  # what waits for no more than one later picture
 DESPILL = ("green", "blue", "auto")
 # Name, least, most; pixels of the output, or percent of its area.
 _RANGES = (("choke", -100, 100), ("feather", 0, 100), ("gamma", 0.1, 10), ("threshold", 0, 1),

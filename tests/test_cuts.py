@@ -63,6 +63,15 @@ def test_after_black_a_shot_begins_with_its_picture() -> None:
     assert _found(_shot(1, 6) + black + _shot(2, 6)) == [0, 11]
 
 
+def test_a_fade_over_black_is_one_cut() -> None:
+    light = np.concatenate([np.linspace(1, 0, 20), np.linspace(0, 1, 20)])
+    shots = _shot(1, 20) + _shot(2, 20)
+    faded = [(picture * share).astype(np.uint8)
+             for picture, share in zip(shots, light, strict=True)]  # fmt: skip
+    found = _found(faded)
+    assert len(found) == 2 and found[0] == 0 and 20 <= found[1] <= 30
+
+
 class Recorder:
     """An engine that notes what it is shown, by the mean of each picture."""
 

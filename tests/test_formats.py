@@ -14,10 +14,14 @@ from clips import Recipe, make, picture, times
 from commands import StandIn
 
 from mattecast import Settings, UsageError, matte, mattes
+from mattecast.backgrounds import Video
 from mattecast.check import check
+from mattecast.clip import Clip
 from mattecast.colour import linear_light
 from mattecast.engines import Estimate
-from mattecast.frame import components
+from mattecast.formats import FORMATS
+from mattecast.frame import components, rotated
+from mattecast.plan import plan
 
 RECIPE = Recipe(size=(96, 64), pts=(0, 1, 2), pixels="yuv444p", colour=(1, 1, 1, 1))
 
@@ -68,6 +72,22 @@ def _frames(path: Path) -> list[av.VideoFrame]:
             packets = [packet for packet in clip.demux(stream) if packet.size]
             return [frame for packet in packets for frame in decoder.decode(packet)]
         return list(clip.decode(stream))
+
+
+def _floats(frame: av.VideoFrame) -> list[np.ndarray]:
+    """The components of a frame of half or whole floats, each (H, W)."""
+    return [np.frombuffer(memoryview(frame.planes[part.plane]), f"f{part.bits // 8}")
+            .reshape(frame.planes[part.plane].height, -1)[:, : part.width]
+            for part in frame.format.components]  # fmt: skip
+
+
+def _shown(path: Path) -> np.ndarray:
+    """The colours of a file's first picture, or of a folder's, (H, W, 3) in [0, 1]."""
+    frame = _frames(sorted(path.iterdir())[0] if path.is_dir() else path)[0]
+    if "f" not in frame.format.name:
+        return np.asarray(frame.to_ndarray(format="rgb48le") / 65535)
+    light = np.stack(_floats(frame)[:3], axis=2)
+    return np.asarray(np.interp(light, linear_light(1), np.linspace(0, 1, 65536)))
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
@@ -130,13 +150,7 @@ def test_exr_is_premultiplied_linear_light(
     bits: int, source: Path, tmp_path: Path, alphas: list[np.ndarray]
 ) -> None:
     matte(source, tmp_path / "out", Settings(format="exr", depth=bits, foreground="source"))
-    with av.open(str(tmp_path / "out" / "out_000001.exr")) as still:
-        frame = next(still.decode(video=0))
-    planes = [
-        np.frombuffer(memoryview(frame.planes[part.plane]), f"f{part.bits // 8}")
-        .reshape(frame.planes[part.plane].height, -1)[:, : part.width]
-        for part in frame.format.components
-    ]  # fmt: skip
+    planes = _floats(_frames(tmp_path / "out" / "out_000001.exr")[0])
     assert np.abs(planes[3] - alphas[1]).max() < 1e-3
     light = linear_light(1)[np.round(_rgb(picture(RECIPE, 1)) * 65535).astype(int)]
     for index in range(3):
@@ -189,6 +203,87 @@ def test_composite_over_a_colour(
     assert np.abs(luma - (behind + (before - behind) * alphas[0])).mean() < 4
 
 
+@pytest.mark.parametrize(("size", "sar"),
+                         [((96, 64), 1), ((48, 64), 2), ((96, 32), Fraction(1, 2))])  # fmt: skip
+@pytest.mark.parametrize(("behind_size", "behind_sar"), [((96, 64), 1), ((48, 64), 2)])
+def test_a_background_keeps_the_shape_it_is_shown_in(
+    size: tuple[int, int], sar: Fraction, behind_size: tuple[int, int], behind_sar: Fraction,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """All of them are shown as 96x64: whatever their pixels, nothing is cut off."""
+    clip, behind = (Recipe(size=one, sar=Fraction(shape), pts=(0, 1))
+                    for one, shape in ((size, sar), (behind_size, behind_sar)))  # fmt: skip
+    source, video = make(tmp_path / "clip.mp4", clip), make(tmp_path / "behind.mp4", behind)
+    (luma,) = _luma_behind(source, video, 1, "h264")
+    whole = cv2.resize(components(picture(behind, 0))[0], size, interpolation=cv2.INTER_AREA)
+    assert np.abs(luma.astype(float) - whole).mean() < 2
+
+
+def test_a_background_lying_on_its_side_keeps_its_ten_bits(source: Path, tmp_path: Path) -> None:
+    lying = Recipe(size=(64, 96), pixels="yuv420p10le", rotation=90, pts=(0, 1))
+    video = make(tmp_path / "lying.mp4", lying)
+    (luma,) = _luma_behind(source, video, 1, "prores")
+    with Clip(video) as clip:
+        upright = rotated(next(clip.frames()), clip.facts.rotation)
+    np.testing.assert_array_equal(luma, components(upright)[0])
+    assert (luma % 4).any()
+
+
+OPAQUE = [("prores", ".mov", None), ("png", "", 8), ("png", "", 16), ("exr", "", 32),
+          ("ffv1", ".mkv", None), ("qtrle", ".mov", None), ("cineform", ".mov", None)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "suffix", "depth"), OPAQUE)
+@pytest.mark.parametrize("wish", ["#c83c1e", "picture"])
+def test_a_composite_is_the_same_in_every_format(
+    wish: str, format: str, suffix: str, depth: int | None, source: Path, tmp_path: Path,
+    alphas: list[np.ndarray],
+) -> None:  # fmt: skip
+    if wish == "picture":
+        wish = str(tmp_path / "behind.png")
+        cv2.imwrite(wish, np.full((64, 96, 3), (30, 60, 200), np.uint8))
+    out = tmp_path / f"out{suffix}"
+    settings = Settings(format=format, depth=depth, background=wish, foreground="source")
+    matte(source, out, settings)
+    seen, person = _shown(out), _rgb(picture(RECIPE, 0))
+    alpha = alphas[0][..., None]
+    expected = alpha * person + (1 - alpha) * np.array([200, 60, 30]) / 255
+    assert np.abs(seen - expected).mean() < 2 / 255
+
+
+@pytest.mark.parametrize("wish", [{"linear_light": True}, {"light_wrap": 1.0, "shadow": 0.5},
+                                  {"colour_match": 0.5}, {"blend": "poisson"}])  # fmt: skip
+def test_the_options_of_a_composite_do_the_same_at_16_bits(
+    wish: dict[str, object], source: Path, tmp_path: Path
+) -> None:
+    pictures = []
+    for depth in (8, 16):
+        settings = Settings(format="png", depth=depth, background="#c83c1e", **wish)  # type: ignore[arg-type]
+        matte(source, tmp_path / str(depth), settings)
+        pictures.append(_shown(tmp_path / str(depth)))
+    assert np.abs(pictures[0] - pictures[1]).mean() < 1 / 255
+
+
+@pytest.mark.parametrize(("format", "suffix", "depth", "codes"),
+                         [("png", "", 8, 1), ("png", "", 16, 1), ("ffv1", ".mkv", None, 2),
+                          ("qtrle", ".mov", None, 1)])  # fmt: skip
+def test_premultiplied_colours_are_the_straight_ones_times_alpha(
+    format: str, suffix: str, depth: int | None, codes: int, source: Path, tmp_path: Path
+) -> None:
+    """To one code of 255; of YUV, whose rounding adds up in R'G'B', to two."""
+    held = []
+    for premultiplied in (False, True):
+        out = tmp_path / f"{premultiplied}{suffix}"
+        matte(source, out, Settings(format=format, depth=depth, premultiplied=premultiplied,
+                                    whole_picture=True))  # fmt: skip
+        file = sorted(out.iterdir())[0] if out.is_dir() else out
+        held.append(_frames(file)[0].to_ndarray(format="rgba64le") / 65535)
+    straight, multiplied = held
+    np.testing.assert_array_equal(straight[..., 3], multiplied[..., 3])
+    expected = straight[..., :3] * straight[..., 3:]
+    assert np.abs(multiplied[..., :3] - expected).max() <= codes / 255
+
+
 def test_odd_sizes_are_padded_for_mp4(tmp_path: Path) -> None:
     recipe = Recipe(size=(97, 65), pixels="yuv444p", pts=(0, 1))
     clip = make(tmp_path / "source.mp4", recipe)
@@ -205,18 +300,19 @@ def test_backgrounds_are_fitted_and_looped(source: Path, tmp_path: Path) -> None
         assert matte(source, tmp_path / "out.mp4", settings).frames == 3
 
 
+def _luma_behind(source: Path, video: Path, frames: int, format: str) -> list[np.ndarray]:
+    """Luma of what a clip is shown before, at its first frames' times."""
+    with Clip(source) as clip:
+        behind = Video(video, plan(clip.facts, Settings(background=str(video)), FORMATS[format]))
+        shown = [behind.planes(None, Fraction(n, 25))[0].copy() for n in range(frames)]  # type: ignore[arg-type]
+        behind.close()
+    return shown
+
+
 def test_a_video_background_keeps_its_own_pace(source: Path, tmp_path: Path) -> None:
     """A 12.5 fps background under a 25 fps clip changes every second frame, and starts again."""
-    from mattecast.backgrounds import Video
-    from mattecast.clip import Clip
-    from mattecast.formats import FORMATS
-    from mattecast.plan import plan
-
     slow = make(tmp_path / "slow.mp4", Recipe(rate=Fraction(25, 2), pts=(0, 1)))
-    with Clip(source) as clip:
-        behind = Video(slow, plan(clip.facts, Settings(background=str(slow)), FORMATS["h264"]))
-        shown = [behind.planes(None, Fraction(n, 25))[0].mean() for n in range(6)]  # type: ignore[arg-type]
-        behind.close()
+    shown = [luma.mean() for luma in _luma_behind(source, slow, 6, "h264")]
     assert shown[0] == shown[1] == shown[4] == shown[5] != shown[2] == shown[3]
 
 

@@ -15,7 +15,7 @@ import pytest
 from clips import Recipe, make
 
 import mattecast
-from mattecast import Settings, UsageError, foresight
+from mattecast import Settings, UsageError, foresight, guidance
 from mattecast.filters.correction import Correction
 from mattecast.filters.masks import Key, held, mask_at, without
 from mattecast.filters.person import Follower
@@ -204,6 +204,41 @@ def test_a_correction_late_in_a_clip_mends_what_is_before_it(
         assert np.array_equal(plain[frame - start], mended[frame - start])
     if wish.range is None:
         assert mended[24].mean() < 0.01 and WARM < 24
+
+
+@pytest.mark.parametrize("cut", [None, 8])
+def test_what_was_drawn_before_a_range_is_followed_into_it(
+    cut: int | None, tmp_path: Path
+) -> None:
+    """A range looks as the whole clip does there."""
+    clip = _filmed(tmp_path / "clip.mp4", _panned(20, cut))
+    cv2.imwrite(str(tmp_path / "square.png"), np.round(_square(4) * 255).astype(np.uint8))
+    _sidecar(tmp_path, corrections=[{"time": 0, "mask": "square.png"},
+                                    {"time": 0.16, "mask": "square.png"}])  # fmt: skip
+    wish = Settings(smooth="off")
+    whole = [each.alpha for each in mattecast.mattes(clip, wish)][12:]
+    part = [each.alpha for each in mattecast.mattes(clip, replace(wish, range="0.48..0.8"))]
+    plain = [each.alpha for each in mattecast.mattes(clip, replace(wish, range="0.48..0.8",
+                                                                   guidance="off"))]  # fmt: skip
+    assert len(part) == len(whole) == 8
+    assert max(np.abs(a - b).mean() for a, b in zip(part, whole, strict=True)) < 0.02
+    moved = np.abs(part[0] - _square(12)).mean() / np.abs(plain[0] - _square(12)).mean()
+    assert moved < 0.5 if cut is None else np.array_equal(part[0], plain[0])
+
+
+def test_a_correction_long_before_a_range_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(guidance, "LEAD", Fraction(1, 10))
+    clip = _filmed(tmp_path / "clip.mp4", _panned(20))
+    cv2.imwrite(str(tmp_path / "all.png"), np.full((4, 4), 255, np.uint8))
+    wish = Settings(smooth="off", range="0.48..0.6")
+    plain = next(mattecast.mattes(clip, wish)).alpha
+    _sidecar(tmp_path, corrections=[{"time": 0.16, "mask": "all.png"}])
+    assert np.array_equal(next(mattecast.mattes(clip, wish)).alpha, plain)
+    assert "left out, the last at 0.16 s" in caplog.text
+    drawn = replace(wish, first_mask=str(tmp_path / "all.png"))  # of the run's own first frame
+    assert (next(mattecast.mattes(clip, drawn)).alpha == 1).all()
 
 
 def test_a_trimap_says_only_what_is_sure(tmp_path: Path) -> None:

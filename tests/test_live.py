@@ -18,6 +18,7 @@ from typing import ClassVar
 
 import av
 import clips
+import cv2
 import keyed
 import numpy as np
 import pytest
@@ -190,10 +191,11 @@ def test_an_outlet_that_hangs_delays_no_other(sessions, tmp_path):
 # Alignment, by construction.
 
 
-def test_every_picture_leaves_with_its_own_alpha(sessions, tmp_path):
+@pytest.mark.parametrize("wish", [{}, {"smooth": "delayed"}, {"min_island": 0.1, "min_hole": 0.1}])
+def test_every_picture_leaves_with_its_own_alpha(sessions, tmp_path, wish):
     kept = Collected()
     clip = parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True)
-    sessions(clip, Outlet(kept), foreground="source")
+    sessions(clip, Outlet(kept), foreground="source", **wish)
     until(lambda: len(kept.pictures) > 40, 60, "pictures")
     for one in kept.pictures[5:]:
         row = one.bgra[88].astype(int)
@@ -981,6 +983,38 @@ def test_backgrounds_are_switched_while_it_runs(tmp_path, sessions):
     assert session.check()
 
 
+@pytest.mark.parametrize("wish", [{}, {"light_wrap": 0.5}, {"shadow": 1.0}, {"linear_light": True},
+                                  {"colour_match": 0.5}, {"blend": "poisson"}])
+def test_a_composite_is_opaque_whatever_its_options(tmp_path, sessions, wish):
+    kept = Collected()
+    sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), Outlet(kept),
+             background="#404040", **wish)  # fmt: skip
+    until(lambda: len(kept.pictures) > 3, 60, "pictures")
+    bgra = kept.pictures[-1].bgra
+    behind = bgra[170:190, :, :3].astype(int)  # below the bar
+    assert (bgra[..., 3] == 255).all() and np.abs(behind - 64).max() < 60
+    assert (behind < 48).any() == ("shadow" in wish)
+
+
+def test_masks_and_a_person_hold_for_a_camera(tmp_path, sessions):
+    masks = {}
+    for name, columns in (("garbage", slice(320, 640)), ("keep", slice(0, 32))):
+        drawn = np.zeros((keyed.SIZE[1], keyed.SIZE[0]), np.uint8)
+        drawn[200:, columns] = 255
+        masks[name] = str(tmp_path / f"{name}.png")
+        cv2.imwrite(masks[name], drawn)
+    kept = Collected()
+    middle = (keyed.patch(1).start + 20) / keyed.SIZE[0]  # of the half-transparent patch
+    session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), Outlet(kept),
+                       person=f"{middle},0.8", **masks)  # fmt: skip
+    until(lambda: len(kept.pictures) > 3, 60, "pictures")
+    alpha = kept.pictures[-1].bgra[..., 3]
+    assert not alpha[200:, 320:].any() and (alpha[200:, :32] == 255).all()
+    assert (alpha[260, 240:310] > 100).all() and not alpha[:150].any()
+    with pytest.raises(UsageError, match="no such file"):
+        session.change(garbage=str(tmp_path / "none.png"))
+
+
 def rising(path: Path, frames: int = 120) -> Path:
     """A video whose gray level grows by two a frame."""
     with av.open(str(path), "w") as out:
@@ -1297,7 +1331,8 @@ def test_list_and_script():
 
 @pytest.mark.parametrize("flags, words", [
     (["--camera", "0", "clip.mp4"], "name one of them"), (["nothing.mp4"], "no such file"),
-    (["-", "--smooth", "two-way"], "live knows off and causal"), (["-", "--latency", "0"], "range"),
+    (["-", "--smooth", "two-way"], "live knows off, causal, delayed"),
+    (["-", "--latency", "0"], "range"),
     (["-", "-o", "file.mov"], "--record"), (["-", "--format", "nut"], "-o -"),
     (["-", "--obs", "a:b:c:d"], "HOST:PORT"), (["-", "--rate", "x", "-o", "-"], "frame rate"),
     (["-", "--record", "x.png", "-o", "-"], "live records movies"),
@@ -1308,6 +1343,8 @@ def test_list_and_script():
     (["--obs", __file__], "name INPUT before"),
     (["--virtual-camera", __file__], "name INPUT before"),
     (["-", "-o", "-", "-o", "-"], "one thing only"),
+    (["-", "-o", "-", "--garbage", "none.png"], "no such file"),
+    (["-", "-o", "-", "--shadow", "2"], "shadow: 2.0 is out of range"),
 ])  # fmt: skip
 def test_requests_that_make_no_sense(flags, words):
     call("live", *flags).refuses(2, words)

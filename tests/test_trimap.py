@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mattecast import settings
+from mattecast.filters import solvers
 from mattecast.filters.closed_form import closed_form, tiles
 from mattecast.filters.solvers import SOLVERS, load, memory, solve
 from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN, trimap
@@ -80,6 +81,18 @@ def test_memory_is_bounded_by_the_tile() -> None:
 
 def test_the_command_offers_every_solver() -> None:
     assert tuple(SOLVERS) == settings.SOLVERS
+
+
+def test_tiles_meet_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of tiles that disagree as much as they can, the one gives way to the other step by step."""
+    answers = iter([0.0, 1.0, 0.0])
+    monkeypatch.setattr(solvers, "load", lambda name: lambda picture, known: next(answers))
+    known = np.full((40, 3 * solvers.TILE), UNKNOWN, np.uint8)
+    known[:4], known[-4:] = PERSON, BACKGROUND
+    found = solve(np.zeros((*known.shape, 3), np.uint8), known, np.zeros(known.shape, np.float32),
+                  "knn")  # fmt: skip
+    assert found[20, 0] == 0 and found[20, solvers.TILE * 3 // 2] == 1
+    assert np.abs(np.diff(found[20])).max() < 0.03
 
 
 @pytest.mark.parametrize("name", SOLVERS)

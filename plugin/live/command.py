@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mattecast.errors import MattecastError, UsageError
-from mattecast.settings import Settings
+from mattecast.flags import SHARED, add_shared
+from mattecast.settings import LIVE_SMOOTHING, Settings
 
 if TYPE_CHECKING:
     from mattecast.live.link import Link
@@ -41,8 +42,8 @@ q quit; ? shows all."""
 # How often the status is looked at, and shown (seconds).
 _TICK, _SHOWN = 0.1, 1.0
 # Flags that are settings of the same name.
-_PICTURE = ("background", "smooth", "foreground", "despill", "choke", "feather", "gamma", "model",
-            "backend", "device", "precision", "threads", "network_size")  # fmt: skip
+_PICTURE = ("background", "smooth", "model", "backend", "device", "precision", "threads",
+            "network_size", *SHARED)  # fmt: skip
 _PIPED_EVERY = 10.0
 
 
@@ -107,16 +108,8 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
         help="none (alpha), a colour, #rrggbb, a picture, a video, blur[:strength], "
         "bokeh[:strength] (default: none)")
     add("--smooth", default="causal", metavar="HOW[:STRENGTH]",
-        help="over time: off or causal, strength 0 to 1 (default: causal)")
-    add("--foreground", default="estimate", choices=("estimate", "source"),
-        help="colours under soft edges: the person's own, or the source's (default: estimate)")
-    add("--despill", metavar="WALL[:STRENGTH]",
-        help="take a green or blue wall's light off the person's edge: green, blue or auto, "
-        "strength 0 to 1 (default: off)")
-    for name, default, about in (("choke", 0.0, "move the edge inwards by pixels"),
-                                 ("feather", 0.0, "soften the edge by pixels"),
-                                 ("gamma", 1.0, "above 1 lifts soft alpha")):  # fmt: skip
-        add(f"--{name}", type=float, default=default, help=f"{about} (default: {default:g})")
+        help="over time: off, causal, or delayed, which shows each picture one later; strength 0 "
+        "to 1 (default: causal)")
     add("--latency", type=float, default=100.0, metavar="MS",
         help="aim: age of a picture when it is handed out; the network gets smaller until that "
         "holds (default: 100)")
@@ -129,6 +122,7 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, metavar="N", help="threads of the network (default: half the cores)")
     add("--network-size", type=int, metavar="PIXELS",
         help="long side the network sees; not changed then")
+    add_shared(parser)
 
 
 def live(options: argparse.Namespace) -> int:
@@ -271,9 +265,9 @@ def _input(options: argparse.Namespace) -> Input:
 
 def _settings(options: argparse.Namespace) -> Settings:
     settings = Settings(**{name: getattr(options, name) for name in _PICTURE})
-    if settings.smooth.partition(":")[0] not in ("off", "causal"):
-        raise UsageError(f"smooth '{settings.smooth}': live knows off and causal, which wait for "
-                         "no later picture")  # fmt: skip
+    if settings.smooth.partition(":")[0] not in LIVE_SMOOTHING:
+        raise UsageError(f"smooth '{settings.smooth}': live knows {', '.join(LIVE_SMOOTHING)}, "
+                         "which wait for no more than one later picture")  # fmt: skip
     return settings
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
 
 import av
 import numpy as np
@@ -24,6 +27,7 @@ from mattecast.filters.cuts import CutDetector
 from mattecast.flow import StageTimes, half_the_cores
 from mattecast.formats import Format
 from mattecast.frame import Estimated
+from mattecast.guidance import Clock, Guidance, Hand, find, mask
 from mattecast.live.budget import LADDER, Governor, Window, percentile
 from mattecast.live.handover import Latest, Task, now
 from mattecast.live.picture import Picture, blank
@@ -31,6 +35,7 @@ from mattecast.live.source import CLOCK, Capture, Captured, plain_facts
 from mattecast.plan import Plan, plan
 from mattecast.refinement import (
     Despiller,
+    Smoothing,
     edge_wish,
     enlarge,
     recover_foreground,
@@ -70,6 +75,7 @@ class _Era:
     facts: Facts
     wish: Wish
     plan: Plan
+    guidance: Guidance
 
 
 @dataclass(slots=True)
@@ -168,6 +174,7 @@ class Matting:
     def check(self, wish: Wish) -> None:
         """Raise UsageError for a wish that cannot be met, such as a background that is no file."""
         facts = self._facts or plain_facts((64, 64))
+        _guidance(wish)
         Composer(_planned(facts, wish), wish.settings).close()
 
     def close(self) -> None:
@@ -203,7 +210,8 @@ class Matting:
                 self.report.left_out += 1
                 continue
             if era is None or era.facts is not captured.facts or era.wish is not self.wish:
-                era = _Era(captured.facts, self.wish, _planned(captured.facts, self.wish))
+                wish = self.wish
+                era = _Era(captured.facts, wish, _planned(captured.facts, wish), _guidance(wish))
                 self._facts = captured.facts
                 half = None
             engine = self._sized_engine(era)
@@ -212,7 +220,8 @@ class Matting:
             if half is None or half.engine is not engine:
                 half = _FirstHalf(era, engine, half)
             started = now()
-            self._halves.put((era, half.step(captured, self.report)))
+            for estimated in half.step(captured, self.report):
+                self._halves.put((era, estimated))
             self.report.busy.add(now(), now() - started)
 
     def _sized_engine(self, era: _Era) -> Engine | None:
@@ -271,36 +280,47 @@ class Matting:
 
 
 class _FirstHalf:
-    """Conversion, network and smoothing for one era."""
+    """Conversion, network, guidance and smoothing for one era."""
 
     def __init__(self, era: _Era, engine: Engine, before: _FirstHalf | None) -> None:
         self.era, self.engine = era, engine
         self._preparer = Preparer(era.facts, era.plan, engine.info.size, conversion=_QUICK)
-        self._smoothers = list(smoothers(era.wish.settings))
+        self._smoothings = [Smoothing(each) for each in smoothers(era.wish.settings)]
         # A new wish is no new scene: the network keeps its memory, unless it is another one.
         self._detector = CutDetector()
+        self._hand = Hand(era.guidance) if era.guidance.before else None
+        self._started: float | None = None
         if before is not None and before.engine is engine and before.era.facts is era.facts:
             self._detector = before._detector
+            if before.era.guidance is era.guidance:
+                self._hand, self._started = before._hand, before._started
 
-    def step(self, captured: Captured, report: Report) -> Estimated:
-        """The matte of one picture, at the network's size."""
+    def step(self, captured: Captured, report: Report) -> list[Estimated]:
+        """The mattes that are ready, at the network's size: of this picture, or of one before."""
         clock = _Stopwatch(report)
         pts = round(captured.time / CLOCK)
         frame = next(self._preparer.frames([(captured.frame, pts, 1)], StageTimes()))
         clock.lap("convert")
         if not self.era.wish.on:
-            return Estimated(frame, np.ones(frame.small.shape[:2], np.float32))
+            return [Estimated(frame, np.ones(frame.small.shape[:2], np.float32))]
         first = self._detector.push(frame.small, [])
         if first:
             warm(self.engine, [frame.small])
-        alpha = np.array(self.engine.step(frame.small).alpha)
+        ready = [Estimated(frame, np.array(self.engine.step(frame.small).alpha), first)]
         clock.lap("network")
-        for smoother in self._smoothers:
-            if first:
-                smoother.flush()
-            (alpha,) = smoother.push(alpha, frame.small)
+        if self._hand is not None:
+            ready = [self._guided(self._hand, each, captured.time) for each in ready]
+            clock.lap("guidance")
+        for smoothing in self._smoothings:
+            ready = [each for estimated in ready for each in smoothing.push(estimated)]
             clock.lap("smooth")
-        return Estimated(frame, alpha, first)
+        return ready
+
+    def _guided(self, hand: Hand, estimated: Estimated, time: float) -> Estimated:
+        """A matte with what was drawn by hand, times counted from the first picture."""
+        self._started = time if self._started is None else self._started
+        alpha = hand.step(estimated, Fraction(time - self._started))
+        return replace(estimated, alpha=alpha)
 
 
 class _SecondHalf:
@@ -341,6 +361,9 @@ class _SecondHalf:
             return Picture(bgra, time, opaque=True)
         (matted,) = enlarge([estimated], plan, self._edge, self._times)
         clock.lap("edges")
+        if self.era.guidance.keep or self.era.guidance.garbage:
+            (matted,) = mask([matted], self.era.guidance, Clock(plan, Fraction(0)), self._times)
+            clock.lap("masks")
         if settings.foreground == "estimate":
             (matted,) = recover_foreground([matted], plan, self._times)
             clock.lap("colours")
@@ -370,6 +393,19 @@ class _Stopwatch:
         time = now()
         self._report.stage(stage, time, time - self._last)
         self._last = time
+
+
+def _guidance(wish: Wish) -> Guidance:
+    """The guidance of an era. Raises UsageError for pictures that cannot be read."""
+    settings = wish.settings
+    return _drawn(Settings(garbage=settings.garbage, keep=settings.keep, plate=settings.plate,
+                           person=settings.person, guidance="off"))  # fmt: skip
+
+
+@lru_cache(maxsize=2)
+def _drawn(settings: Settings) -> Guidance:
+    """Read once, so that whoever is followed is followed on through other wishes."""
+    return find(Path(), settings)
 
 
 def _planned(facts: Facts, wish: Wish) -> Plan:

@@ -19,6 +19,7 @@ from mattecast.live.matting import Matting, Wish
 from mattecast.live.outlets import Outlet
 from mattecast.live.picture import Picture
 from mattecast.live.source import Capture, Input, camera
+from mattecast.settings import LIVE_SMOOTHING
 
 # How long OBS may leave our pictures unanswered before its source is told to listen elsewhere (s).
 _DEAF = 6.0
@@ -260,7 +261,7 @@ def _background(session: Session, value: str) -> None:
 
 def _smooth(session: Session, value: str) -> None:
     name, _, strength = value.partition(":")
-    if name not in ("off", "causal"):
+    if name not in LIVE_SMOOTHING:
         # A slider gives a number alone.
         name, strength = "causal", value
     session.change(smooth=f"{name}:{strength}" if strength else name)
@@ -295,7 +296,7 @@ COMMANDS: Mapping[str, Command] = {
     "off": Command(_switch(False), "show the camera as it is"),
     "toggle": Command(_switch(None), "matting on or off"),
     "background": Command(_background, "none, a colour, blur[:strength], a picture or a video"),
-    "smooth": Command(_smooth, "off, or a strength from 0 to 1"),
+    "smooth": Command(_smooth, "off, causal or delayed[:strength], or a strength from 0 to 1"),
     "choke": Command(_number("choke"), "move the edge inwards by pixels"),
     "feather": Command(_number("feather"), "soften the edge by pixels"),
     "gamma": Command(_number("gamma"), "above 1 lifts soft alpha"),
