@@ -46,7 +46,7 @@ class ModelSpec:
     name: str
     path: Path
     family: str = "mattecast"
-    long_side: int = 448
+    long_side: int = 480
     multiple: int = 32
     fixed: tuple[int, int] | None = None
     picture: str = "picture"

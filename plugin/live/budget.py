@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 # Long sides the network may be run at, in pixels, large to small: each costs about a quarter less.
-LADDER = (512, 448, 384, 320, 256)
+LADDER = (512, 480, 384, 320, 256)
 # A judgement needs this long (seconds): a single slow frame is no reason to change anything.
 DOWN_AFTER, UP_AFTER = 2.0, 10.0
 # After a step up that had to be taken back, waiting doubles up to this (seconds).
