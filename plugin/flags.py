@@ -21,9 +21,9 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
         help="look for cuts and remember nothing across them")
     add("--detail", default="fast", choices=("fast", "fine"),
         help="fine solves soft edges again from the picture, slowly (default: fast)")
-    add("--refine", choices=SOLVERS,
-        help="a classical solver of soft edges, for stills and short clips; all but the last three "
-        "need mattecast[refine]")
+    add("--refine", choices=SOLVERS, metavar="SOLVER",
+        help=f"a classical solver of soft edges, for stills and short clips: {', '.join(SOLVERS)}; "
+        "all but the last three need mattecast[refine]")
     add("--guidance", metavar="FILE",
         help="masks, plate, persons, corrections (default: CLIP.mattecast.json if there; or off)")
     add("--first-mask", metavar="PICTURE", help="the true matte of the first frame")

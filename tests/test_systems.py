@@ -450,7 +450,7 @@ def test_live_runs_it_by_the_same_name(name, named, filmed):
 class Kept:
     """A target of live that keeps what it gets."""
 
-    name = "kept"
+    name, one_size = "kept", False
 
     def __init__(self, pictures):
         self.write = pictures.append
