@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mattecast.filters.sides import mixed, nearest, one_sided
 from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN
 
 Float = NDArray[np.float32]
@@ -32,11 +33,11 @@ def bayesian_matting(picture: NDArray[np.uint8], known: NDArray[np.uint8]) -> Fl
     picture: (h, w, 3) uint8 RGB. known: (h, w) uint8 trimap; a trimap without one of the two sides
     has nothing to solve and gives the other everywhere.
     """
+    if (whole := one_sided(known)) is not None:
+        return whole
     person, empty = known == PERSON, known == BACKGROUND
-    if not person.any() or not empty.any():
-        return np.full(known.shape, float(person.any()), np.float32)
     seen = picture.astype(np.float64)
-    front, back = (_nearest(seen, side) for side in (person, empty))
+    front, back = (nearest(seen, side, 5) for side in (person, empty))
     alpha = person.astype(np.float64)
     sure = (person | empty).astype(np.float64)  # 1 where alpha is known or found
     depth = cv2.distanceTransform((known == UNKNOWN).astype(np.uint8), cv2.DIST_L2, 5)
@@ -49,16 +50,6 @@ def bayesian_matting(picture: NDArray[np.uint8], known: NDArray[np.uint8]) -> Fl
             place = tuple(part.T)
             front[place], back[place], alpha[place], sure[place] = one, other, share, 1
     return np.asarray(alpha, np.float32)
-
-
-def _nearest(seen: Exact, side: NDArray[np.bool_]) -> Exact:
-    """(h, w, 3): the side's own colours, elsewhere those of its nearest pixel."""
-    _, labels = cv2.distanceTransformWithLabels(
-        (~side).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    colours = np.zeros((int(labels.max()) + 1, 3))
-    colours[labels[side]] = seen[side]
-    return np.asarray(colours[labels], np.float64)
 
 
 def _solved(
@@ -106,6 +97,5 @@ def _by_turns(
             right[:, rows] = inverse @ mean[..., None] + part * seen[..., None] / NOISE**2
         found = np.clip(np.linalg.solve(system, right)[..., 0], 0, 255)
         gap = found[:, :3] - found[:, 3:]
-        mixed = ((seen - found[:, 3:]) * gap).sum(1) / np.maximum((gap * gap).sum(1), 1e-3)
-        share = np.clip(mixed, 0, 1)
+        share = mixed(seen - found[:, 3:], gap)
     return found[:, :3], found[:, 3:], share

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.filters.composite import Plane
-from mattecast.filters.refine import FULL
+from mattecast.filters.refine import FULL, lookup
 
 Float = NDArray[np.float32]
 
@@ -117,8 +117,8 @@ class _Lookup:
              for each in (colours.foreground, difference)]
             for plane in range(difference.shape[2])
         ]  # fmt: skip
-        self._rows = np.arange(shape[0]) * size[1] // shape[0] * size[0]
-        self._columns = np.arange(shape[1]) * size[0] // shape[1]
+        self._rows = lookup(size[1], shape[0]) * size[0]
+        self._columns = lookup(size[0], shape[1])
 
     def __call__(self, rows: NDArray[np.intp], columns: NDArray[np.intp]
                  ) -> Iterator[tuple[Float, Float]]:  # fmt: skip

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.filters.closed_form import closed_form
+from mattecast.filters.sides import mixed, one_sided
 from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN
 
 Float = NDArray[np.float32]
@@ -41,9 +42,9 @@ def global_sampling(picture: NDArray[np.uint8], known: NDArray[np.uint8]) -> Flo
     picture: (h, w, 3) uint8 RGB. known: (h, w) uint8 trimap; a trimap without one of the two sides
     has nothing to solve and gives the other everywhere.
     """
+    if (whole := one_sided(known)) is not None:
+        return whole
     person, empty, unknown = (known == value for value in (PERSON, BACKGROUND, UNKNOWN))
-    if not person.any() or not empty.any():
-        return np.full(known.shape, float(person.any()), np.float32)
     alpha = person.astype(np.float32)
     if unknown.any():
         colours = picture.astype(np.float32)
@@ -102,11 +103,10 @@ def _judged(
     """Alpha by each pixel's pair, and its cost: colours that do not mix to the pixel's, in levels,
     and samples further away than the nearest."""
     one, other = front.colours[pair[:, 0]], back.colours[pair[:, 1]]
-    gap = one - other
-    share = ((seen - other) * gap).sum(1) / np.maximum((gap * gap).sum(1), 1e-3)
-    alpha = np.clip(share, 0, 1).astype(np.float32)
-    cost = np.linalg.norm(seen - other - alpha[:, None] * gap, axis=1)
+    away, gap = seen - other, one - other
+    alpha = mixed(away, gap)
+    cost = np.linalg.norm(away - alpha[:, None] * gap, axis=1)
     for side, which in ((front, 0), (back, 1)):
-        away = np.linalg.norm(side.places[pair[:, which]] - where, axis=1)
-        cost = cost + away / np.maximum(side.distance, 1)
+        far = np.linalg.norm(side.places[pair[:, which]] - where, axis=1)
+        cost = cost + far / np.maximum(side.distance, 1)
     return alpha, cost.astype(np.float32)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.filters.poisson import FIRM, relaxed
+from mattecast.filters.sides import nearest, one_sided
 from mattecast.filters.trimap import BACKGROUND, PERSON
 
 Float = NDArray[np.float32]
@@ -28,15 +29,15 @@ def poisson_matting(picture: NDArray[np.uint8], known: NDArray[np.uint8]) -> Flo
     picture: (h, w, 3) uint8 RGB. known: (h, w) uint8 trimap; a trimap without one of the two sides
     has nothing to solve and gives the other everywhere.
     """
+    if (whole := one_sided(known)) is not None:
+        return whole
     person, empty = known == PERSON, known == BACKGROUND
-    if not person.any() or not empty.any():
-        return np.full(known.shape, float(person.any()), np.float32)
     gray = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
     alpha = _first(person, empty)
     for _ in range(ROUNDS):
         alpha = _round(gray, person, empty, alpha)
         # Only gray that agrees with a known neighbour's is believed, as the paper's rule has it.
-        near_front, near_back = (_nearest(gray, side) for side in (person, empty))
+        near_front, near_back = (nearest(gray, side, 3) for side in (person, empty))
         person = person | ((alpha > 1 - SURE) & (np.abs(gray - near_front) < LEAST))
         empty = empty | ((alpha < SURE) & (np.abs(gray - near_back) < LEAST))
     alpha[known == PERSON], alpha[known == BACKGROUND] = 1, 0
@@ -53,7 +54,7 @@ def _first(person: NDArray[np.bool_], empty: NDArray[np.bool_]) -> Float:
 
 def _round(gray: Float, person: NDArray[np.bool_], empty: NDArray[np.bool_], alpha: Float) -> Float:
     front, back = (
-        cv2.GaussianBlur(_nearest(gray, side), (0, 0), 2) for side in (person, empty)
+        cv2.GaussianBlur(nearest(gray, side, 3), (0, 0), 2) for side in (person, empty)
     )
     difference = np.asarray(front - back, np.float32)
     tame = np.where(difference < 0, -1, 1) * np.maximum(np.abs(difference), LEAST)
@@ -71,13 +72,3 @@ def _divergence(gray: Float, scaled: Float) -> Float:
     down *= (scaled[1:] + scaled[:-1]) / 2
     across, down = np.pad(across, ((0, 0), (1, 1))), np.pad(down, ((1, 1), (0, 0)))
     return np.asarray(np.diff(across, axis=1) + np.diff(down, axis=0), np.float32)
-
-
-def _nearest(gray: Float, side: NDArray[np.bool_]) -> Float:
-    """(h, w) float32: the gray of the nearest place of a side."""
-    _, labels = cv2.distanceTransformWithLabels(
-        (~side).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    values = np.zeros(int(labels.max()) + 1, np.float32)
-    values[labels[side]] = gray[side]
-    return np.asarray(values[labels], np.float32)

@@ -25,7 +25,7 @@ class Ambience:
 
     def __init__(self, plan: Plan, settings: Settings) -> None:
         self._plan, self._settings = plan, settings
-        self._tint = settings.tint()
+        self._tint = settings.tint() or 0.0
         self._membrane = Membrane() if self._tint else None
         self._match = ColourMatch(settings.colour_match) if settings.colour_match else None
 
@@ -59,7 +59,7 @@ class Ambience:
             back = np.empty((*alpha.shape, 3), np.uint8)
             for index, base in enumerate(behind):
                 back[..., index] = base
-            front = clone(np.dstack(planes).astype(np.uint8), back, alpha, self._tint or 0.0)
+            front = clone(np.dstack(planes).astype(np.uint8), back, alpha, self._tint)
             for index, plane in enumerate(planes):
                 plane[:] = front[..., index]
             return
@@ -69,7 +69,7 @@ class Ambience:
         )
         change = membrane.step(small, back_small, reduced_alpha(alpha, size), top)
         for index, plane in enumerate(planes):
-            apply(plane, np.ascontiguousarray(change[..., index]), top, self._tint or 0.0)
+            apply(plane, np.ascontiguousarray(change[..., index]), top, self._tint)
 
     def _prepared(
         self, index: int, plane: Plane, base: Plane | int, alpha16: NDArray[np.uint16], bits: int

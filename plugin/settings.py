@@ -44,7 +44,7 @@ class Settings:
     despill: take a wall's light off the person's edge: 'green', 'blue' or 'auto', with ':STRENGTH'
         from 0 to 1.
     blend: 'over', or 'poisson[:TINT]' for a composite whose person takes on the background's light:
-    all of it at 1, as the method has it, which blackens before a night who stood before a wall.
+        all of it at 1, as the method has it, which blackens before a night who stood before a wall.
     choke, feather, gamma, threshold: changes of the edge, as filters.edges.EdgeWish says.
     min_island, min_hole: smaller pieces go if faint, brief or far, smaller holes if faint or brief;
         percent of the picture.

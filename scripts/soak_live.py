@@ -193,14 +193,18 @@ def _judged(samples: list[Sample], said: str, options: argparse.Namespace) -> in
         print(f"FAILED: {said or 'too few samples'}")
         return 1
     halves = samples[: len(samples) // 2], samples[len(samples) // 2 :]
+
+    def medians(name: str) -> list[float]:
+        return [statistics.median(getattr(one, name) for one in half) for half in halves]
+
     allowed = {"memory": options.growth, "threads": 0.5, "descriptors": 1.5, "waiting": 1.0}
     bad = any(after.sent <= before.sent for before, after in pairwise(samples))
     for name, most in allowed.items():
-        first, second = (statistics.median(getattr(one, name) for one in half) for half in halves)
+        first, second = medians(name)
         bad |= second - first > most
         print(f"{name}: {first:.4g} in the first half, {second:.4g} in the second")
     for name, unit in (("age", "ms"), ("late", "ms, p95"), ("rate", "fps")):
-        first, second = (statistics.median(getattr(one, name) for one in half) for half in halves)
+        first, second = medians(name)
         print(f"{name}: {first:.3g} {unit} in the first half, {second:.3g} in the second")
     print(f"{samples[-1].sent} frames sent")
     print("FAILED" if bad else "flat")

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from obs_host import until
+
+from mattecast.live.matting import Wish
+from mattecast.live.session import Session
+from mattecast.live.source import parse
+from mattecast.settings import Settings
 
 SIZE = (640, 352)
 # The bar is this wide, starts here, moves by this much a frame, and fills these rows (pixels).
@@ -68,3 +76,17 @@ def clip(path: Path, *, frames: int = 36, rate: Fraction | int = 30,
             out.mux(stream.encode(picture))
         out.mux(stream.encode(None))
     return path
+
+
+@contextmanager
+def session(folder: Path) -> Iterator[Session]:
+    """A live session that runs the clip, has shown a picture, and sends it nowhere."""
+    wish = Wish(Settings(model=str(network(folder)), network_size=160, smooth="off"))
+    source = parse(str(clip(folder / "bar.mkv", rate=Fraction(30))), loop=True)
+    made = Session(source, wish, 5.0, [])
+    made.start()
+    try:
+        until(lambda: made.newest, 30, "a picture")
+        yield made
+    finally:
+        made.close()

@@ -6,7 +6,6 @@ import http.client
 import json
 import socket
 import threading
-from fractions import Fraction
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,26 +19,15 @@ from obs_host import until
 
 from mattecast.errors import UsageError
 from mattecast.live.control import LONGEST, preview, read_command, serve
-from mattecast.live.matting import Wish
 from mattecast.live.picture import Picture
-from mattecast.live.session import COMMANDS, Session
-from mattecast.live.source import parse
-from mattecast.settings import Settings
+from mattecast.live.session import COMMANDS
 
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
     """A session that runs a clip and sends it nowhere."""
-    folder = tmp_path_factory.mktemp("control")
-    clip, network = keyed.clip(folder / "bar.mkv", rate=Fraction(30)), keyed.network(folder)
-    wish = Wish(Settings(model=str(network), network_size=160, smooth="off"))
-    made = Session(parse(str(clip), loop=True), wish, 5.0, [])
-    made.start()
-    try:
-        until(lambda: made.newest, 30, "a picture")
+    with keyed.session(tmp_path_factory.mktemp("control")) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import subprocess
 import threading
 import time
 import urllib.request
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,6 @@ import websocket
 from obs_host import until
 
 from mattecast.live.control import serve
-from mattecast.live.matting import Wish
-from mattecast.live.session import Session
-from mattecast.live.source import parse
-from mattecast.settings import Settings
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
                None)  # fmt: skip
@@ -114,13 +109,8 @@ class Page:
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
     """A session that runs a clip and sends it nowhere."""
-    folder = tmp_path_factory.mktemp("page")
-    clip, network = keyed.clip(folder / "bar.mkv", rate=Fraction(30)), keyed.network(folder)
-    wish = Wish(Settings(model=str(network), network_size=160, smooth="off"))
-    made = Session(parse(str(clip), loop=True), wish, 5.0, [])
-    made.start()
-    yield made
-    made.close()
+    with keyed.session(tmp_path_factory.mktemp("page")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -37,10 +37,11 @@ def examine_obs(where: Address, password: Callable[[], str], name: str = "mattec
 
 def _findings(where: Address, password: Callable[[], str], name: str) -> Iterator[Finding]:
     answers = _answers(where)
+    runs = where.local and _runs()
     if where.local:
-        yield from _installed(where, answers)
+        yield from _installed(where, answers, runs)
     if not answers:
-        yield "wrong", f"nothing listens at {where}: {_to_do(where)}"
+        yield "wrong", f"nothing listens at {where}: {_to_do(where, runs)}"
         return
     yield "ok", f"something listens at {where}"
     try:
@@ -62,9 +63,9 @@ def _findings(where: Address, password: Callable[[], str], name: str) -> Iterato
         client.close()
 
 
-def _to_do(where: Address) -> str:
+def _to_do(where: Address, runs: bool) -> str:
     enable = "Tools, WebSocket Server Settings, Enable WebSocket server"
-    if where.local and _runs():
+    if runs:
         return f"OBS runs, so in it {enable}, and look at the port there"
     return f"start OBS{'' if where.local else ' there'}, and in it {enable}"
 
@@ -78,10 +79,10 @@ def _runs() -> bool:
     return False
 
 
-def _installed(where: Address, answers: bool) -> Iterator[Finding]:
+def _installed(where: Address, answers: bool, runs: bool) -> Iterator[Finding]:
     if program := shutil.which("obs") or shutil.which("obs64"):
         yield "ok", f"OBS is installed: {program}"
-    if _runs():
+    if runs:
         yield "ok", "OBS runs"
     settings = server_settings()
     for one in settings:
