@@ -15,7 +15,8 @@ class Estimate(NamedTuple):
     """What a network says of one picture; both arrays are valid until the engine's next step.
 
     alpha: (h, w) float32 in [0, 1]. foreground: (h, w, 3) float32 RGB residual, to be added to the
-    picture in [0, 1] for the person's true colours, or None where the network gives none.
+    picture in [0, 1] for the person's true colours, or None where it was not asked for or the
+    network gives none.
     """
 
     alpha: NDArray[np.float32]

@@ -196,6 +196,7 @@ def _model(spec: ModelSpec, size: tuple[int, int]) -> Any:
     the time with them outside, f32 and bf16) and never cross to the host on a GPU.
     """
     model = _shaped(spec, size)
+    _leave_out(model, spec)
     _keep_states(model, spec)
     return model
 
@@ -255,6 +256,13 @@ def _first_states(model: Any, spec: ModelSpec, size: tuple[int, int]) -> dict[st
             channels = model.input(source).partial_shape[1].get_length()
             shapes[source] = [1, channels, height // stride, width // stride]
     return shapes
+
+
+def _leave_out(model: Any, spec: ModelSpec) -> None:
+    """Outputs that nobody asked for are not computed."""
+    for result in model.get_results():
+        if not spec.outputs & result.input_value(0).get_names():
+            model.remove_result(result)
 
 
 def _keep_states(model: Any, spec: ModelSpec) -> None:

@@ -32,6 +32,7 @@ def prepared(spec: ModelSpec, size: tuple[int, int], precision: str) -> onnx.Mod
     """
     model = _read(spec)
     graph = model.graph
+    _leave_out(graph, spec.outputs)
     _fix_inputs(graph, spec.constants(size))
     _widen(graph)
     _restore_weights(graph)
@@ -54,6 +55,21 @@ def _read(spec: ModelSpec) -> onnx.ModelProto:
         return onnx.load(spec.path)
     except Exception as error:  # protobuf's errors share no public base
         raise EngineError(f"{spec.path}: not an ONNX file ({error})") from error
+
+
+def _leave_out(graph: onnx.GraphProto, kept: frozenset[str]) -> None:
+    """Outputs that nobody asked for go, and what only they are computed from."""
+    wanted = set(kept)
+    nodes = []
+    for node in reversed(graph.node):  # ONNX keeps them in order of their dependencies
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            nodes.append(node)
+    for port in [one for one in graph.output if one.name not in kept]:
+        graph.output.remove(port)
+    del graph.node[:]
+    graph.node.extend(reversed(nodes))
+    _drop_unused(graph)
 
 
 def _fix_inputs(graph: onnx.GraphProto, constants: dict[str, float]) -> None:

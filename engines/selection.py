@@ -51,17 +51,21 @@ def load(
     device: str = "auto",
     threads: int | None = None,
     plate: NDArray[np.uint8] | None = None,
+    foreground: bool = False,
     fallback: bool = False,
 ) -> Engine:
     """Load a network for pictures of size = (width, height), multiples of the model's own.
 
     backend, device: 'auto' takes the first of ORDER that loads; named ones never fall back.
     device: 'cpu', 'cuda', 'cuda:1', or OpenVINO's 'GPU', 'GPU.1', 'NPU'. plate: (h, w, 3) uint8 RGB
-    of the empty scene, for networks that need it. fallback: when a GPU fails in mid-clip, go on
-    with the CPU instead of raising. Raises EngineError with every reason when nothing loads, and
+    of the empty scene, for networks that need it. foreground: give the network's own colours of the
+    person too; a run finds finer ones from the picture. fallback: when a GPU fails in mid-clip, go
+    on with the CPU instead of raising. Raises EngineError with every reason when nothing loads, and
     ValueError for a size, a plate or a number of threads that cannot be.
     """
     spec = find(model) if isinstance(model, str) else model
+    if not foreground:
+        spec = replace(spec, foreground=None)
     check_size(spec, size)
     if threads is not None and threads < 1:
         raise ValueError(f"threads {threads}: expected 1 or more")

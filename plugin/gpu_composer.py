@@ -23,7 +23,7 @@ from mattecast.backgrounds import Blur, background
 from mattecast.chain import small_guide
 from mattecast.filters.ambience import background_weight
 from mattecast.filters.foreground import SHRINK, local_colours
-from mattecast.filters.refine import EPSILON, FLOOR, FULL, RADIUS, linear_model, plain_resize
+from mattecast.filters.refine import FLOOR, FULL, enlargement, linear_model, plain_resize
 from mattecast.frame import Estimated, Frame
 from mattecast.hardware import BITS, form, on_gpu, tensors
 from mattecast.plan import Plan
@@ -80,8 +80,8 @@ class GpuComposer:
         if small.shape[0] >= height and small.shape[1] >= width:
             return self._up(plain_resize(small, (width, height)))
         guide = small_guide(estimated.frame, self._plan, bits)
-        epsilon = EPSILON * ((1 << bits) - 1) ** 2
-        model = self._up(np.stack(linear_model(small, guide, RADIUS, epsilon, FLOOR)))
+        larger = enlargement(small.shape, (height, width))
+        model = self._up(np.stack(linear_model(small, guide, float((1 << bits) - 1), larger)))
         slope, offset = _enlarged(model, (height, width))
         alpha: Tensor = (slope * luma + offset).round().clamp(0, FULL)
         return alpha

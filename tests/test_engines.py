@@ -61,8 +61,10 @@ def load(case):
     backend, device, precision = case
     loaded = []
 
-    def one(size=SIZE):
-        engine = engines.load("default", size, backend=backend, device=device, precision=precision)
+    def one(size=SIZE, **more):
+        engine = engines.load(
+            "default", size, backend=backend, device=device, precision=precision, **more
+        )
         loaded.append(engine)
         return engine
 
@@ -73,17 +75,28 @@ def load(case):
 
 def test_a_matte_is_a_matte(load):
     picture = next(pictures(1))
-    alpha, foreground = load().step(picture)
+    alpha, foreground = load(foreground=True).step(picture)
     assert alpha.shape == picture.shape[:2] and alpha.dtype == np.float32
     assert foreground.shape == picture.shape and foreground.dtype == np.float32
     assert alpha.min() >= 0 and alpha.max() <= 1 and np.isfinite(foreground).all()
 
 
+def test_alpha_is_the_same_without_the_foreground(load):
+    clip = list(pictures(3))
+    alone, both = load(), load(foreground=True)
+    assert alone.step(clip[0]).foreground is None
+    alone.reset()
+    for one, other in zip(run(alone, clip), run(both, clip), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3 if "f16" in str(alone.info) else 1e-5)
+
+
 def test_the_reference_is_followed(load, case):
     """Every back-end against OpenVINO in f32, from the first picture on."""
-    reference = engines.load("default", SIZE, backend="openvino", precision="f32")
+    reference = engines.load(
+        "default", SIZE, backend="openvino", precision="f32", foreground=True
+    )
     bound = 1e-4 if case[2] == "f32" else 0.05
-    engine = load()
+    engine = load(foreground=True)
     for picture in pictures(4):
         ours, theirs = engine.step(picture), reference.step(picture)
         assert np.abs(ours.alpha - theirs.alpha).max() < bound

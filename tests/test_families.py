@@ -166,6 +166,18 @@ def test_a_network_of_one_size_gets_it_from_any_clip(tmp_path):
     assert summary.frames == 2 and "fixed.onnx at 64x32" in summary.engine
 
 
+@pytest.mark.parametrize(
+    ("shown", "seen"),
+    [
+        ((1920, 1080), (480, 256)), ((1080, 1920), (256, 480)), ((854, 480), (480, 256)),
+        ((1280, 854), (512, 352)), ((640, 480), (512, 384)), ((360, 288), (352, 288)),
+    ],
+)  # fmt: skip
+def test_wide_pictures_are_seen_smaller(shown: tuple[int, int], seen: tuple[int, int]) -> None:
+    assert network_size(find("default"), *shown) == seen
+    assert network_size(find("default"), 1920, 1080, 384) == (384, 224)  # what is asked for counts
+
+
 def test_a_json_file_beside_the_network_says_how_pictures_go_in(tmp_path):
     path = foreign.segmentation(tmp_path / "one.onnx", bounded=False)
     side = path.with_suffix(".json")

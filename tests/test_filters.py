@@ -47,6 +47,24 @@ def test_working_only_where_alpha_is_soft_changes_nothing(
         assert np.abs(part.astype(int) - whole).max() <= 8
 
 
+@given(ALPHA)
+@settings(max_examples=20, deadline=None)
+def test_what_reducing_softened_is_put_back(random: np.random.Generator) -> None:
+    """An edge that the picture does not show comes back nearer to itself than by enlarging alone;
+    what was flat stays so."""
+    large = _disc(480, 640, random.uniform(0.15, 0.4))
+    for factor in (2, 4, 8):
+        height, width = 480 // factor, 640 // factor
+        small = large.reshape(height, factor, width, factor).mean((1, 3)).astype(np.float32)
+        flat = np.full((480, 640), 500, np.uint16)
+        step = np.full((height, width), 500, np.float32)
+        alpha = guided_upsample(small, step, flat, guide_max=1023.0) / 65535
+        plain = plain_resize(small, (640, 480)) / 65535
+        goal = plain_resize(large, (640, 480)) / 65535
+        assert np.abs(alpha - goal).mean() < np.abs(plain - goal).mean()
+        assert not alpha[plain == 0].any() and (alpha[plain == 1] == 1).all()
+
+
 def test_without_edges_in_the_picture_the_matte_is_only_enlarged() -> None:
     small = _disc(60, 80, 0.3)
     flat = np.full((480, 640), 500, np.uint16)

@@ -12,9 +12,9 @@ Shape of the network, with the reason for each part:
 - A convolutional GRU (Ballas et al. 2016, arXiv 1511.06432) runs on a part of the channels at 1/16,
   1/8 and 1/4 (memory on a part only: Lin et al. 2021, arXiv 2108.11515), the fewer the larger the
   scale: what has to be remembered is mostly where the person is, not each edge.
-- The last skip is the picture itself, folded 2x2 into channels (space-to-depth, Shi et al. 2016,
-  arXiv 1609.05158, used backwards), beside the encoder's features at 1/2; four alpha logits and
-  twelve foreground values per half-size place unfold to full size.
+- The last skip is the picture itself, by a convolution of its 2x2 pixels, beside the encoder's
+  features at 1/2; four alpha logits and twelve foreground values per half-size place unfold to full
+  size (sub-pixel convolution, Shi et al. 2016, arXiv 1609.05158).
 
 Only Conv, Relu, Clip, Sigmoid, Tanh, Resize with a fixed factor, Concat, Split, ReduceMean, Reshape
 and Transpose appear, which OpenVINO and TensorRT both like.
@@ -30,7 +30,6 @@ from mattecast.engines.networks.efficientnet import CHANNELS, EfficientNet
 from mattecast.engines.networks.layers import ConvNorm
 
 MULTIPLE = 32  # height and width must be multiples of this
-FOLDED = 12  # colours of 2x2 pixels
 State = tuple[Tensor, Tensor, Tensor]
 
 
@@ -110,11 +109,13 @@ class Merge(nn.Module):
         self.norm = nn.BatchNorm2d(width)
         self.layer = ConvNorm(width, width)
 
-    def forward(self, low: Tensor, skip: Tensor) -> Tensor:
+    def forward(self, low: Tensor, skip: Tensor, beside: Tensor | None = None) -> Tensor:
+        """beside: what else there is at the skip's scale, of the same width as its projection."""
         large = functional.interpolate(
             self.low(low), scale_factor=2.0, mode="bilinear", align_corners=False
         )
-        merged: Tensor = self.layer(functional.relu(large + self.norm(self.skip(skip))))
+        projected = self.skip(skip) if beside is None else self.skip(skip) + beside
+        merged: Tensor = self.layer(functional.relu(large + self.norm(projected)))
         return merged
 
 
@@ -133,7 +134,8 @@ class Heron(nn.Module):
         self.memory2 = Memory(w.scales[1], w.memory[1])
         self.merge3 = Merge(w.scales[1], quarter, w.scales[2])
         self.memory3 = Memory(w.scales[2], w.memory[2])
-        self.merge4 = Merge(w.scales[2], half + FOLDED, w.scales[3])
+        self.merge4 = Merge(w.scales[2], half, w.scales[3])
+        self.picture = nn.Conv2d(3, w.scales[3], 2, stride=2, bias=False)
         self.head = nn.Conv2d(w.scales[3], 16, 3, padding=1)
         self.coarse = nn.Conv2d(w.scales[0], 1, 1)
         # An empty picture is the likeliest: start the mattes near 0.3 and the residual at zero.
@@ -157,18 +159,21 @@ class Heron(nn.Module):
 
     def predict(self, pictures: Tensor, state: State, frames: int) -> Prediction:
         """pictures: (batch * frames, 3, H, W) uint8 RGB, frames innermost."""
-        # While it is small, still uint8; the encoder's weights were trained at this scale.
-        folded = functional.pixel_unshuffle(pictures, 2).float() * (1 / 128) - 127 / 128
+        # The encoder's weights were trained at this scale.
         x = pictures.contiguous(memory_format=torch.channels_last).float() * (1 / 128) - 127 / 128
         half, quarter, eighth, sixteenth, lowest = self.encoder(x)
         y, r1 = self.memory1(self.merge1(self.lowest(lowest), sixteenth), state[0], frames)
         coarse = self.coarse(y)
         y, r2 = self.memory2(self.merge2(y, eighth), state[1], frames)
         y, r3 = self.memory3(self.merge3(y, quarter), state[2], frames)
-        half = torch.cat([half, folded.contiguous(memory_format=torch.channels_last)], 1)
-        unfolded = functional.pixel_shuffle(self.head(self.merge4(y, half)).float(), 2)
-        logits, foreground = torch.split(unfolded, [1, 3], 1)
-        return Prediction(logits, torch.sigmoid(logits), foreground, coarse.float(), (r1, r2, r3))
+        folded = self.head(self.merge4(y, half, self.picture(x))).float()
+        folded, foreground = torch.split(folded, [4, 12], 1)
+        # The sigmoid before unfolding, while there are channels to compute on at once.
+        logits, alpha, foreground = (
+            functional.pixel_shuffle(each, 2)
+            for each in (folded, torch.sigmoid(folded), foreground)
+        )
+        return Prediction(logits, alpha, foreground, coarse.float(), (r1, r2, r3))
 
     def forward(self, pictures: Tensor, state: State | None = None) -> Prediction:
         """pictures: (batch, frames, H, W, 3) uint8 RGB; results are (batch * frames, C, H, W)."""

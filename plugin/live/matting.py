@@ -425,4 +425,5 @@ def _sizes(spec: ModelSpec, settings: Settings) -> tuple[int, ...]:
     """Long sides the network may run at, large to small."""
     if settings.network_size or spec.fixed:
         return (settings.network_size or spec.long_side,)
-    return (spec.long_side, *(size for size in LADDER if size < spec.long_side))
+    largest = spec.wide_side or spec.long_side  # cameras are wide
+    return (largest, *(size for size in LADDER if size < largest))
