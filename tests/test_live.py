@@ -110,6 +110,12 @@ def test_the_network_gets_smaller_only_when_it_is_slow_for_a_while():
     assert governor.size == 384 and "300 ms" in governor.reason
 
 
+def test_sizes_that_cannot_fit_are_not_tried():
+    governor = Governor(0.1, (512, 480, 384, 320, 256, 192))
+    judged(governor, 2.5, 0.3, 0.1, 0.0)  # 100 of 33 ms: a third of the pixels at most
+    assert governor.size == 256 and governor.every == 1
+
+
 def test_the_network_grows_only_when_the_next_size_would_fit():
     governor = Governor(0.1, (512, 384, 256), place=2)
     judged(governor, 60.0, 0.06, 0.020, 0.0)  # at 384 it would take 45 ms of 33

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 # Long sides the network may be run at, in pixels, large to small: each costs about a quarter less.
-LADDER = (512, 480, 384, 320, 256)
+LADDER = (512, 480, 384, 320, 256, 192)
 # A judgement needs this long (seconds): a single slow frame is no reason to change anything.
 DOWN_AFTER, UP_AFTER = 2.0, 10.0
 # After a step up that had to be taken back, waiting doubles up to this (seconds).
@@ -132,7 +132,12 @@ class Governor:
         why = (f"pictures were {1000 * age:.0f} ms old" if age > self.budget else
                f"it took {1000 * busy:.0f} of {1000 * interval:.0f} ms a frame")  # fmt: skip
         if not smallest:
+            before = self.size
             self.place += 1
+            # What cannot fit by the number of its pixels is not tried.
+            while (self.place + 1 < len(self.sizes)
+                   and busy * (self.size / before) ** 2 > FULL * interval):  # fmt: skip
+                self.place += 1
             self._reasons = f"network lowered to {self.size}: {why}"
         else:
             self.every = 2
