@@ -1,8 +1,9 @@
 """Closed-form matting of a trimap's unknown band, without building its matrix.
 
 Levin et al., "A Closed-Form Solution to Natural Image Matting" (IEEE TPAMI 2008), solved by
-conjugate gradients whose products with the matting Laplacian are box filters (He et al., "Fast
-Matting Using Large Kernel Matting Laplacian Matrices", CVPR 2010): memory is a few pictures.
+conjugate gradients. The matting Laplacian is worked out only in windows that touch the band, as
+what each window's colours do not explain (its linear model: He et al., "Fast Matting Using Large
+Kernel Matting Laplacian Matrices", CVPR 2010), so time and memory go with the band's length.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ from numpy.typing import NDArray
 from mattecast.filters.trimap import PERSON, UNKNOWN
 
 Float = NDArray[np.float32]
+Bool = NDArray[np.bool_]
 Area = tuple[slice, slice]
 
-RADIUS = 1
+# How much colours may vary in a window of 3x3, in squares of 0..1, without telling anything.
 EPSILON = 1e-4
+PIXELS = 9  # of a window
 # How firmly the first matte holds in the band: the Laplacian alone loses what no edge bounds.
 PRIOR = 0.01
 STEPS = 40
 # Pixels to a side of a tile, and how far tiles reach over one another.
-TILE, OVERLAP = 256, 24
+TILE, OVERLAP = 512, 24
 
 
 def closed_form(
@@ -38,8 +41,11 @@ def closed_form(
     """
     solid = (known == PERSON).astype(np.float32)
     start = np.where(known == UNKNOWN, alpha, solid).astype(np.float32)
+    if max(known.shape) <= TILE:
+        colours = picture.astype(np.float32) * np.float32(1 / 255)
+        return np.clip(_solve(colours, known, start, prior, steps), 0, 1)
     total, share = np.zeros_like(start), np.zeros_like(start)
-    for area in tiles(known):
+    for area in tiles(known, TILE, OVERLAP):
         weight = window(start[area].shape)
         colours = picture[area].astype(np.float32) * np.float32(1 / 255)
         solved = _solve(colours, known[area], start[area], prior, steps)
@@ -71,16 +77,19 @@ def _solve(
     picture: Float, known: NDArray[np.uint8], start: Float, prior: float, steps: int
 ) -> Float:
     """(L + prior) x = prior start in the band; x = start elsewhere."""
-    band = (known == UNKNOWN).astype(np.float32)
-    laplacian = _laplacian(picture)
+    band = known == UNKNOWN
+    laplacian = _laplacian(picture, band)
+    found = start.copy()
+    whole = np.zeros_like(start)
 
     def product(x: Float) -> Float:
-        return np.asarray(band * (laplacian(x) + np.float32(prior) * x), np.float32)
+        whole[band] = x
+        return np.asarray(laplacian(whole)[band] + np.float32(prior) * x, np.float32)
 
-    fixed = start * (1 - band)
-    right = band * (np.float32(prior) * start - laplacian(fixed))
-    solved = _conjugate_gradients(product, right, start * band, steps)
-    return np.asarray(fixed + solved, np.float32)
+    fixed = np.where(band, np.float32(0), start)
+    right = np.float32(prior) * start[band] - laplacian(fixed)[band]
+    found[band] = _conjugate_gradients(product, right, start[band], steps)
+    return found
 
 
 def _conjugate_gradients(
@@ -106,32 +115,42 @@ def _dot(one: Float, other: Float) -> float:
     return float(np.vdot(one, other))
 
 
-def _laplacian(picture: Float) -> Callable[[Float], Float]:
-    """The matting Laplacian of a picture over its windows, per pixel of a window."""
-    mean = _mean(picture)
-    inverse = _inverse_covariances(picture, mean)
+def _laplacian(picture: Float, band: Bool) -> Callable[[Float], Float]:
+    """The matting Laplacian's product with an (h, w) x, right in the band, per pixel of a window.
+
+    picture: (h, w, 3) in [0, 1].
+    """
+    height, width = band.shape
+    touched = cv2.dilate(band.astype(np.uint8), np.ones((3, 3), np.uint8))
+    middles = np.flatnonzero(touched[1:-1, 1:-1])
+    middles += 2 * (middles // (width - 2)) + width + 1  # as places in the whole picture
+    reach = np.arange(-1, 2)
+    places = (reach[:, None] * width + reach).reshape(PIXELS, 1) + middles
+    colours = np.stack([picture[..., each].ravel().take(places) for each in range(3)])
+    colours -= colours.mean(1, keepdims=True)
+    inverse = _inverses(np.einsum("ikn,jkn->ijn", colours, colours) / PIXELS)
+    # What a window's values are multiplied by for the slopes of its linear model.
+    slopes = np.einsum("ijn,jkn->ikn", inverse, colours) / np.float32(PIXELS)
 
     def product(x: Float) -> Float:
-        middle = _mean(x)
-        covariance = _mean(picture * x[..., None]) - mean * middle[..., None]
-        slope = np.einsum("hwij,hwj->hwi", inverse, covariance)
-        offset = middle - (slope * mean).sum(axis=2)
-        return np.asarray(x - (_mean(slope) * picture).sum(axis=2) - _mean(offset), np.float32)
+        values = x.ravel().take(places)
+        values -= values.mean(0)
+        values -= np.einsum("in,ikn->kn", np.einsum("ikn,kn->in", slopes, values), colours)
+        total = np.bincount(places.ravel(), values.ravel(), height * width)
+        return np.asarray(total * (1 / PIXELS), np.float32).reshape(height, width)
 
     return product
 
 
-def _inverse_covariances(picture: Float, mean: Float) -> Float:
-    """(h, w, 3, 3): the inverse of each window's colour covariance, made regular."""
-    covariance = np.empty((*picture.shape, 3), np.float32)
-    for i in range(3):
-        for j in range(i, 3):
-            product = _mean(picture[..., i] * picture[..., j]) - mean[..., i] * mean[..., j]
-            covariance[..., i, j] = covariance[..., j, i] = product
-    covariance += np.float32(EPSILON / (2 * RADIUS + 1) ** 2) * np.eye(3, dtype=np.float32)
-    return np.asarray(np.linalg.inv(covariance), np.float32)
-
-
-def _mean(values: Float) -> Float:
-    side = (2 * RADIUS + 1, 2 * RADIUS + 1)
-    return np.asarray(cv2.blur(values, side, borderType=cv2.BORDER_REFLECT), np.float32)
+def _inverses(covariance: Float) -> Float:
+    """(3, 3, n) to the same: the inverse of each window's colour covariance, made regular. By
+    cofactors, in double precision: colours on a line make determinants of nearly nothing."""
+    eye = np.eye(3)[..., None]
+    a, b, c, d, e, f = (covariance.astype(np.float64) + EPSILON / PIXELS * eye)[
+        [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]
+    ]
+    aa, ab, ac = d * f - e * e, c * e - b * f, b * e - c * d
+    bb, bc, cc = a * f - c * c, b * c - a * e, a * d - b * b
+    scale = 1 / (a * aa + b * ab + c * ac)
+    inverse = np.array([[aa, ab, ac], [ab, bb, bc], [ac, bc, cc]]) * scale
+    return np.asarray(inverse, np.float32)

@@ -35,6 +35,9 @@ from mattecast.settings import Settings
 _LOG = logging.getLogger("mattecast")
 # Half width of the unknown band in pixels of a 720-line picture.
 BAND = 3.0
+# The same in pixels of the network's picture, where few steps are enough: ten of them give what
+# forty do to 1 % of Grad, five of them lose 3 %.
+SMALL_BAND, SMALL_STEPS = 2.0, 10
 
 
 def refine(
@@ -142,13 +145,24 @@ def enlarge(
     """The stage: mattes at full size along the picture's edges, then the edge as asked."""
     upsampler = GuidedUpsampler()
     for estimated in estimates:
+        frame, alpha = estimated.frame, estimated.alpha
         with times.measure("filters"):
-            whole = full_size(estimated.alpha, estimated.frame, plan, upsampler)
-            if detail != "fast":
-                whole = fine(whole, estimated.frame, detail)
+            if detail in ("medium", "fine"):
+                alpha = medium(alpha, frame.small)
+            whole = full_size(alpha, frame, plan, upsampler)
+            if detail not in ("fast", "medium"):
+                whole = fine(whole, frame, detail)
             alpha16 = adjust(whole, wish)
-            small = _reaching(estimated.alpha, wish, estimated.alpha.shape[0] / alpha16.shape[0])
-        yield Matted(estimated.frame, alpha16, small)
+            small = _reaching(alpha, wish, alpha.shape[0] / alpha16.shape[0])
+        yield Matted(frame, alpha16, small)
+
+
+def medium(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A network's matte, (h, w) float32, whose edge is solved again from the picture it saw."""
+    stretch = np.float32(1 - 2 * FLOOR)
+    sure = np.clip((alpha - np.float32(FLOOR)) / stretch, 0, 1)
+    solved = closed_form(picture, trimap(sure, SMALL_BAND), sure, steps=SMALL_STEPS)
+    return np.asarray(solved * stretch + np.float32(FLOOR), np.float32)
 
 
 def fine(alpha16: NDArray[np.uint16], frame: Frame, how: str) -> NDArray[np.uint16]:

@@ -38,7 +38,8 @@ class Settings:
     whole_picture: keep the source's colours far outside the person too, instead of flat black.
     smooth: 'off', 'causal', 'delayed' or 'two-way', with ':STRENGTH' from 0 to 1.
     cuts: look for cuts, across which nothing is remembered.
-    detail: 'fast', or 'fine' to solve the edge's unknown band again from the picture.
+    detail: 'fast'; 'medium' solves the edge's unknown band again from the picture that the network
+        sees, 'fine' then from the picture itself.
     refine: one of SOLVERS, of which the first five are PyMatting's, for stills and short clips.
     foreground: 'estimate' true colours under soft alpha, or keep the 'source' colours.
     despill: take a wall's light off the person's edge: 'green', 'blue' or 'auto', with ':STRENGTH'
@@ -104,7 +105,7 @@ class Settings:
         _among("format", self.format, (None, *NAMES))
         _among("quality", self.quality, tuple(PRORES_QUALITY))
         _among("depth", self.depth, (None, 8, 16, 32))
-        _among("detail", self.detail, ("fast", "fine"))
+        _among("detail", self.detail, ("fast", "medium", "fine"))
         _among("refine", self.refine, (None, *SOLVERS))
         _among("foreground", self.foreground, ("estimate", "source"))
         self.tint()

@@ -202,6 +202,7 @@ STAGES = (
     Stage("+ causal", replace(OFF, smooth="causal")),
     Stage("+ delayed", replace(OFF, smooth="delayed")),
     Stage("+ two-way", replace(OFF, smooth="two-way")),
+    Stage("+ two-way, medium detail", replace(OFF, smooth="two-way", detail="medium")),
     Stage("+ two-way, islands", replace(OFF, smooth="two-way", min_island=0.5, min_hole=0.5)),
 )
 

@@ -11,6 +11,7 @@ from mattecast.filters import solvers
 from mattecast.filters.closed_form import closed_form, tiles
 from mattecast.filters.solvers import SOLVERS, load, memory, solve
 from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN, trimap
+from mattecast.refinement import medium
 
 
 def _hairy(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,6 +73,35 @@ def test_closed_form_finds_the_spikes(seed: int) -> None:
     assert found.min() >= 0 and found.max() <= 1
     assert np.abs(found - true).mean() < 0.6 * np.abs(rough - true).mean()
     assert np.array_equal(found[known == PERSON], np.ones((known == PERSON).sum(), np.float32))
+
+
+def test_tiles_of_closed_form_agree_with_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, true = _hairy(3)
+    rough = cv2.GaussianBlur(true, (0, 0), 2)
+    known = trimap(rough, 3)
+    whole = closed_form(picture, known, rough)
+    monkeypatch.setattr("mattecast.filters.closed_form.TILE", 64)
+    assert np.abs(closed_form(picture, known, rough) - whole).max() < 0.05
+
+
+@pytest.mark.parametrize("level", [0, 7, 200])
+def test_closed_form_of_one_colour_is_the_first_matte(level: int) -> None:
+    """Colours that tell nothing leave nothing to divide by."""
+    alpha = np.tile(np.linspace(0, 1, 80, dtype=np.float32), (40, 1))
+    found = closed_form(np.full((40, 80, 3), level, np.uint8), trimap(alpha, 2), alpha)
+    assert np.isfinite(found).all() and np.abs(found - alpha).max() < 0.06
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_medium_detail_brings_the_small_matte_nearer(seed: int) -> None:
+    picture, true = _hairy(seed)
+    rough = 0.02 + 0.96 * cv2.GaussianBlur(true, (0, 0), 1.5)
+    found = medium(rough, picture)
+    assert found.shape == rough.shape and found.dtype == np.float32
+    assert np.abs(found - true).mean() < 0.7 * np.abs(rough - true).mean()
+    for flat in (0.0, 1.0):
+        alone = np.full(true.shape, flat, np.float32)
+        assert np.abs(medium(alone, picture) - alone).max() < 0.021  # what the floor takes
 
 
 def test_memory_is_bounded_by_the_tile() -> None:
