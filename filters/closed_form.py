@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mattecast.filters.trimap import PERSON, UNKNOWN
 
 Float = NDArray[np.float32]
-Bool = NDArray[np.bool_]
+Places = NDArray[np.intp]
 Area = tuple[slice, slice]
 
 # How much colours may vary in a window of 3x3, in squares of 0..1, without telling anything.
@@ -42,13 +42,11 @@ def closed_form(
     solid = (known == PERSON).astype(np.float32)
     start = np.where(known == UNKNOWN, alpha, solid).astype(np.float32)
     if max(known.shape) <= TILE:
-        colours = picture.astype(np.float32) * np.float32(1 / 255)
-        return np.clip(_solve(colours, known, start, prior, steps), 0, 1)
+        return np.clip(_solve(picture, known, start, prior, steps), 0, 1)
     total, share = np.zeros_like(start), np.zeros_like(start)
     for area in tiles(known, TILE, OVERLAP):
         weight = window(start[area].shape)
-        colours = picture[area].astype(np.float32) * np.float32(1 / 255)
-        solved = _solve(colours, known[area], start[area], prior, steps)
+        solved = _solve(picture[area], known[area], start[area], prior, steps)
         total[area] += solved * weight
         share[area] += weight
     found = total / np.maximum(share, np.float32(1e-6))
@@ -74,22 +72,43 @@ def window(shape: tuple[int, ...], overlap: int = OVERLAP) -> Float:
 
 
 def _solve(
-    picture: Float, known: NDArray[np.uint8], start: Float, prior: float, steps: int
+    picture: NDArray[np.uint8], known: NDArray[np.uint8], start: Float, prior: float, steps: int
 ) -> Float:
     """(L + prior) x = prior start in the band; x = start elsewhere."""
-    band = known == UNKNOWN
-    laplacian = _laplacian(picture, band)
-    found = start.copy()
-    whole = np.zeros_like(start)
+    band = np.flatnonzero(known == UNKNOWN)
+    # Numbers are kept for the pixels of the windows that touch the band, one behind the other.
+    pixels, places = _windows(known == UNKNOWN)
+    index = np.zeros(known.size, np.intp)
+    index[pixels] = np.arange(pixels.size)
+    unknown = index[band]
+    colours = picture.reshape(-1, 3)[pixels].T.astype(np.float32, order="C") / np.float32(255)
+    laplacian = _laplacian(colours, index[places])
+    first = start.ravel()[pixels]
+    moving = np.zeros_like(first)
 
     def product(x: Float) -> Float:
-        whole[band] = x
-        return np.asarray(laplacian(whole)[band] + np.float32(prior) * x, np.float32)
+        moving[unknown] = x
+        return np.asarray(laplacian(moving)[unknown] + np.float32(prior) * x, np.float32)
 
-    fixed = np.where(band, np.float32(0), start)
-    right = np.float32(prior) * start[band] - laplacian(fixed)[band]
-    found[band] = _conjugate_gradients(product, right, start[band], steps)
+    mine = first[unknown]
+    fixed = first.copy()
+    fixed[unknown] = 0
+    right = np.float32(prior) * mine - laplacian(fixed)[unknown]
+    found = start.copy()
+    found.ravel()[band] = _conjugate_gradients(product, right, mine, steps)
     return found
+
+
+def _windows(band: NDArray[np.bool_]) -> tuple[Places, Places]:
+    """Pixels of all windows of 3x3 that touch the band, (p,), and those of each window, (9, n)."""
+    width = band.shape[1]
+    wide = np.zeros(band.shape, np.uint8)
+    wide[1:-1, 1:-1] = cv2.dilate(band.astype(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1]
+    middles = np.flatnonzero(wide)
+    reach = np.arange(-1, 2)
+    places = (reach[:, None] * width + reach).reshape(PIXELS, 1) + middles
+    # The band's own pixels at the picture's rim are in no window's middle.
+    return np.flatnonzero(cv2.dilate(wide, np.ones((3, 3), np.uint8)) | band), places
 
 
 def _conjugate_gradients(
@@ -115,29 +134,23 @@ def _dot(one: Float, other: Float) -> float:
     return float(np.vdot(one, other))
 
 
-def _laplacian(picture: Float, band: Bool) -> Callable[[Float], Float]:
-    """The matting Laplacian's product with an (h, w) x, right in the band, per pixel of a window.
+def _laplacian(colours: Float, places: Places) -> Callable[[Float], Float]:
+    """The matting Laplacian's product with a (p,) x, per pixel of a window.
 
-    picture: (h, w, 3) in [0, 1].
+    colours: (3, p) in [0, 1]. places: (9, n), where among them each window's pixels are.
     """
-    height, width = band.shape
-    touched = cv2.dilate(band.astype(np.uint8), np.ones((3, 3), np.uint8))
-    middles = np.flatnonzero(touched[1:-1, 1:-1])
-    middles += 2 * (middles // (width - 2)) + width + 1  # as places in the whole picture
-    reach = np.arange(-1, 2)
-    places = (reach[:, None] * width + reach).reshape(PIXELS, 1) + middles
-    colours = np.stack([picture[..., each].ravel().take(places) for each in range(3)])
-    colours -= colours.mean(1, keepdims=True)
-    inverse = _inverses(np.einsum("ikn,jkn->ijn", colours, colours) / PIXELS)
+    seen = colours.take(places, axis=1)
+    seen -= seen.mean(1, keepdims=True)
+    inverse = _inverses(np.einsum("ikn,jkn->ijn", seen, seen) / np.float32(PIXELS))
     # What a window's values are multiplied by for the slopes of its linear model.
-    slopes = np.einsum("ijn,jkn->ikn", inverse, colours) / np.float32(PIXELS)
+    slopes = np.einsum("ijn,jkn->ikn", inverse, seen) / np.float32(PIXELS)
+    flat = places.ravel()
 
     def product(x: Float) -> Float:
-        values = x.ravel().take(places)
+        values = x.take(places)
         values -= values.mean(0)
-        values -= np.einsum("in,ikn->kn", np.einsum("ikn,kn->in", slopes, values), colours)
-        total = np.bincount(places.ravel(), values.ravel(), height * width)
-        return np.asarray(total * (1 / PIXELS), np.float32).reshape(height, width)
+        values -= np.einsum("in,ikn->kn", np.einsum("ikn,kn->in", slopes, values), seen)
+        return np.asarray(np.bincount(flat, values.ravel(), x.size) * (1 / PIXELS), np.float32)
 
     return product
 
