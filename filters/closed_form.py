@@ -107,8 +107,9 @@ def _windows(band: NDArray[np.bool_]) -> tuple[Places, Places]:
     middles = np.flatnonzero(wide)
     reach = np.arange(-1, 2)
     places = (reach[:, None] * width + reach).reshape(PIXELS, 1) + middles
-    # The band's own pixels at the picture's rim are in no window's middle.
-    return np.flatnonzero(cv2.dilate(wide, np.ones((3, 3), np.uint8)) | band), places
+    # The band's own pixels in a corner of the picture may lie in none of them.
+    seen = cv2.dilate(wide, np.ones((3, 3), np.uint8)) > 0
+    return np.flatnonzero(seen | band), places
 
 
 def _conjugate_gradients(
