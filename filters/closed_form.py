@@ -54,7 +54,7 @@ def closed_form(
     return np.asarray(np.where(solved_here, np.clip(found, 0, 1), start), np.float32)
 
 
-def tiles(known: NDArray[np.uint8], tile: int = TILE, overlap: int = OVERLAP) -> Iterator[Area]:
+def tiles(known: NDArray[np.uint8], tile: int, overlap: int) -> Iterator[Area]:
     """Areas that together cover all unknown pixels, each reaching over its neighbours."""
     height, width = known.shape
     for top in range(0, height, tile):
