@@ -49,7 +49,9 @@ def told(name: str) -> Iterator[str]:
     if row is None or _stored(name).is_file():
         spec = find(name)
         yield f"{spec.name}: {spec.path}"
-        yield f"  family: {spec.family}; long side {spec.long_side}, multiples of {spec.multiple}"
+        wide = f" ({spec.wide_side} of wide pictures)" if spec.wide_side else ""
+        yield (f"  family: {spec.family}; long side {spec.long_side}{wide}, "
+               f"multiples of {spec.multiple}")  # fmt: skip
         yield f"  size: {spec.path.stat().st_size / 1e6:.1f} MB"
         yield f"  sha256: {sha256_of(spec.path)}"
     if row is not None:
