@@ -138,7 +138,7 @@ def _soak(clip: Path, options: argparse.Namespace) -> tuple[list[Sample], str]:
         if newest and time.monotonic() >= due:
             samples.append(_sample(worker.pid, newest))
             print(_line(samples[-1], began), flush=True)
-    worker.send_signal(signal.SIGINT)
+    worker.terminate()  # in the background, shells let programs ignore SIGINT, and theirs too
     worker.wait(30)
     return samples, ""
 
