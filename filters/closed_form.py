@@ -75,9 +75,10 @@ def _solve(
     picture: NDArray[np.uint8], known: NDArray[np.uint8], start: Float, prior: float, steps: int
 ) -> Float:
     """(L + prior) x = prior start in the band; x = start elsewhere."""
-    band = np.flatnonzero(known == UNKNOWN)
+    sought = known == UNKNOWN
+    band = np.flatnonzero(sought)
     # Numbers are kept for the pixels of the windows that touch the band, one behind the other.
-    pixels, places = _windows(known == UNKNOWN)
+    pixels, places = _windows(sought)
     index = np.zeros(known.size, np.intp)
     index[pixels] = np.arange(pixels.size)
     unknown = index[band]

@@ -16,8 +16,8 @@ Shape of the network, with the reason for each part:
   features at 1/2; four alpha logits and twelve foreground values per half-size place unfold to full
   size (sub-pixel convolution, Shi et al. 2016, arXiv 1609.05158).
 
-Only Conv, Relu, Clip, Sigmoid, Tanh, Resize with a fixed factor, Concat, Split, ReduceMean, Reshape
-and Transpose appear, which OpenVINO and TensorRT both like.
+Only Conv, Relu, Clip, Sigmoid, Tanh, Resize with a fixed factor, Concat, Split, ReduceMean,
+DepthToSpace and Transpose appear, which OpenVINO and TensorRT both like.
 """
 
 from dataclasses import dataclass
