@@ -226,7 +226,7 @@ def train(plan: Plan, options: argparse.Namespace) -> Path:
             start=start, frozen=plan.frozen, rate=1e-3, constant=True, decay=0.0, average=0.0,
             stages=(Stage("study", options.steps, options.batch, 1, (side,)),),
             recipe=WHOLE, held_out=every(plan.source, options),
-            patience=options.patience, check_every=options.check_every,
+            patience=options.patience, check_every=options.check_every, measure="BCE",
             log_every=min(options.check_every, 10), workers=options.workers,
             threads=options.threads,
             device=options.device,
@@ -303,12 +303,12 @@ def judge(network: nn.Module, picture: Tensor, alpha: Tensor) -> tuple[float, fl
 
 
 def curve(out: Path) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
-    """(step, loss) and (step, held-out MAD) of a run's log; a resumed run's last words count."""
+    """(step, loss) and (step, held-out error) of a run's log; a resumed run's last words count."""
     losses, scores = {}, {}
     for line in (out / "log.txt").read_text().splitlines():
         if found := re.match(r"step +(\d+) stage \S+ loss ([\d.]+)", line):
             losses[int(found[1])] = float(found[2])
-        elif found := re.match(r"step +(\d+) held-out MAD ([\d.]+)", line):
+        elif found := re.match(r"step +(\d+) held-out \w+ ([\d.]+)", line):
             scores[int(found[1])] = float(found[2])
     return sorted(losses.items()), sorted(scores.items())
 
@@ -317,7 +317,7 @@ def plot(curves: dict[str, Path], path: Path, title: str) -> None:
     """Training loss and held-out error of several runs over their steps, as a PNG."""
     pyplot = _pyplot()
     points = {name: curve(out) for name, out in curves.items()}
-    titles = ("training loss", "held-out MAD x 1000")  # a short run may have no checks
+    titles = ("training loss", "held-out error x 1000")  # a short run may have no checks
     shown = [index for index in range(2) if any(each[index] for each in points.values())]
     size = (5.5 * len(shown), 4.2)
     figure, (axes,) = pyplot.subplots(
@@ -383,7 +383,7 @@ def schedule(options: argparse.Namespace) -> str:
     return (
         f"{options.size} px, first level {options.width} channels, at most {options.steps} steps "
         f"of {options.batch} pictures a run, Adam 1e-3, early stopping after {options.patience} "
-        f"checks of the held-out MAD, {options.check_every} steps apart; "
+        f"checks of the held-out BCE, {options.check_every} steps apart; "
         f"{options.limit or 'all'} pictures of each set, one in {HELD_OUT} held out, of "
         f"{options.target.name} one in {options.held_out}"
     )

@@ -492,9 +492,12 @@ def test_checks_show_every_held_out_picture_once(tmp_path):
     # The score is the mean over pictures, not over batches of which the last is smaller.
     network = tiny("unet-simple")
     run = fit.Run(network, [], network.state_dict())
-    score = fit.check(run, held, tmp_path / "montage.png")
+    score = fit.check(run, held, "MAD", tmp_path / "montage.png")
     with torch.no_grad():
-        found = network(shown["picture"]).alpha
-    error = (found - shown["alpha"] / 255).abs().mean()
-    assert score == pytest.approx(1e3 * float(error), rel=0.02)
+        found = network(shown["picture"])
+    truth = (shown["alpha"] / 255).reshape(found.alpha.shape)
+    assert score == pytest.approx(1e3 * float((found.alpha - truth).abs().mean()), rel=0.02)
+    likely = torch.where(truth == 1, found.alpha, 1 - found.alpha)  # the drawn alpha is 0 or 1
+    score = fit.check(run, held, "BCE", tmp_path / "montage.png")
+    assert score == pytest.approx(-1e3 * float(likely.log().mean()), rel=0.02)
     assert cv2.imread(str(tmp_path / "montage.png")).shape == (2 * 3 * 32, 8 * 32, 3)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mattecast.engines.networks.heron import Heron, Widths
-from mattecast.engines.training import corpora, criteria, losses, scenes, systems
+from mattecast.engines.training import corpora, criteria, scenes, systems
 from mattecast.engines.training.datasets import Library
 from mattecast.engines.training.losses import Target, Weights, scaled
 from mattecast.engines.training.optimiser import optimisers
@@ -65,6 +65,7 @@ class Settings:
     device: str = "auto"
     log_every: int = 50
     check_every: int = 500
+    measure: str = "MAD"  # what a check calls better, see criteria.score
     save_every: float = 120.0  # seconds
 
     @property
@@ -276,15 +277,16 @@ def averaged(run: Run) -> nn.Module:
 
 
 @torch.no_grad()
-def check(run: Run, held: list[Tensors], picture: Path) -> float:
-    """MAD * 1e3 of the averaged weights on the held-out samples, and a montage of the first."""
+def check(run: Run, held: list[Tensors], measure: str, picture: Path) -> float:
+    """Error of the averaged weights on the held-out samples, and a montage of the first."""
     network, total, count = averaged(run), 0.0, 0
     device, shown = next(network.parameters()).device, list[Tensor]()
     for tensors in held:
         there, samples = to(device, tensors), len(tensors["alpha"])
-        out, goal = predict(network, there).alpha, target(there)
-        shown += [out] * (len(shown) < SHOWN)
-        total, count = total + samples * losses.mad(out, goal.alpha, goal.valid), count + samples
+        out = predict(network, there)
+        shown += [out.alpha] * (len(shown) < SHOWN)
+        total += samples * criteria.score(out, target(there), measure)
+        count += samples
     montage(held, shown, picture)
     return total / max(1, count)
 
@@ -407,8 +409,8 @@ def _fit(settings: Settings, process: Process) -> int | None:
                     log.info("%s", pace[-1].line(run, settings))
                     pace.append(Pace())
                 if held and run.step % settings.check_every == 0:
-                    score = check(run, held, settings.out / "held-out.png")
-                    log.info("step %6d held-out MAD %.2f", run.step, score)
+                    score = check(run, held, settings.measure, settings.out / "held-out.png")
+                    log.info("step %6d held-out %s %.2f", run.step, settings.measure, score)
                     if run.improved(score) and settings.patience:
                         run.save(settings.out / "best.pt", settings)
             stale = 0 < settings.patience <= run.stale
