@@ -62,7 +62,10 @@ def at_chroma_size(alpha16: NDArray[np.uint16], shape: tuple[int, int]) -> NDArr
     """Alpha averaged onto a chroma plane of (height, width) shape; unchanged at the same shape."""
     if alpha16.shape == shape:
         return alpha16
-    smaller = cv2.resize(alpha16, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    # Of two pixels in a row (4:2:2) both mean the same; linear takes a quarter of the time.
+    beside = shape[0] == alpha16.shape[0] and 2 * shape[1] == alpha16.shape[1]
+    how = cv2.INTER_LINEAR if beside else cv2.INTER_AREA
+    smaller = cv2.resize(alpha16, (shape[1], shape[0]), interpolation=how)
     return np.asarray(smaller, np.uint16)
 
 

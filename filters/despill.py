@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.filters.composite import Plane
-from mattecast.filters.refine import STRIP, spans
+from mattecast.filters.refine import APART, STRIP, spans
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -84,7 +84,7 @@ def despill(planes: list[Plane], weight: Float, wall: str, from_rgb: Float, top:
     step = from_rgb[:, channel]
     for top_row in range(0, height, STRIP):
         rows = slice(top_row, min(height, top_row + STRIP))
-        for columns in spans((weight[rows] > 0).astype(np.uint8), 1):
+        for columns in spans((weight[rows] > 0).astype(np.uint8), APART):
             area = rows, columns
             used = planes if whole else planes[1:]
             seen = np.stack([each[area] for each in used]).astype(np.float32)

@@ -181,7 +181,8 @@ class TwoWay:
         person, person_before = _person(moment), _person(before)
         back = _person_motion(_motion(self._flow, moment.half, before.half), person)
         # What stands still is not moved at all: a mean moved again and again would blur.
-        back *= (still < 0.5)[..., None]
+        moving = (still < 0.5).astype(np.float32)
+        back = np.asarray(cv2.multiply(back, cv2.merge([moving, moving])), np.float32)
         # The way forth is taken as the way back reversed: half the cost, and where that is wrong
         # (at what is being covered) the pictures do not match and nothing is trusted.
         there, forth = _places(back), _places(back, -1)
@@ -369,8 +370,9 @@ def _grid(height: int, width: int) -> Float:
 
 def _motion_enlarged(flow: Float, shape: tuple[int, ...]) -> Float:
     """The motion of a half-size picture as that of one of the given shape."""
-    ratio = np.array([shape[1] / flow.shape[1], shape[0] / flow.shape[0]], np.float32)
-    return _enlarged(flow * ratio, shape)
+    across, down = shape[1] / flow.shape[1], shape[0] / flow.shape[0]
+    ratios = np.array([across, down, 0, 0])  # as OpenCV takes a factor for each channel
+    return _enlarged(np.asarray(cv2.multiply(flow, ratios), np.float32), shape)
 
 
 def _motion(flow: cv2.DISOpticalFlow, now: Bytes, before: Bytes) -> Float:

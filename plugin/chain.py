@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mattecast.facts import Facts
 from mattecast.filters.composite import Plane
-from mattecast.filters.refine import GuidedUpsampler, guided_upsample, plain_resize
+from mattecast.filters.refine import guided_upsample, plain_resize
 from mattecast.flow import StageTimes
 from mattecast.frame import Frame, components, rotated
 from mattecast.hardware import SEMIPLANAR, downloaded, form, placed, shrinks, shrunk
@@ -147,18 +147,13 @@ class Preparer:
         return components(rotated(gray, self._facts.rotation))[0]
 
 
-def full_size(
-    alpha: NDArray[np.float32], frame: Frame, plan: Plan, upsampler: GuidedUpsampler | None = None
-) -> NDArray[np.uint16]:
-    """A network's matte at the picture's size, along the picture's edges: (H, W) uint16.
-
-    upsampler: one for the whole clip saves memory traffic.
-    """
+def full_size(alpha: NDArray[np.float32], frame: Frame, plan: Plan) -> NDArray[np.uint16]:
+    """A network's matte at the picture's size, along the picture's edges: (H, W) uint16."""
     height, width = frame.guide.shape
     if alpha.shape[0] >= height and alpha.shape[1] >= width:
         return plain_resize(alpha, (width, height))
     bits = _guide_bits(frame, plan)
-    return (upsampler or guided_upsample)(
+    return guided_upsample(
         alpha, small_guide(frame, plan, bits), frame.guide, guide_max=float((1 << bits) - 1)
     )
 
@@ -167,8 +162,9 @@ def small_guide(frame: Frame, plan: Plan, bits: int) -> NDArray[np.float32]:
     """Luma of the network's picture in the codes of the output's own at `bits` bits: (h, w)."""
     colour = plan.colour if plan.yuv else plan.colour.as_rgb()
     scale, offset = colour.luma_units(bits)
-    weights = np.asarray(colour.luma_weights(), np.float32) * np.float32(scale / 255)
-    return np.asarray(frame.small.astype(np.float32) @ weights + np.float32(offset), np.float32)
+    weights = np.asarray(colour.luma_weights()) * (scale / 255)
+    table = np.array([[*weights, offset]], np.float32)
+    return np.asarray(cv2.transform(frame.small.astype(np.float32), table), np.float32)
 
 
 def _guide_bits(frame: Frame, plan: Plan) -> int:

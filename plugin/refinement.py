@@ -21,11 +21,11 @@ from mattecast.filters.despill import WallFinder, despill, spilled
 from mattecast.filters.edges import EdgeWish, adjust
 from mattecast.filters.foreground import local_colours, recover
 from mattecast.filters.islands import Sweeper
-from mattecast.filters.refine import FLOOR, GuidedUpsampler
+from mattecast.filters.refine import FLOOR
 from mattecast.filters.solvers import load, memory, solve
 from mattecast.filters.temporal import SMOOTHERS, Smoother
 from mattecast.filters.trimap import trimap
-from mattecast.flow import StageTimes
+from mattecast.flow import StageTimes, abreast, all_the_cores
 from mattecast.foresight import Look
 from mattecast.frame import ALPHA_MAX, Estimated, Frame, Matted, components
 from mattecast.guidance import Clock, Guidance, guide, mask
@@ -38,6 +38,9 @@ BAND = 3.0
 # The same in pixels of the network's picture: half a pixel more leaves more faint traces (MAD) than
 # it finds hair (Grad). Ten steps give what forty do to 1 % of Grad; five lose 3 %.
 SMALL_BAND, SMALL_STEPS = 1.5, 10
+# Frames whose edge is solved at once: memory goes with them, and Python's own lock lets no more of
+# them help.
+DETAILED = min(4, all_the_cores())
 
 
 def refine(
@@ -143,18 +146,22 @@ def enlarge(
     detail: str = "fast",
 ) -> Iterator[Matted]:  # fmt: skip
     """The stage: mattes at full size along the picture's edges, then the edge as asked."""
-    upsampler = GuidedUpsampler()
-    for estimated in estimates:
+    def enlarged(estimated: Estimated) -> Matted:
         frame, alpha = estimated.frame, estimated.alpha
         with times.measure("filters"):
             if detail in ("medium", "fine"):
                 alpha = medium(alpha, frame.small)
-            whole = full_size(alpha, frame, plan, upsampler)
+            whole = full_size(alpha, frame, plan)
             if detail not in ("fast", "medium"):
                 whole = fine(whole, frame, detail)
             alpha16 = adjust(whole, wish)
             small = _reaching(alpha, wish, alpha.shape[0] / alpha16.shape[0])
-        yield Matted(frame, alpha16, small)
+        return Matted(frame, alpha16, small)
+
+    if detail == "fast":
+        return map(enlarged, estimates)
+    # A solver's memory was told for one frame.
+    return abreast(estimates, enlarged, DETAILED if detail in ("medium", "fine") else 1)
 
 
 def medium(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.float32]:

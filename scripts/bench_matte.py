@@ -32,7 +32,7 @@ from mattecast.clip import Clip
 from mattecast.compose import Composer
 from mattecast.filters.cuts import AHEAD, CutDetector
 from mattecast.filters.edges import EdgeWish
-from mattecast.flow import StageTimes
+from mattecast.flow import StageTimes, opencv_aside
 from mattecast.formats import FORMATS
 from mattecast.frame import Estimated
 from mattecast.plan import plan
@@ -96,7 +96,7 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
         return result
 
     settings = Settings(quality=options.quality, precision=options.precision)
-    with Clip(options.clip) as clip, tempfile.TemporaryDirectory() as folder:
+    with opencv_aside(), Clip(options.clip) as clip, tempfile.TemporaryDirectory() as folder:
         facts = clip.facts
         ours = plan(facts, settings, FORMATS[options.format])
         size = engines.network_size(engines.find("default"), facts.width, facts.height)
@@ -120,7 +120,9 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
         estimates = [Estimated(*parts) for parts in zip(prepared, alphas, strict=True)]
         for smoother in smoothers(settings):
             estimates = timed("smooth", partial(list, smooth(estimates, smoother, times)))
-        mattes = timed("filters", lambda: list(enlarge(estimates, ours, EdgeWish(), times)))
+        filtered = partial(enlarge, estimates, ours, EdgeWish(), times)
+        timed("filters", lambda: deque(filtered(), maxlen=1))
+        mattes = list(filtered())
         timed("foreground", lambda: list(recover_foreground(mattes, ours, times)))
         composer = Composer(ours)
         # As in a run, each picture's memory serves the next; then once more, to have them all.

@@ -32,7 +32,7 @@ import mattecast
 import mattecast.batch
 from mattecast import Settings, clip, matte
 from mattecast.clip import Clip
-from mattecast.flow import StageTimes, ahead
+from mattecast.flow import StageTimes, abreast, ahead
 
 SMALL = (64, 48)
 X264 = (("preset", "ultrafast"), ("g", "6"))
@@ -830,6 +830,35 @@ def test_ahead_of_ahead() -> None:
     with pytest.raises(ZeroDivisionError):
         list(outer)
     inner.close()  # the traceback still holds it
+
+
+def test_abreast_keeps_the_order_and_its_distance() -> None:
+    made: list[int] = []
+    numbers = (made.append(number) or number for number in range(20))
+
+    def work(number: int) -> tuple[int, str]:
+        time.sleep(0.02 if number % 2 else 0)
+        return number, threading.current_thread().name
+
+    workers = abreast(numbers, work, 3)
+    assert next(workers)[0] == 0
+    assert len(made) == 4  # one given, three begun
+    rest = list(workers)
+    assert [number for number, _ in rest] == list(range(1, 20))
+    assert {name.partition("_")[0] for _, name in rest} == {"abreast"}
+    assert not [each for each in threading.enumerate() if each.name.startswith("abreast")]
+
+
+def test_abreast_raises_what_one_of_them_met_and_begins_no_more() -> None:
+    made: list[int] = []
+    workers = abreast((made.append(n) or n for n in range(100)), lambda n: 1 / (5 - n), 2)
+    with pytest.raises(ZeroDivisionError):
+        list(workers)
+    assert len(made) < 10
+    left = abreast(iter(range(100)), lambda n: n, 2)
+    next(left)
+    left.close()
+    assert not [each for each in threading.enumerate() if each.name.startswith("abreast")]
 
 
 def test_times_of_stages_survive_an_error() -> None:

@@ -188,22 +188,17 @@ def _listed() -> Iterator[str]:
 
 @contextmanager
 def tuned() -> Iterator[None]:
-    """Set what the whole process shares for little delay rather than much done.
+    """Set what the whole process shares for little delay rather than much done: Python's threads
+    give way after 1 ms instead of 5; and see opencv_aside."""
+    from mattecast.flow import opencv_aside
 
-    Python's threads give way after 1 ms instead of 5. OpenCV keeps to a quarter of the cores: the
-    stages run beside each other anyway, and on 2 cores its second thread cost 10 to 35 % more CPU
-    time a frame, and saved no time.
-    """
-    import cv2
-
-    before = sys.getswitchinterval(), cv2.getNumThreads()
+    before = sys.getswitchinterval()
     sys.setswitchinterval(0.001)
-    cv2.setNumThreads(max(1, (os.cpu_count() or 1) // 4))
     try:
-        yield
+        with opencv_aside():
+            yield
     finally:
-        sys.setswitchinterval(before[0])
-        cv2.setNumThreads(before[1])
+        sys.setswitchinterval(before)
 
 
 def _session(options: argparse.Namespace) -> Session:
