@@ -18,22 +18,19 @@ def trimap(alpha: NDArray[np.float32], width: float, *, sure: float = 0.05) -> N
     of that radius, exactly; a wide one is found by distance, which costs the same for any width.
     """
     # A hard edge between two known sides is unknown as well: both its pixels lie at distance 1.
-    person = (alpha >= 1 - sure).astype(np.uint8)
-    background = (alpha <= sure).astype(np.uint8)
-    known = np.full(alpha.shape, UNKNOWN, np.uint8)
-    known[_eroded(person, width)] = PERSON
-    known[_eroded(background, width)] = BACKGROUND
-    return known
+    person, background = (_eroded(side.view(np.uint8), width)
+                          for side in (alpha >= 1 - sure, alpha <= sure))  # fmt: skip
+    return UNKNOWN + person * np.uint8(PERSON - UNKNOWN) - background * np.uint8(UNKNOWN)
 
 
-def _eroded(mask: NDArray[np.uint8], width: float) -> NDArray[np.bool_]:
-    """Where a mask has nothing outside it within `width`."""
+def _eroded(mask: NDArray[np.uint8], width: float) -> NDArray[np.uint8]:
+    """1 where a mask has nothing outside it within `width`."""
     if width > NARROW:
-        return np.asarray(_distance(mask) > width)
+        return (_distance(mask) > width).view(np.uint8)
     reach = int(width)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disc = (x * x + y * y <= width * width).astype(np.uint8)
-    return np.asarray(cv2.erode(mask, disc), bool)
+    return np.asarray(cv2.erode(mask, disc), np.uint8)
 
 
 def _distance(mask: NDArray[np.uint8]) -> NDArray[np.float32]:

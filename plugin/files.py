@@ -28,7 +28,7 @@ from mattecast.guidance import find as find_guidance
 from mattecast.hardware import decoder, encoded_on_gpu
 from mattecast.pictures import Pictures, open_source
 from mattecast.plan import Plan, fill_and_key, plan
-from mattecast.refinement import refine, smooth, smoothers
+from mattecast.refinement import refine, settle
 from mattecast.settings import Settings
 from mattecast.shots import estimate
 from mattecast.writer import Writer, open_writer
@@ -238,9 +238,7 @@ def _estimates(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guid
                ) -> Iterator[Estimated]:  # fmt: skip
     """The same where pictures stay on the plan's device: its composer does what is left."""
     estimates = _network(clip, plan, engine, settings, times, stack)
-    for smoother in smoothers(settings):
-        estimates = smooth(estimates, smoother, times)
-    settled = ahead(estimates, _QUEUE)
+    settled = ahead(settle(estimates, settings, times), _QUEUE)
     stack.callback(settled.close)
     return settled
 

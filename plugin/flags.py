@@ -19,9 +19,9 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
         help="over time: off, causal, delayed or two-way, strength 0 to 1 (default: two-way)")
     add("--cuts", action=argparse.BooleanOptionalAction, default=True,
         help="look for cuts and remember nothing across them")
-    add("--detail", default="fast", choices=("fast", "medium", "fine"),
+    add("--detail", default="medium", choices=("fast", "medium", "fine"),
         help="medium solves soft edges again from the picture the network sees, fine then from "
-        "the picture itself, slower still (default: fast)")
+        "the picture itself, slower; fast leaves them to the network (default: medium)")
     add("--refine", choices=SOLVERS, metavar="SOLVER",
         help=f"a classical solver of soft edges, for stills and short clips: {', '.join(SOLVERS)}; "
         "all but the last three need mattecast[refine]")

@@ -47,7 +47,7 @@ SEMIPLANAR = {"yuv420p": "nv12", "yuv420p10le": "p010le"}
 # Rows of pictures on a GPU begin at multiples of this, as FFmpeg's own do.
 _ALIGNED = 256
 # Wishes for a composite that only the CPU fulfils.
-_CPU_ONLY = ("detail", "refine", "choke", "feather", "gamma", "threshold", "light_wrap", "shadow",
+_CPU_ONLY = ("refine", "choke", "feather", "gamma", "threshold", "light_wrap", "shadow",
              "colour_match", "linear_light", "blend", "despill")  # fmt: skip
 # Join the context torch has made current. The primary one is the same, but FFmpeg refuses to join
 # it by that name once torch or TensorRT have made it with flags other than FFmpeg's own.
@@ -107,7 +107,8 @@ def _beyond(plan: Plan, settings: Settings, guidance: Guidance) -> str:
     told = guidance.before or guidance.garbage or guidance.keep
     cases = {
         "guidance": told, "bokeh": (plan.background or "").startswith("bokeh"),
-        "odd sizes": any(plan.padding), "torch sees no GPU": not _torch_on_gpu(),
+        "fine detail": settings.detail == "fine", "odd sizes": any(plan.padding),
+        "torch sees no GPU": not _torch_on_gpu(),
     }  # fmt: skip
     reasons = [*(name.replace("_", "-") for name in wishes), *(k for k, v in cases.items() if v)]
     return ", ".join(reasons)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mattecast.chain import full_size
 from mattecast.errors import UsageError
-from mattecast.filters.closed_form import closed_form
+from mattecast.filters.closed_form import EVERY_OTHER, SPARSE, closed_form
 from mattecast.filters.composite import at_chroma_size
 from mattecast.filters.despill import WallFinder, despill, spilled
 from mattecast.filters.edges import EdgeWish, adjust
@@ -33,14 +33,17 @@ from mattecast.plan import Plan
 from mattecast.settings import Settings
 
 _LOG = logging.getLogger("mattecast")
-# Half width of the unknown band in pixels of a 720-line picture.
-BAND = 3.0
-# The same in pixels of the network's picture: half a pixel more leaves more faint traces (MAD) than
-# it finds hair (Grad). Ten steps give what forty do to 1 % of Grad; five lose 3 %.
-SMALL_BAND, SMALL_STEPS = 1.5, 10
+# Half width of the unknown band in pixels of a 720-line picture: for a solver from the picture
+# alone, and for ours, which begins from a matte that is nearly right.
+SOLVER_BAND, BAND = 3.0, 1.5
+STEPS = 20
+# The same at the network's size, in its pixels: half a pixel more leaves more faint traces (MAD)
+# than it finds hair (Grad). Five steps lose 1 % of Grad.
+SMALL_BAND, SMALL_STEPS, SMALL_PRIOR = 1.0, 8, 0.03
+FINE = "fine"
 # Frames whose edge is solved at once: memory goes with them, and Python's own lock lets no more of
 # them help.
-DETAILED = min(4, all_the_cores())
+ABREAST = min(4, all_the_cores())
 
 
 def refine(
@@ -56,10 +59,9 @@ def refine(
         announce(settings.refine, plan.size)
     if guidance.before:
         estimates = guide(estimates, guidance, clock, times, look)
-    for smoother in smoothers(settings):
-        estimates = smooth(estimates, smoother, times)
-    detail = settings.refine or settings.detail
-    mattes = enlarge(estimates, plan, edge_wish(settings), times, detail)
+    estimates = settle(estimates, settings, times)
+    solver = settings.refine or (FINE if settings.detail == FINE else None)
+    mattes = enlarge(estimates, plan, edge_wish(settings), times, solver)
     if guidance.keep or guidance.garbage:
         mattes = mask(mattes, guidance, clock, times)
     if plan.format.matte_only:
@@ -69,6 +71,18 @@ def refine(
     if settings.despill:
         mattes = take_spill(mattes, Despiller(plan, settings.despill), times)
     return mattes
+
+
+def settle(
+    estimates: Iterable[Estimated], settings: Settings, times: StageTimes
+) -> Iterable[Estimated]:
+    """What is done at the network's size, wherever pictures lie: edges solved again, then smoothed
+    over time, which also takes out what solving frame by frame makes tremble."""
+    if settings.detail != "fast" and not settings.refine:
+        estimates = solve_small(estimates, times)
+    for smoother in smoothers(settings):
+        estimates = smooth(estimates, smoother, times)
+    return estimates
 
 
 def announce(solver: str, size: tuple[int, int]) -> None:
@@ -141,46 +155,59 @@ class Smoothing:
         return [replace(self._held.popleft(), alpha=alpha) for alpha in alphas]
 
 
+def solve_small(estimates: Iterable[Estimated], times: StageTimes) -> Iterator[Estimated]:
+    """The stage: each matte's edge solved again from the picture that the network saw."""
+
+    def solved(estimated: Estimated) -> Estimated:
+        with times.measure("detail"):
+            return replace(estimated, alpha=medium(estimated.alpha, estimated.frame.small))
+
+    return abreast(estimates, solved, ABREAST)
+
+
+def medium(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A network's matte, (h, w) float32, whose edge is solved again from the picture it saw. The
+    faint traces that solving leaves go with those of the network, see FLOOR."""
+    sure = np.clip((alpha - np.float32(FLOOR)) / np.float32(1 - 2 * FLOOR), 0, 1)
+    return closed_form(picture, trimap(sure, SMALL_BAND), sure, prior=SMALL_PRIOR,
+                       steps=SMALL_STEPS, windows=SPARSE)  # fmt: skip
+
+
 def enlarge(
     estimates: Iterable[Estimated], plan: Plan, wish: EdgeWish, times: StageTimes,
-    detail: str = "fast",
+    solver: str | None = None,
 ) -> Iterator[Matted]:  # fmt: skip
-    """The stage: mattes at full size along the picture's edges, then the edge as asked."""
+    """The stage: mattes at full size along the picture's edges, then the edge as asked.
+
+    solver: what solves the edge again from the full picture, see `solved`.
+    """
+
     def enlarged(estimated: Estimated) -> Matted:
         frame, alpha = estimated.frame, estimated.alpha
         with times.measure("filters"):
-            if detail in ("medium", "fine"):
-                alpha = medium(alpha, frame.small)
             whole = full_size(alpha, frame, plan)
-            if detail not in ("fast", "medium"):
-                whole = fine(whole, frame, detail)
+            if solver:
+                whole = solved(whole, frame, solver)
             alpha16 = adjust(whole, wish)
             small = _reaching(alpha, wish, alpha.shape[0] / alpha16.shape[0])
         return Matted(frame, alpha16, small)
 
-    if detail == "fast":
+    if not solver:
         return map(enlarged, estimates)
     # A solver's memory was told for one frame.
-    return abreast(estimates, enlarged, DETAILED if detail in ("medium", "fine") else 1)
+    return abreast(estimates, enlarged, ABREAST if solver == FINE else 1)
 
 
-def medium(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A network's matte, (h, w) float32, whose edge is solved again from the picture it saw."""
-    stretch = np.float32(1 - 2 * FLOOR)
-    sure = np.clip((alpha - np.float32(FLOOR)) / stretch, 0, 1)
-    solved = closed_form(picture, trimap(sure, SMALL_BAND), sure, steps=SMALL_STEPS)
-    return np.asarray(solved * stretch + np.float32(FLOOR), np.float32)
-
-
-def fine(alpha16: NDArray[np.uint16], frame: Frame, how: str) -> NDArray[np.uint16]:
-    """A matte whose edge is solved again from the picture: `how` is 'fine' or a solver's name."""
+def solved(alpha16: NDArray[np.uint16], frame: Frame, solver: str) -> NDArray[np.uint16]:
+    """A matte whose edge is solved again from the picture, by FINE or a solver of that name."""
     alpha = alpha16.astype(np.float32) * np.float32(1 / ALPHA_MAX)
-    known = trimap(alpha, max(BAND, BAND * alpha.shape[0] / 720))
+    band = BAND if solver == FINE else SOLVER_BAND
+    known = trimap(alpha, band * max(1, alpha.shape[0] / 720))
     picture = frame.picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    if how == "fine":
-        alpha = closed_form(picture, known, alpha)
+    if solver == FINE:
+        alpha = closed_form(picture, known, alpha, steps=STEPS, windows=EVERY_OTHER)
     else:
-        alpha = solve(picture, known, alpha, how)
+        alpha = solve(picture, known, alpha, solver)
     return np.asarray(np.round(alpha * ALPHA_MAX), np.uint16)
 
 

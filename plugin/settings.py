@@ -38,8 +38,8 @@ class Settings:
     whole_picture: keep the source's colours far outside the person too, instead of flat black.
     smooth: 'off', 'causal', 'delayed' or 'two-way', with ':STRENGTH' from 0 to 1.
     cuts: look for cuts, across which nothing is remembered.
-    detail: 'fast'; 'medium' solves the edge's unknown band again from the picture that the network
-        sees, 'fine' then from the picture itself.
+    detail: 'medium' solves the edge's unknown band again from the picture that the network sees,
+        'fine' then from the picture itself; 'fast' leaves the edge to the network.
     refine: one of SOLVERS, of which the first five are PyMatting's, for stills and short clips.
     foreground: 'estimate' true colours under soft alpha, or keep the 'source' colours.
     despill: take a wall's light off the person's edge: 'green', 'blue' or 'auto', with ':STRENGTH'
@@ -69,7 +69,7 @@ class Settings:
     whole_picture: bool = False
     smooth: str = "two-way"
     cuts: bool = True
-    detail: str = "fast"
+    detail: str = "medium"
     refine: str | None = None
     foreground: str = "estimate"
     despill: str | None = None

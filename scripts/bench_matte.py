@@ -36,7 +36,13 @@ from mattecast.flow import StageTimes, opencv_aside
 from mattecast.formats import FORMATS
 from mattecast.frame import Estimated
 from mattecast.plan import plan
-from mattecast.refinement import enlarge, recover_foreground, smooth, smoothers
+from mattecast.refinement import (
+    enlarge,
+    recover_foreground,
+    smooth,
+    smoothers,
+    solve_small,
+)
 from mattecast.writer import open_writer
 
 Cost = tuple[float, float]  # CPU and wall milliseconds a frame
@@ -118,6 +124,7 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
         timed("cuts", lambda: [detector.push(small, smalls[n + 1 : n + 1 + AHEAD])
                                for n, small in enumerate(smalls)])  # fmt: skip
         estimates = [Estimated(*parts) for parts in zip(prepared, alphas, strict=True)]
+        estimates = timed("detail", partial(list, solve_small(estimates, times)))
         for smoother in smoothers(settings):
             estimates = timed("smooth", partial(list, smooth(estimates, smoother, times)))
         filtered = partial(enlarge, estimates, ours, EdgeWish(), times)

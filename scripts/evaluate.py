@@ -194,16 +194,18 @@ class Stage:
 
 
 # Colours change no alpha: they are measured by the tests.
-OFF = Settings(smooth="off", foreground="source")
+OFF = Settings(smooth="off", foreground="source", detail="fast")
+USUAL = replace(OFF, smooth="two-way", detail="medium")
 STAGES = (
     Stage("network alone", OFF, warm=False, plain=True),
     Stage("+ cuts, pre-roll", OFF, plain=True),
     Stage("+ edges", OFF),
-    Stage("+ causal", replace(OFF, smooth="causal")),
-    Stage("+ delayed", replace(OFF, smooth="delayed")),
-    Stage("+ two-way", replace(OFF, smooth="two-way")),
-    Stage("+ two-way, medium detail", replace(OFF, smooth="two-way", detail="medium")),
-    Stage("+ two-way, islands", replace(OFF, smooth="two-way", min_island=0.5, min_hole=0.5)),
+    Stage("+ edges, causal", replace(OFF, smooth="causal")),
+    Stage("+ edges, delayed", replace(OFF, smooth="delayed")),
+    Stage("+ edges, two-way", replace(OFF, smooth="two-way")),
+    Stage("+ edges, medium detail", replace(OFF, detail="medium")),
+    Stage("+ edges, medium detail, two-way", USUAL),
+    Stage("+ the same, islands", replace(USUAL, min_island=0.5, min_hole=0.5)),
 )
 
 

@@ -30,8 +30,9 @@ from told import told
 import mattecast
 from mattecast.engines.training import corpora, metrics
 from mattecast.filters import solvers
-from mattecast.filters.closed_form import closed_form
+from mattecast.filters.closed_form import EVERY_OTHER, closed_form
 from mattecast.filters.trimap import UNKNOWN, trimap
+from mattecast.refinement import STEPS
 
 Bytes, Float = NDArray[np.uint8], NDArray[np.float32]
 GREEN = np.array([0, 177, 64], np.float32)
@@ -68,7 +69,8 @@ METHODS: dict[str, Callable[[Case], Float]] = {
     "global sampling": _solver("global"),
     "learning-based": _solver("learning-based"),
     "closed form": _solver("closed-form"),
-    "ours (--detail fine)": lambda case: closed_form(case.picture, case.known, case.coarse),
+    "ours (--detail fine)": lambda case: closed_form(
+        case.picture, case.known, case.coarse, steps=STEPS, windows=EVERY_OTHER),
 }
 
 
@@ -164,7 +166,7 @@ def clips(options: argparse.Namespace) -> Iterator[Case]:
             picture = next(islice(pictures(path), middle, None))
             coarse = coarsened(alpha)
         else:
-            settings = mattecast.Settings(model=options.model, foreground="source")
+            settings = mattecast.Settings(model=options.model, foreground="source", detail="fast")
             matted = next(islice(mattecast.mattes(path, settings), middle, None))
             picture, coarse = matted.foreground, matted.alpha
         yield Case(path.stem, group, *(reduced(each, options.side) for each in (

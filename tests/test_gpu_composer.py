@@ -26,7 +26,7 @@ from mattecast.formats import FORMATS
 from mattecast.frame import Estimated, Frame, components
 from mattecast.guidance import Clock, Guidance
 from mattecast.plan import Plan, plan
-from mattecast.refinement import refine
+from mattecast.refinement import refine, settle
 
 torch = pytest.importorskip("torch")
 
@@ -70,7 +70,8 @@ def composites(source: Path, wish: Settings, device: str | None,
         frames = preparer.frames(own_times(clip.frames(), clip.facts, ours), StageTimes())
         estimates = (Estimated(frame, drawn(frame.small)) for frame in frames)
         clock = Clock(ours, clip.facts.start)
-        mattes = estimates if device else refine(estimates, Guidance(), clock, wish, StageTimes())
+        mattes = (settle(estimates, wish, StageTimes()) if device
+                  else refine(estimates, Guidance(), clock, wish, StageTimes()))  # fmt: skip
         composer = GpuComposer(ours, wish) if device else Composer(ours, wish)
         for matted in mattes:
             picture = composer(matted)
