@@ -8,18 +8,18 @@ Kernel Matting Laplacian Matrices", CVPR 2010), so time and memory go with the b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mattecast.filters.tiles import Area, tiled
 from mattecast.filters.trimap import PERSON, UNKNOWN
 
 Float = NDArray[np.float32]
 Places = NDArray[np.intp]
-Area = tuple[slice, slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +68,11 @@ def closed_form(
     start = np.where(known == UNKNOWN, alpha, solid).astype(np.float32)
     if max(known.shape) <= TILE:
         return np.clip(_solve(picture, known, start, prior, steps, windows), 0, 1)
-    total, share = np.zeros_like(start), np.zeros_like(start)
-    for area in tiles(known, TILE, OVERLAP):
-        weight = window(start[area].shape)
-        solved = _solve(picture[area], known[area], start[area], prior, steps, windows)
-        total[area] += solved * weight
-        share[area] += weight
-    found = total / np.maximum(share, np.float32(1e-6))
-    solved_here = (known == UNKNOWN) & (share > 0)
-    return np.asarray(np.where(solved_here, np.clip(found, 0, 1), start), np.float32)
 
+    def solve(area: Area) -> Float:
+        return _solve(picture[area], known[area], start[area], prior, steps, windows)
 
-def tiles(known: NDArray[np.uint8], tile: int, overlap: int) -> Iterator[Area]:
-    """Areas that together cover all unknown pixels, each reaching over its neighbours."""
-    height, width = known.shape
-    for top in range(0, height, tile):
-        for left in range(0, width, tile):
-            if (known[top : top + tile, left : left + tile] == UNKNOWN).any():
-                rows = slice(max(0, top - overlap), min(height, top + tile + overlap))
-                yield rows, slice(max(0, left - overlap), min(width, left + tile + overlap))
-
-
-def window(shape: tuple[int, ...], overlap: int = OVERLAP) -> Float:
-    """Weights that fall towards a tile's rim, so that no seam shows."""
-    sides = [np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) for n in shape]
-    rows, columns = (np.minimum(side, overlap).astype(np.float32) for side in sides)
-    return np.asarray(rows[:, None] * columns, np.float32)
+    return tiled(known, alpha, solve, TILE, OVERLAP)
 
 
 def _solve(

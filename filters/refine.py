@@ -33,7 +33,7 @@ SEEN = 2 * RADIUS + 2
 # Rows of small pixels enlarged at once: with the columns that are soft there, few enough that most
 # numbers stay in a core's cache, and enough that what a call costs by itself does not count.
 STRIP = 64
-# Runs of columns that lie less than this apart are enlarged together, for the same reason.
+# Runs of columns that lie no further apart than this are enlarged together, for the same reason.
 APART = 8
 
 Area: TypeAlias = tuple[slice, slice]
@@ -136,10 +136,9 @@ def _grown(area: Area, by: tuple[int, int], shape: tuple[int, ...]) -> Area:
     return rows, columns
 
 
-def _at_full_size(area: Area, ratios: list[tuple[int, int]]) -> Area:
-    rows, columns = (slice(side.start * large // small, side.stop * large // small)
-                     for side, (small, large) in zip(area, ratios, strict=True))  # fmt: skip
-    return rows, columns
+def _at_full_size(side: slice, small: int, full: int) -> slice:
+    """A run of small rows or columns in a picture of `full` of them instead of `small`."""
+    return slice(side.start * full // small, side.stop * full // small)
 
 
 def _enlarge(
@@ -147,26 +146,24 @@ def _enlarge(
     whole: NDArray[np.uint16], strip: Strip,
 ) -> None:  # fmt: skip
     """Work out one strip of the matte at full size."""
-    ratios = list(zip(slope.shape, guide.shape, strict=True))
-    small, large = ratios[1]
-    down, across = _steps(slope.shape, guide.shape)
     rows, runs = strip
+    down, across = _steps(slope.shape, guide.shape)
     first, last = runs[0].start // across * across, -(-runs[-1].stop // across) * across
     # Enlarging looks one pixel further than the strip: a step more on each side, then cut off.
     outer = _grown((rows, slice(first, last)), (down, across), slope.shape)
-    full, around = (_at_full_size(each, ratios) for each in ((rows, outer[1]), outer))
-    height, width = (side.stop - side.start for side in around)
-    inner = slice(full[0].start - around[0].start, full[0].stop - around[0].start)
+    full, above, beside = (_at_full_size(side, slope.shape[axis], guide.shape[axis])
+                           for side, axis in ((rows, 0), (outer[0], 0), (outer[1], 1)))  # fmt: skip
+    inner = slice(full.start - above.start, full.stop - above.start)
     # Across first, which is a fraction of the work; then down in those columns alone that count,
     # wherever they begin.
-    flat = width, outer[0].stop - outer[0].start
+    flat = beside.stop - beside.start, outer[0].stop - outer[0].start
     wide = [cv2.resize(model[outer], flat) for model in (slope, offset)]
     for run in runs:
-        left, right = (-(-end * large // small) for end in (run.start, run.stop))
-        here = slice(left - around[1].start, right - around[1].start)
-        tall = right - left, height
+        left, right = (-(-end * guide.shape[1] // slope.shape[1]) for end in (run.start, run.stop))
+        here = slice(left - beside.start, right - beside.start)
+        tall = right - left, above.stop - above.start
         slopes, offsets = (cv2.resize(each[:, here], tall)[inner] for each in wide)
-        place = full[0], slice(left, right)
+        place = full, slice(left, right)
         np.multiply(slopes, guide[place], out=slopes)
         # The saturating conversion rounds and clips to 0..65535 in the same pass.
         cv2.add(slopes, offsets, whole[place], dtype=cv2.CV_16U)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.filters.bayesian_matting import bayesian_matting
-from mattecast.filters.closed_form import tiles, window
 from mattecast.filters.global_sampling import global_sampling
 from mattecast.filters.poisson_matting import poisson_matting
+from mattecast.filters.tiles import Area, tiled
 from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN
 
 Bytes = NDArray[np.uint8]
@@ -65,17 +65,13 @@ def solve(picture: Bytes, known: Bytes, alpha: Float, name: str) -> Float:
     """Solve alpha in the unknown band; elsewhere it is exactly 0 or 1.
 
     picture: (h, w, 3) uint8 RGB. known: (h, w) uint8 trimap. alpha: (h, w) float32, kept where a
-    tile knows only one side. Overlapping tiles give way to each other without a seam.
+    tile knows only one side.
     """
     solver = load(name)
-    total, share = np.zeros_like(alpha), np.zeros_like(alpha)
-    for area in tiles(known, TILE, OVERLAP):
+
+    def solved(area: Area) -> Float | None:
         part = known[area]
-        if not ((part == PERSON).any() and (part == BACKGROUND).any()):
-            continue
-        weight = window(part.shape, OVERLAP)
-        total[area] += weight * solver(picture[area], part)
-        share[area] += weight
-    found = np.where(share > 0, total / np.maximum(share, 1), alpha)
-    solid = (known == PERSON).astype(np.float32)
-    return np.where(known == UNKNOWN, np.clip(found, 0, 1), solid).astype(np.float32)
+        both = (part == PERSON).any() and (part == BACKGROUND).any()
+        return solver(picture[area], part) if both else None
+
+    return tiled(known, alpha, solved, TILE, OVERLAP)

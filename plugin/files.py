@@ -36,7 +36,7 @@ from mattecast.writer import Writer, open_writer
 # How many times larger than the network's a picture is whose decoding, filters and encoding cost as
 # much as the network does: about 1.1 million pixels, more than 720 and less than 1080 lines. On 2
 # cores, one for the network makes 1080p 5 % quicker; both make 1200x1080 18 % and 512x384 30 %.
-LARGE = 9
+_LARGE = 9
 # Frames waiting between two stages: enough to smooth uneven decoding, little enough that 4K fits.
 _QUEUE = 2
 # A clip whose last picture ends this much before the end of the file (seconds) was cut off;
@@ -186,7 +186,7 @@ def _engine(
 
 def _threads(facts: Facts, size: tuple[int, int]) -> int:
     """For the network at a size: half the cores if there is as much to do beside it."""
-    large = facts.width * facts.height > LARGE * math.prod(size)
+    large = facts.width * facts.height > _LARGE * math.prod(size)
     return half_the_cores() if large else all_the_cores()
 
 
@@ -252,6 +252,7 @@ def _network(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settin
     # By name, and after whoever consumes them: the traceback of an error keeps `frames` alive, and
     # the clip must not be closed under a thread that still decodes it.
     stack.callback(frames.close)
+    # One, for more made nothing quicker and each holds a picture.
     estimates = ahead(estimate(frames, engine, times, cuts=settings.cuts), 1)
     stack.callback(estimates.close)
     return estimates

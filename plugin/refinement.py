@@ -161,11 +161,11 @@ class Smoothing:
 def solve_small(estimates: Iterable[Estimated], times: StageTimes) -> Iterator[Estimated]:
     """The stage: each matte's edge solved again from the picture that the network saw."""
 
-    def solved(estimated: Estimated) -> Estimated:
+    def better(estimated: Estimated) -> Estimated:
         with times.measure("detail"):
             return replace(estimated, alpha=medium(estimated.alpha, estimated.frame.small))
 
-    return abreast(estimates, solved, ABREAST)
+    return abreast(estimates, better, ABREAST)
 
 
 def medium(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -207,11 +207,15 @@ def solved(alpha16: NDArray[np.uint16], frame: Frame, solver: str) -> NDArray[np
     band = BAND if solver == FINE else SOLVER_BAND
     known = trimap(alpha, band * max(1, alpha.shape[0] / 720))
     picture = frame.picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    if solver == FINE:
-        alpha = closed_form(picture, known, alpha, steps=STEPS, windows=EVERY_OTHER)
-    else:
-        alpha = solve(picture, known, alpha, solver)
+    alpha = fine(picture, known, alpha) if solver == FINE else solve(picture, known, alpha, solver)
     return np.asarray(np.round(alpha * ALPHA_MAX), np.uint16)
+
+
+def fine(
+    picture: NDArray[np.uint8], known: NDArray[np.uint8], alpha: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Alpha solved in a trimap's unknown band as `--detail fine` does it; see closed_form."""
+    return closed_form(picture, known, alpha, steps=STEPS, windows=EVERY_OTHER)
 
 
 def _reaching(alpha: NDArray[np.float32], wish: EdgeWish, scale: float) -> NDArray[np.float32]:

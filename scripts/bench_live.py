@@ -43,6 +43,7 @@ import obs_host  # noqa: E402
 
 from mattecast import engines  # noqa: E402
 from mattecast.facts import Facts  # noqa: E402
+from mattecast.flow import half_the_cores  # noqa: E402
 from mattecast.live.budget import percentile  # noqa: E402
 from mattecast.live.command import tuned  # noqa: E402
 from mattecast.live.handover import now  # noqa: E402
@@ -161,8 +162,7 @@ def _keeping(settings: Settings) -> Any:
     """A loader whose engines compute all, and then keep the bar code's rows in the matte."""
 
     def load(size: tuple[int, int]) -> Any:
-        threads = max(1, (os.cpu_count() or 1) // 2)
-        engine = engines.load(settings.model, size, threads=threads)
+        engine = engines.load(settings.model, size, threads=half_the_cores())
         step = engine.step
 
         def kept(picture: Any) -> Any:

@@ -32,17 +32,11 @@ from mattecast.clip import Clip
 from mattecast.compose import Composer
 from mattecast.filters.cuts import AHEAD, CutDetector
 from mattecast.filters.edges import EdgeWish
-from mattecast.flow import StageTimes, opencv_aside
+from mattecast.flow import StageTimes, all_the_cores, opencv_aside
 from mattecast.formats import FORMATS
 from mattecast.frame import Estimated
 from mattecast.plan import plan
-from mattecast.refinement import (
-    enlarge,
-    recover_foreground,
-    smooth,
-    smoothers,
-    solve_small,
-)
+from mattecast.refinement import enlarge, recover_foreground, smooth, smoothers, solve_small
 from mattecast.writer import open_writer
 
 Cost = tuple[float, float]  # CPU and wall milliseconds a frame
@@ -136,7 +130,7 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
         timed("compose", lambda: deque(map(composer, mattes), maxlen=1))
         pictures = [composer(matted) for matted in mattes]
         writer = open_writer(clip, Path(folder) / "out.mov", ours, overwrite=False,
-                             threads=os.cpu_count() or 1)  # fmt: skip
+                             threads=all_the_cores())  # fmt: skip
 
         def encode() -> None:
             for picture, matted in zip(pictures, mattes, strict=True):
@@ -188,7 +182,7 @@ def _print(stages: dict[str, list[Cost]], whole: list[tuple[float, float, float,
         f"whole command, {frames} frames: {wall:.1f} s, {frames / wall:.1f} fps, CPU "
         f"{middle(one[1] for one in whole):.1f} s, peak {middle(one[2] for one in whole):.0f} MB"
     )
-    spread = total / 1e3 * frames / (os.cpu_count() or 1)
+    spread = total / 1e3 * frames / all_the_cores()
     print(f"wall / (stages' CPU / {os.cpu_count()} cores): {wall / spread:.2f}")
 
 

@@ -30,9 +30,8 @@ from told import told
 import mattecast
 from mattecast.engines.training import corpora, metrics
 from mattecast.filters import solvers
-from mattecast.filters.closed_form import EVERY_OTHER, closed_form
 from mattecast.filters.trimap import UNKNOWN, trimap
-from mattecast.refinement import STEPS
+from mattecast.refinement import fine
 
 Bytes, Float = NDArray[np.uint8], NDArray[np.float32]
 GREEN = np.array([0, 177, 64], np.float32)
@@ -69,8 +68,7 @@ METHODS: dict[str, Callable[[Case], Float]] = {
     "global sampling": _solver("global"),
     "learning-based": _solver("learning-based"),
     "closed form": _solver("closed-form"),
-    "ours (--detail fine)": lambda case: closed_form(
-        case.picture, case.known, case.coarse, steps=STEPS, windows=EVERY_OTHER),
+    "ours (--detail fine)": lambda case: fine(case.picture, case.known, case.coarse),
 }
 
 

@@ -8,15 +8,9 @@ import pytest
 
 from mattecast import settings
 from mattecast.filters import solvers
-from mattecast.filters.closed_form import (
-    EVERY_OTHER,
-    LEVIN,
-    SPARSE,
-    Windows,
-    closed_form,
-    tiles,
-)
+from mattecast.filters.closed_form import EVERY_OTHER, LEVIN, SPARSE, Windows, closed_form
 from mattecast.filters.solvers import SOLVERS, load, memory, solve
+from mattecast.filters.tiles import tiles
 from mattecast.filters.trimap import BACKGROUND, PERSON, UNKNOWN, trimap
 from mattecast.refinement import medium
 
@@ -137,7 +131,7 @@ def test_medium_detail_brings_the_small_matte_nearer(seed: int) -> None:
     rough = 0.02 + 0.96 * cv2.GaussianBlur(true, (0, 0), 1.5)
     found = medium(rough, picture)
     assert found.shape == rough.shape and found.dtype == np.float32
-    assert np.abs(found - true).mean() < 0.75 * np.abs(rough - true).mean()
+    assert np.abs(found - true).mean() < 0.7 * np.abs(rough - true).mean()
     for flat in (0.0, 1.0):
         alone = np.full(true.shape, flat, np.float32)
         assert np.abs(medium(alone, picture) - alone).max() < 0.021  # what the floor takes
