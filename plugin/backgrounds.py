@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import av
 import numpy as np
@@ -67,7 +68,7 @@ class Flat:
         if len(rgb) != 3:
             raise UsageError(f"background '{wish}': expected #rrggbb")
         patch = av.VideoFrame.from_ndarray(np.full((16, 16, 3), list(rgb), np.uint8), "rgb24")
-        converted = _converted(patch, plan, (16, 16), plan.pixels_in)
+        converted = Fitting(plan).converted(patch, (16, 16), plan.pixels_in)
         self._codes = [int(plane[0, 0]) for plane in components(converted)]
 
     def planes(self, picture: av.VideoFrame, time: Fraction) -> list[int]:
@@ -84,7 +85,7 @@ class Still:
     def __init__(self, path: Path, plan: Plan) -> None:
         with Clip(path) as clip:
             frame = next(clip.frames())
-            self._planes = components(_fitted(frame, plan, clip.facts))
+            self._planes = components(Fitting(plan)(frame, clip.facts))
 
     def planes(self, picture: av.VideoFrame, time: Fraction) -> list[Plane]:
         """See Background."""
@@ -98,7 +99,7 @@ class Video:
     """A clip at its own rate, from its start again whenever it ends."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
-        self._path, self._plan = path, plan
+        self._path, self._fitted = path, Fitting(plan)
         self._frames = self._loop()
         self._time, self._planes = next(self._frames)
         self._next = next(self._frames)
@@ -118,7 +119,7 @@ class Video:
                 for frame in clip.frames():
                     assert frame.pts is not None
                     time = lap_start + frame.pts * facts.time_base - facts.start
-                    yield time, components(_fitted(frame, self._plan, facts))
+                    yield time, components(self._fitted(frame, facts))
                     end = time + 1 / facts.rate
             lap_start = end
 
@@ -158,42 +159,93 @@ class Bokeh(Blur):
         return bokeh(plane, alpha16, self.strength / 100 * plane.shape[0])
 
 
-def _converted(
-    frame: av.VideoFrame, plan: Plan, size: tuple[int, int], pixels: str
-) -> av.VideoFrame:
-    source = Colour.of(frame)
-    return frame.reformat(
-        *size, format=pixels, interpolation=Interpolation.BICUBIC,
-        src_colorspace=source.swscale_matrix, src_color_range=source.range,
-        dst_colorspace=plan.colour.swscale_matrix, dst_color_range=plan.colour.range,
-    )  # fmt: skip
+class Fitting:
+    """Brings pictures of any kind to the size, pixel format and colours of a plan's output."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        # Kept, for its tables take a hundred times as long to make as a picture takes.
+        self._light: _Light | None = None
+
+    def __call__(self, frame: av.VideoFrame, facts: Facts) -> av.VideoFrame:
+        """Scaled to cover the output and cut to it; both are shown in their own pixels' shapes."""
+        plan = self._plan
+        width, height = plan.size
+        wide, high = facts.width * facts.sar / plan.sar, facts.height
+        scale = max(width / wide, Fraction(height, high))
+        # Even offsets keep subsampled planes aligned with the luma they belong to.
+        size = (max(width, round(wide * scale)), max(height, round(high * scale)))
+        whole = self._upright(frame, size, facts.rotation)
+        cut = av.VideoFrame(width, height, plan.pixels_in)
+        left, top = (size[0] - width) // 4 * 2, (size[1] - height) // 4 * 2
+        for source, target in zip(components(whole), components(cut), strict=True):
+            part = _cut(source.shape, target.shape, (top, left), size)
+            target[:] = source[part]
+        return cut
+
+    def _upright(
+        self, frame: av.VideoFrame, size: tuple[int, int], rotation: int
+    ) -> av.VideoFrame:
+        pixels = self._plan.pixels_in
+        if not rotation:
+            return self.converted(frame, size, pixels)
+        # Chroma of another width than height cannot be turned, so all is turned whole.
+        whole = pixels.replace("420", "444").replace("422", "444")
+        lying = size[::-1] if rotation % 180 else size
+        return rotated(self.converted(frame, lying, whole), rotation).reformat(format=pixels)
+
+    def converted(self, frame: av.VideoFrame, size: tuple[int, int], pixels: str) -> av.VideoFrame:
+        """A picture at (width, height) in a pixel format, in the output's colours."""
+        source, target = Colour.of(frame), self._plan.colour
+        if not source.shown_otherwise(target):
+            return frame.reformat(
+                *size, format=pixels, interpolation=Interpolation.BICUBIC,
+                src_colorspace=source.swscale_matrix, src_color_range=source.range,
+                dst_colorspace=target.swscale_matrix, dst_color_range=target.range,
+            )  # fmt: skip
+        kind = frame.width, frame.height, frame.format.name, source, size, pixels
+        if self._light is None or self._light.kind != kind:
+            self._light = _Light(kind, target)
+        return self._light(frame)
 
 
-def _fitted(frame: av.VideoFrame, plan: Plan, facts: Facts) -> av.VideoFrame:
-    """Scaled to cover the output and cut to it; both are shown in their own pixels' shapes."""
-    width, height = plan.size
-    wide, high = facts.width * facts.sar / plan.sar, facts.height
-    scale = max(width / wide, Fraction(height, high))
-    # Even offsets keep subsampled planes aligned with the luma they belong to.
-    size = (max(width, round(wide * scale)), max(height, round(high * scale)))
-    whole = _upright(frame, plan, size, facts.rotation)
-    cut = av.VideoFrame(width, height, plan.pixels_in)
-    left, top = (size[0] - width) // 4 * 2, (size[1] - height) // 4 * 2
-    for source, target in zip(components(whole), components(cut), strict=True):
-        part = _cut(source.shape, target.shape, (top, left), size)
-        target[:] = source[part]
-    return cut
+# Width, height, pixel format and colour of a picture; the size and the pixel format wanted of it.
+_Kind: TypeAlias = tuple[int, int, str, Colour, tuple[int, int], str]
 
 
-def _upright(
-    frame: av.VideoFrame, plan: Plan, size: tuple[int, int], rotation: int
-) -> av.VideoFrame:
-    if not rotation:
-        return _converted(frame, plan, size, plan.pixels_in)
-    # Chroma of another width than height cannot be turned, so all is turned whole.
-    whole = plan.pixels_in.replace("420", "444").replace("422", "444")
-    lying = size[::-1] if rotation % 180 else size
-    return rotated(_converted(frame, plan, lying, whole), rotation).reformat(format=plan.pixels_in)
+class _Light:
+    """Pictures of one kind in the light of an output: libswscale's conversion of primaries and
+    transfer, which maps diffuse white to 203 cd/m2 as BT.2408 says, by way of FFmpeg's filter."""
+
+    def __init__(self, kind: _Kind, target: Colour) -> None:
+        width, height, pixels, source, size, wanted = self.kind = kind
+        graph = av.filter.Graph()
+        # Codes of standard pictures are shown alike, whatever curve they are tagged with.
+        transfer = source.transfer if source.differs_in_range(target) else target.transfer
+        steps = (
+            graph.add("buffer", f"video_size={width}x{height}:pix_fmt={pixels}:time_base=1/1"
+                      f":colorspace={source.matrix}:range={source.range}"),
+            graph.add("scale", f"{size[0]}:{size[1]}:flags=bicubic+accurate_rnd+full_chroma_int"
+                      f":in_color_matrix={source.matrix}:in_range={source.range}"
+                      f":in_primaries={source.primaries}:in_transfer={transfer}"
+                      f":out_color_matrix={target.matrix}:out_range={target.range}"
+                      f":out_primaries={target.primaries}:out_transfer={target.transfer}"),
+            graph.add("format", wanted),
+            graph.add("buffersink"),
+        )  # fmt: skip
+        for one, other in pairwise(steps):
+            one.link_to(other)
+        graph.configure()
+        # The graph too: its filters do not keep it.
+        self._graph, self._first, self._last = graph, steps[0], steps[-1]
+
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """A picture of the kind."""
+        self.kind[3].tag(frame)  # or it were not what the graph was told
+        self._first.push(frame)
+        converted = self._last.pull()
+        assert isinstance(converted, av.VideoFrame)
+        return converted
 
 
 def _cut(

@@ -14,6 +14,8 @@ UNSPECIFIED = 2  # the H.273 code of matrix, primaries and transfer alike
 _RGB_MATRIX = 0
 BT709, BT601, BT2020 = 1, 6, 9
 SRGB_TRANSFER, PQ, HLG = 13, 16, 18
+_HIGH_RANGE = {PQ, HLG}
+_WIDE = {BT2020, 11, 12}  # primaries: the last two are P3's
 
 _PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020", 11: "dci-p3", 12: "display-p3"}
 _TRANSFERS = {
@@ -81,6 +83,18 @@ class Colour:
     def as_rgb(self) -> Colour:
         """The tags after conversion to full-range RGB."""
         return replace(self, matrix=_RGB_MATRIX, range=FULL)
+
+    def shown_otherwise(self, other: Colour) -> bool:
+        """Whether the same R', G', B' are plainly another colour in the other's tags. Standard
+        curves are one to all who edit, and BT.601's primaries nearly BT.709's."""
+        wide = self.primaries != other.primaries and {self.primaries, other.primaries} & _WIDE
+        return bool(wide) or self.differs_in_range(other)
+
+    def differs_in_range(self, other: Colour) -> bool:
+        """Whether the two differ by a high dynamic range, in which white is no full code."""
+        return self.transfer != other.transfer and bool(
+            {self.transfer, other.transfer} & _HIGH_RANGE
+        )
 
     @property
     def swscale_matrix(self) -> int:

@@ -14,10 +14,10 @@ from clips import Recipe, make, picture, times
 from commands import StandIn
 
 from mattecast import Settings, UsageError, matte, mattes
-from mattecast.backgrounds import Video
+from mattecast.backgrounds import Flat, Still, Video
 from mattecast.check import check
 from mattecast.clip import Clip
-from mattecast.colour import linear_light
+from mattecast.colour import HLG, PQ, SRGB_TRANSFER, linear_light
 from mattecast.engines import Estimate
 from mattecast.formats import FORMATS
 from mattecast.frame import components, rotated
@@ -307,6 +307,45 @@ def _luma_behind(source: Path, video: Path, frames: int, format: str) -> list[np
         shown = [behind.planes(None, Fraction(n, 25))[0].copy() for n in range(frames)]  # type: ignore[arg-type]
         behind.close()
     return shown
+
+
+@pytest.mark.parametrize("transfer", [14, PQ, HLG])
+def test_a_picture_behind_a_high_range_clip_is_as_bright_as_on_a_screen(
+    transfer: int, tmp_path: Path
+) -> None:
+    """White is 203 cd/m2 (BT.2408) in PQ and HLG, and the full code in standard range."""
+    high = Recipe(pixels="yuv420p10le", colour=(1, 9, 9, transfer), pts=(0, 1))
+    source, behind = make(tmp_path / "high.mp4", high), tmp_path / "behind.png"
+    levels = np.repeat(np.array([255, 188, 128], np.uint8), 32)
+    cv2.imwrite(str(behind), np.dstack([np.tile(levels, (64, 1))] * 3))
+    with Clip(source) as clip:
+        ours = plan(clip.facts, Settings(background=str(behind)), FORMATS["hevc"])
+        still = Still(behind, ours).planes(None, Fraction(0))  # type: ignore[arg-type]
+        flat = Flat("white", ours).planes(None, Fraction(0))  # type: ignore[arg-type]
+    codes = np.array([still[0][32, column] for column in (16, 48, 80)])
+    assert abs(codes[0] - flat[0]) <= 1
+    assert all(np.abs(plane.astype(int) - 512).max() <= 1 for plane in still[1:])
+    signal = np.clip((codes - 64) / 876, 0, 1)
+    light = linear_light(transfer)[np.round(signal * 65535).astype(int)]
+    true = linear_light(SRGB_TRANSFER)[np.array([255, 188, 128]) * 257]
+    if transfer == HLG:  # of the scene, to a screen of 1000 cd/m2
+        light = (light / 12) ** 1.2 * 1000 / 203
+    if transfer == 14:  # all who edit take the two curves for one
+        assert np.abs(codes - (64 + 876 * np.array([1, 188 / 255, 128 / 255]))).max() < 1.5
+    else:
+        np.testing.assert_allclose(light, true, rtol=0.04)
+
+
+def test_wide_primaries_are_not_taken_for_others(tmp_path: Path) -> None:
+    """Full red of BT.709 is within BT.2020, not its red."""
+    wide = Recipe(pixels="yuv444p10le", colour=(1, 9, 9, 14), pts=(0, 1))
+    source, behind = make(tmp_path / "wide.mp4", wide), tmp_path / "red.png"
+    cv2.imwrite(str(behind), np.full((64, 96, 3), (0, 0, 255), np.uint8))
+    with Clip(source) as clip:
+        ours = plan(clip.facts, Settings(format="png", depth=16), FORMATS["png"])
+        still = Still(behind, ours).planes(None, Fraction(0))  # type: ignore[arg-type]
+    light = np.array([plane[32, 48] / 65535 for plane in still[:3]]) ** 2.4  # of a screen, BT.1886
+    np.testing.assert_allclose(light, [0.6274, 0.0691, 0.0164], atol=0.02)  # BT.2087
 
 
 def test_a_video_background_keeps_its_own_pace(source: Path, tmp_path: Path) -> None:
