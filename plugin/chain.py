@@ -77,7 +77,7 @@ class Preparer:
         duration = decoded.duration or round(1 / (self._facts.rate * self._facts.time_base))
         if self._plan.time_base != self._facts.time_base:
             duration = 1
-        small = self._small(decoded)
+        small = self.small(decoded)
         if self._plan.device is not None:
             picture, guide = self._placed(decoded, self._plan.device), _NO_GUIDE
         else:
@@ -118,7 +118,8 @@ class Preparer:
             picture.make_writable()
         return rotated(picture, self._facts.rotation)
 
-    def _small(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
+    def small(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
+        """A decoded frame as the network sees it, upright: (h, w, 3) uint8 RGB."""
         colour = self._facts.colour
         if shrinks(decoded):
             picture = shrunk(decoded, self._network, colour)

@@ -106,18 +106,19 @@ class Clip:
         """The chapters as PyAV gives them (id, start, end, time_base, metadata)."""
         return list(self._container.chapters())
 
-    def frames(self, start: Fraction | None = None, end: Fraction | None = None
-               ) -> Iterator[av.VideoFrame]:  # fmt: skip
+    def frames(self, start: Fraction | None = None, end: Fraction | None = None, *,
+               passing: int | None = None) -> Iterator[av.VideoFrame]:  # fmt: skip
         """Decoded frames in display order, each with a pts in the clip's time base.
 
         start, end: seconds on the clip's own clock; frames with start <= time < end are given.
+        passing: how many may lie before the start; where more do, none are given.
         """
         base = self.facts.time_base
         # Where frames have no times of their own they are counted, so from the first one on.
         if start is not None and start > self.facts.start and self._first.pts is not None:
             self._seek(start)
         last: int | None = None
-        for frame in self._timed():
+        for number, frame in enumerate(self._timed()):
             assert frame.pts is not None
             time = frame.pts * base
             if end is not None and time >= end:
@@ -126,6 +127,8 @@ class Clip:
                 self._judge(frame, last)
                 last = frame.pts
                 yield frame
+            elif number == passing:
+                break
 
     def _judge(self, frame: av.VideoFrame, last: int | None) -> None:
         """Count what is wrong with a frame, and the frames that should stand between it and the

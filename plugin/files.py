@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from mattecast.guidance import find as find_guidance
 from mattecast.hardware import decoder, encoded_on_gpu
 from mattecast.pictures import Pictures, open_source
 from mattecast.plan import Plan, fill_and_key, plan
+from mattecast.preroll import Following
 from mattecast.refinement import refine, settle
 from mattecast.settings import Settings
 from mattecast.shots import estimate
@@ -160,10 +162,14 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
 
 
 def _opened(source: str | Path, settings: Settings, stack: ExitStack) -> Clip | Pictures:
-    hwaccel = decoder(settings.device) if settings.gpu_video else None
-    clip = open_source(source, rate=settings.rate, hwaccel=hwaccel)
+    clip = _source(source, settings)
     stack.callback(clip.close)
     return clip
+
+
+def _source(path: str | Path, settings: Settings) -> Clip | Pictures:
+    hwaccel = decoder(settings.device) if settings.gpu_video else None
+    return open_source(path, rate=settings.rate, hwaccel=hwaccel)
 
 
 def _engine(
@@ -252,8 +258,10 @@ def _network(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settin
     # By name, and after whoever consumes them: the traceback of an error keeps `frames` alive, and
     # the clip must not be closed under a thread that still decodes it.
     stack.callback(frames.close)
+    reopen = partial(_source, clip.path, settings)
+    following = Following(reopen, plan, engine.info.size)
     # One, for more made nothing quicker and each holds a picture.
-    estimates = ahead(estimate(frames, engine, times, cuts=settings.cuts), 1)
+    estimates = ahead(estimate(frames, engine, times, following, cuts=settings.cuts), 1)
     stack.callback(estimates.close)
     return estimates
 

@@ -99,10 +99,12 @@ class Pictures:
         """Nothing stays open between pictures."""
 
     def frames(
-        self, start: Fraction | None = None, end: Fraction | None = None
-    ) -> Iterator[av.VideoFrame]:
+        self, start: Fraction | None = None, end: Fraction | None = None, *,
+        passing: int | None = None,
+    ) -> Iterator[av.VideoFrame]:  # fmt: skip
         """The pictures with pts 0, 1, 2 ... in units of 1/rate; one that cannot be read is skipped
-        and counted, and its time stays empty."""
+        and counted, and its time stays empty. passing: as Clip has it; none have to be read here.
+        """
         for pts, file in enumerate(self.files):
             time = pts / self._rate
             if end is not None and time >= end:

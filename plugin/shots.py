@@ -4,7 +4,7 @@ with an empty memory."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -15,30 +15,43 @@ from mattecast.filters.cuts import AHEAD, CutDetector
 from mattecast.flow import StageTimes
 from mattecast.frame import Estimated, Frame
 
-# A frame, whether it starts a shot, and the pictures that follow it.
-_Seen: TypeAlias = tuple[Frame, bool, list[NDArray[np.uint8]]]
+Small: TypeAlias = NDArray[np.uint8]
+# A frame, whether it starts a shot, and up to AHEAD pictures after it.
+_Seen: TypeAlias = tuple[Frame, bool, list[Small]]
 
 
 def estimate(
-    frames: Iterable[Frame], engine: Engine, times: StageTimes, *, cuts: bool = True,
-    roll: bool = True,
+    frames: Iterable[Frame], engine: Engine, times: StageTimes,
+    following: Callable[[Frame], Iterable[Small]] | None, *, cuts: bool = True,
 ) -> Iterator[Estimated]:  # fmt: skip
     """The stage: the network's matte of each frame, in order.
 
-    cuts: whether to look for cuts; without, the whole clip is one shot. roll: whether a shot's
-    first pictures are shown to the network before they count, see `warm`.
+    following: gives small pictures after a frame, which the network sees before a shot's first
+    frame counts, see `warm`; None for no pre-roll. cuts: whether to look for cuts; without, the
+    whole clip is one shot.
     """
-    for frame, first, following in _shots(frames, times, cuts=cuts):
+    for frame, first, after in _shots(frames, times, cuts=cuts):
         with times.measure("engine"):
-            if first and roll:
-                warm(engine, [frame.small, *following])
+            if first and following:
+                # Fewer than were waited for are all there are.
+                pictures = [frame.small, *(following(frame) if len(after) == AHEAD else after)]
+                warm(engine, of_one_shot(pictures) if cuts else pictures)
             elif first:
                 engine.reset()
             alpha = np.array(engine.step(frame.small).alpha)
         yield Estimated(frame, alpha, first)
 
 
-def warm(engine: Engine, pictures: list[NDArray[np.uint8]]) -> None:
+def of_one_shot(pictures: list[Small]) -> list[Small]:
+    """The pictures before the first cut among them."""
+    detector = CutDetector()
+    for place, picture in enumerate(pictures):
+        if detector.push(picture, pictures[place + 1 : place + 1 + AHEAD]) and place:
+            return pictures[:place]
+    return pictures
+
+
+def warm(engine: Engine, pictures: list[Small]) -> None:
     """Pre-roll: forget what was, then see a shot's first pictures backwards, so that the network
     knows its people before the first frame counts. A single picture is seen twice."""
     engine.reset()
@@ -53,13 +66,13 @@ def _shots(frames: Iterable[Frame], times: StageTimes, *, cuts: bool) -> Iterato
     def next_one() -> _Seen:
         nonlocal started
         frame = held.popleft()
-        following = [each.small for each in held]
+        after = [each.small for each in held]
         first = not started
         if cuts:
             with times.measure("cuts"):
-                first = detector.push(frame.small, following)
+                first = detector.push(frame.small, after)
         started = True
-        return frame, first, following
+        return frame, first, after
 
     for frame in frames:
         held.append(frame)

@@ -19,6 +19,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from mattecast.formats import FORMATS
 from mattecast.frame import Estimated, Frame
 from mattecast.guidance import Clock, Guidance
 from mattecast.plan import Plan, plan
+from mattecast.preroll import Following
 from mattecast.refinement import refine
 from mattecast.shots import estimate
 
@@ -224,8 +226,9 @@ def staged(
             kinds[warm] = list(reduced(frames, one.matte(clip), size))
             continue
         engine = engines.load(spec, size)
+        following = Following(partial(Clip, clip), ours, size) if warm else None
         kinds[warm] = [(each.alpha, each.first) for each in
-                       estimate(frames, engine, StageTimes(), cuts=warm, roll=warm)]  # fmt: skip
+                       estimate(frames, engine, StageTimes(), following, cuts=warm)]  # fmt: skip
         engine.close()
     for stage in STAGES:
         if stage.warm in kinds:

@@ -96,10 +96,20 @@ def test_each_shot_starts_with_a_memory_of_itself() -> None:
     for number, picture in enumerate(pictures):
         picture[0, 0] = number
     engine = Recorder()
-    out = list(estimate(_frames(pictures), engine, StageTimes()))  # type: ignore[arg-type]
+    after = lambda frame: pictures[frame.pts + 1 : frame.pts + 9]  # noqa: E731
+    out = list(estimate(_frames(pictures), engine, StageTimes(), after))  # type: ignore[arg-type]
     assert [each.first for each in out] == [n in (0, 6) for n in range(12)]
     assert [each.frame.pts for each in out] == list(range(12))
-    assert engine.seen[:5] == ["reset", 3, 2, 1, 0] and engine.seen[10:15] == ["reset", 9, 8, 7, 6]
+    # Nothing of the shot after the first is seen before it.
+    assert engine.seen == ["reset", 5, 4, 3, 2, 1, 0, 1, 2, 3, 4, 5,
+                           "reset", 11, 10, 9, 8, 7, 6, 7, 8, 9, 10, 11]  # fmt: skip
+
+
+def test_what_waits_anyway_is_not_asked_for() -> None:
+    pictures = _shot(1, AHEAD)
+    engine, asked = Recorder(), list[Frame]()
+    list(estimate(_frames(pictures), engine, StageTimes(), asked.append))  # type: ignore[arg-type]
+    assert not asked and len(engine.seen) == 1 + AHEAD - 1 + AHEAD
 
 
 def test_without_pre_roll_nothing_is_shown_in_advance() -> None:
@@ -107,7 +117,7 @@ def test_without_pre_roll_nothing_is_shown_in_advance() -> None:
     for number, picture in enumerate(pictures):
         picture[0, 0] = number
     engine = Recorder()
-    list(estimate(_frames(pictures), engine, StageTimes(), roll=False))  # type: ignore[arg-type]
+    list(estimate(_frames(pictures), engine, StageTimes(), None))  # type: ignore[arg-type]
     assert engine.seen == ["reset", 0, 1, 2, 3, 4, 5]
 
 
