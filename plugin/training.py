@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = """what --data holds, in any folders below it:
     NAME.jpg + NAME.png           a picture and its alpha (gray)
     NAME.png with transparency    a cut-out: no background of its own
+    things/NAME.png, the same     a thing to leave out (a lamp, a chair): laid behind people
     NAME.mp4 + NAME.alpha.mp4     a clip and its alpha, same frames
     NAME.jpg alone                a background; there must be no people in it
 

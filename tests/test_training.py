@@ -66,6 +66,10 @@ def folder(tmp_path):
         cv2.imwrite(str(data / f"pair{seed}.png"), alpha)
     picture, alpha = figure(7)
     cv2.imwrite(str(data / "cutout.png"), np.dstack([picture[..., ::-1], alpha]))
+    (data / "things").mkdir()
+    thing = np.zeros((40, 20, 4), np.uint8)
+    thing[4:, 2:18] = 230, 30, 230, 255
+    cv2.imwrite(str(data / "things" / "lamp.png"), thing)
     for seed in range(3):
         noise = np.random.default_rng(seed).integers(60, 120, (90, 120, 3))
         cv2.imwrite(str(data / f"room{seed}.jpg"), np.uint8(noise))
@@ -81,6 +85,7 @@ def test_a_folder_is_taken_by_what_it_holds(library):
     names = {subject.name: subject for subject in library.stills}
     assert sorted(names) == ["cutout", *(f"pair{i}" for i in range(6))]
     assert len(library.backgrounds) == 3
+    assert [thing.shape for thing in library.things] == [(40, 20, 4)]
     assert names["cutout"].pictures is None
     assert not names["pair5"].complete and names["pair4"].complete
     assert names["pair0"].touches[3] and not names["pair0"].touches[1]
@@ -165,6 +170,25 @@ def test_people_and_photographs_are_rarely_enlarged_beyond_what_stays_sharp(libr
     for seed in range(20):
         matrix = scenes.cover(np.random.default_rng(seed), shape, (240, 400), 0.5, 1.25)
         assert abs(np.linalg.det(matrix[:2, :2])) ** 0.5 < 1.25 * 1.2
+
+
+@pytest.mark.parametrize("kind", ["photograph", "composite", "empty"])
+def test_things_stand_behind_people(library, kind):
+    """Here all of them are magenta, which nobody else is."""
+    places, recipe = (library, (64, 96), 2), scenes.Recipe(furnished=1.0, second=0.0)
+    seen = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        if kind == "photograph":
+            one = next(s for s in library.stills if s.pictures is not None)
+            sample = scenes.photograph(rng, recipe, library, one, *places[1:], 2.5)
+        else:
+            sample = getattr(scenes, kind)(rng, recipe, *places)
+        red, green, blue = np.moveaxis(sample.picture.astype(int), -1, 0)
+        magenta = np.minimum(red, blue) > green + 60
+        assert not (magenta & (sample.alpha > 250)).any()
+        seen += (magenta & (sample.alpha == 0)).any()
+    assert seen > 6
 
 
 def test_alpha_moves_with_its_picture():

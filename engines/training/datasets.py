@@ -1,9 +1,11 @@
-"""Training data from a folder into memory: people with soft alpha, clips of them, backgrounds.
+"""Training data from a folder into memory: people with soft alpha, clips of them, backgrounds, and
+things that are no part of people.
 
 Every file below the folder is taken by what it is, wherever it lies:
 
     NAME.jpg + NAME.png           a picture and its alpha (gray)
     NAME.png with transparency    a cut-out: no background of its own
+    things/NAME.png, the same     a thing that is nobody's: laid behind people
     NAME.mp4 + NAME.alpha.mp4     a clip and its alpha, same frames
     NAME.jpg alone                a background; there must be no people in it
 """
@@ -24,6 +26,7 @@ from mattecast.engines.training.ondemand import chosen
 
 Bytes = NDArray[np.uint8]
 PICTURES = (".jpg", ".jpeg")
+THINGS = "things"  # the folder of cut-outs that are no people
 CLIP_FRAMES = 64  # longer clips are cut off here: neighbours teach little and fill the memory
 LONGEST = 512  # px; larger pictures and clips are reduced to this long side
 
@@ -69,28 +72,31 @@ class Library:
     stills: list[Subject] = field(default_factory=list)
     clips: list[Subject] = field(default_factory=list)
     backgrounds: Sequence[Bytes] = field(default_factory=list)  # (H, W, 3) uint8 RGB
+    things: Sequence[Bytes] = field(default_factory=list)  # (H, W, 4) uint8 RGBA, straight
 
     def __str__(self) -> str:
-        counts = len(self.stills), len(self.clips), len(self.backgrounds)
-        return "{} stills, {} clips, {} backgrounds".format(*counts)
+        counts = len(self.stills), len(self.clips), len(self.things), len(self.backgrounds)
+        return "{} stills, {} clips, {} things, {} backgrounds".format(*counts)
 
     def split(self, every: int) -> tuple["Library", "Library"]:
         """(training, held out): about one in `every` is held out, chosen by name, so for ever."""
         clips = sorted(self.clips, key=lambda s: zlib.crc32(s.name.encode()))
         spare = max(1, len(clips) // every) if len(clips) > 3 else 0
         kept = clips[spare:]
-        # Backgrounds have no names here; every n-th of the sorted files is as fixed.
-        rooms = range(len(self.backgrounds))
+        # Backgrounds and things have no names here; every n-th of the sorted files is as fixed.
+        rooms, things = (range(len(each)) for each in (self.backgrounds, self.things))
         return (
             Library(
                 [s for s in self.stills if zlib.crc32(s.name.encode()) % every],
                 kept,
                 chosen(self.backgrounds, [place for place in rooms if place % every]),
+                chosen(self.things, [place for place in things if place % every]),
             ),
             Library(
                 [s for s in self.stills if not zlib.crc32(s.name.encode()) % every],
                 clips[:spare],
                 chosen(self.backgrounds, rooms[::every]),
+                chosen(self.things, things[::every]),
             ),
         )
 
@@ -217,11 +223,17 @@ def load(folder: Path, partial: tuple[str, ...] = ()) -> Library:
     clips = [path for path in files if path.with_suffix(".alpha.mp4") in present]
     with ThreadPoolExecutor() as pool:  # OpenCV and PyAV release the interpreter lock
         stills = list(pool.map(lambda path: read_pair(path, partial), pairs))
-        cutouts = [(path.stem, read(path)) for path in lonely]
-        stills += [subject(name, None, [c]) for name, c in cutouts if c.shape[2:] == (4,)]
+        transparent = [(path, picture) for path, picture in
+                       zip(lonely, pool.map(read, lonely), strict=True)
+                       if picture.shape[2:] == (4,)]  # fmt: skip
+        stills += [subject(path.stem, None, [each]) for path, each in transparent
+                   if path.parent.name != THINGS]  # fmt: skip
+        # Their colours go on past their outline: most programs leave black there.
+        things = [cut(each[..., :3], each[..., 3]) for path, each in transparent
+                  if path.parent.name == THINGS]  # fmt: skip
         moving = list(pool.map(read_clip, [p for p in clips if p.suffix == ".mp4"]))
         empty = list(pool.map(colour, [path for path in photos if path not in set(pairs)]))
     if not stills and not moving:
         raise ValueError(f"no people below {folder}: expected NAME.jpg + NAME.png pairs, "
                          "transparent NAME.png, or NAME.mp4 + NAME.alpha.mp4")
-    return Library(stills, moving, empty)
+    return Library(stills, moving, empty, things)

@@ -6,6 +6,7 @@ of all head and shoulders above the lower edge, as webcams show people.
 """
 
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -30,6 +31,7 @@ class Recipe:
     second: float = 0.25  # composites with two cut-outs
     partial: float = 0.25  # of the photographs with unlabelled bystanders, that keep them
     cluttered: float = 0.5  # of the backgrounds, with pieces of others pasted over them
+    furnished: float = 0.5  # of all places, with things standing in them
     still: float = 0.2  # of the multi-frame samples, without any motion
     enlarged: float = 0.5  # of the people, that may be enlarged beyond SHARPEST
     smeared: float = 0.15  # of the cut-outs, as by denoising and beauty filters
@@ -271,6 +273,43 @@ def stacked(front: Layer, behind: Layer) -> Layer:
     return Layer(to_bytes(colours), to_bytes(union * 255))
 
 
+def furniture(
+    rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], path: list[Matrix]
+) -> Layer | None:
+    """Up to three things as one layer, moving with the background; None for an empty place.
+
+    They stand, hang or lie anywhere, as large as people: what stands out is not always somebody.
+    """
+    if not library.things or rng.random() >= recipe.furnished:
+        return None
+    layers = [
+        thing(rng, library.things[int(rng.integers(len(library.things)))], size, path)
+        for _ in range(int(rng.integers(1, 4)))
+    ]
+    return reduce(stacked, layers)
+
+
+def thing(rng: Generator, cutout: Bytes, size: tuple[int, int], path: list[Matrix]) -> Layer:
+    """A thing placed, lit and sometimes out of focus."""
+    height, width = size
+    scale = float(np.exp(rng.uniform(np.log(0.15), np.log(1.1)))) * height / cutout.shape[0]
+    scale = min(scale, 1.2 * width / cutout.shape[1], LARGEST)
+    tall, wide = (side * scale for side in cutout.shape[:2])
+    x = rng.uniform(-0.4 * wide, width - 0.6 * wide)
+    y = rng.uniform(0.4, 1.2) * height - tall * rng.uniform(0.6, 1.0)
+    matrix = shifting(x, y) @ scaling(scale, scale)
+    if rng.random() < 0.5:
+        matrix = shifting(width - 1, 0) @ scaling(-1, 1) @ matrix
+    matrix = about(x + wide / 2, y + tall, turning(rng.normal(0, 3))) @ matrix
+    still = [0] * len(path)
+    moved = follow(cutout[None], still, matrix, path, size, border=cv2.BORDER_CONSTANT)
+    sigma = rng.uniform(0.5, 0.01 * max(size) + 0.5) if rng.random() < 0.5 else 0.0
+    blurred = [augment.blurred(frame, sigma) if sigma else frame for frame in moved]
+    light = augment.look(rng, 0.7)
+    colours = [light.on(np.ascontiguousarray(frame[..., :3])) for frame in blurred]
+    return Layer(np.stack(colours), np.stack([frame[..., 3] for frame in blurred]))
+
+
 def composite(
     rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], frames: int
 ) -> Sample:
@@ -281,6 +320,9 @@ def composite(
         other, _ = paths(rng, recipe, frames, size)
         person = stacked(person, layer(rng, recipe, pick(rng, library, recipe.clip), size, other))
     behind = backdrop(rng, recipe, library, size, camera)
+    things = furniture(rng, recipe, library, size, camera)
+    if things:
+        behind = blend(things.colours, things.alpha, behind)
     picture = blend(person.colours, person.alpha, behind)
     return Sample(picture, person.alpha, person.colours, np.ones_like(person.alpha), True)
 
@@ -289,14 +331,18 @@ def empty(
     rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], frames: int
 ) -> Sample:
     """A place with nobody in it."""
-    picture = backdrop(rng, recipe, library, size, paths(rng, recipe, frames, size)[1])
+    _, camera = paths(rng, recipe, frames, size)
+    picture = backdrop(rng, recipe, library, size, camera)
+    things = furniture(rng, recipe, library, size, camera)
+    if things:
+        picture = blend(things.colours, things.alpha, picture)
     alpha = np.zeros(picture.shape[:3], np.uint8)
     return Sample(picture, alpha, picture, np.ones_like(alpha), False)
 
 
 def photograph(
-    rng: Generator, recipe: Recipe, subject: Subject, size: tuple[int, int], frames: int,
-    largest: float,
+    rng: Generator, recipe: Recipe, library: Library, subject: Subject, size: tuple[int, int],
+    frames: int, largest: float,
 ) -> Sample:  # fmt: skip
     """A subject before its own background, seen by a moving camera."""
     assert subject.pictures is not None
@@ -313,7 +359,11 @@ def photograph(
     if not subject.complete:  # bystanders keep some distance: trust what is near the person only
         reach = np.ones((max(3, max(size) // 14 | 1),) * 2, np.uint8)
         valid = np.stack([np.uint8(cv2.dilate(a, reach) > 25) for a in alpha])
-    return Sample(picture, alpha, np.ascontiguousarray(cutout[..., :3]), valid, False)
+    colours = np.ascontiguousarray(cutout[..., :3])
+    things = furniture(rng, recipe, library, size, camera)
+    if things:  # between the subject and what is behind it
+        picture = blend(blend(colours, alpha, things.colours), things.alpha, picture)
+    return Sample(picture, alpha, colours, valid, False)
 
 
 def whole(
@@ -377,4 +427,4 @@ def draw(
         or filling(subject.pictures.shape[1:], size) > largest
     ):
         return filmed(rng, composite(rng, recipe, library, size, frames))
-    return filmed(rng, photograph(rng, recipe, subject, size, frames, largest))
+    return filmed(rng, photograph(rng, recipe, library, subject, size, frames, largest))
