@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Make one network of several training runs: the mean of their weights, as NAME.onnx.
 
-Each run must have begun from another of them, or all from the same weights (`--from`):
+Each run must have begun from another of them, or all from the same weights (`--from`), which may
+be one of them:
 
   mattecast train --data DATA --out one
   mattecast train --data DATA --out two --from one/last.pt --rate 0.001
   scripts/average.py one/last.pt two/last.pt --out network.onnx
+  scripts/average.py default.onnx two/last.pt --shares 0.3 0.7 --out network.onnx
   scripts/evaluate.py CLIPS --model one/network.onnx --model network.onnx
 """
 
@@ -23,11 +25,13 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN/last.pt")
+    parser.add_argument("--shares", nargs="+", type=float, metavar="SHARE",
+                        help="how much each counts (default: all alike)")  # fmt: skip
     parser.add_argument("--out", required=True, type=Path, metavar="NAME.onnx")
     options = parser.parse_args()
     if options.out.exists():
         raise ValueError(f"{options.out}: is there already")
-    release(mean(options.runs), options.out)
+    release(mean(options.runs, options.shares), options.out)
     print(f"{options.out}: the mean of {len(options.runs)} runs")
     return 0
 

@@ -263,6 +263,19 @@ def test_the_mean_of_runs_has_the_mean_of_their_weights(folder, tmp_path):
         if value.is_floating_point():
             torch.testing.assert_close(value, (states[0][name] + states[1][name]) / 2)
     assert not torch.equal(states[0]["head.weight"], states[1]["head.weight"])
+    more = average.mean([one, two], [1, 3]).state_dict()["head.weight"]
+    torch.testing.assert_close(more, (states[0]["head.weight"] + 3 * states[1]["head.weight"]) / 4)
+    for wrong in ([1.0], [0.0, 0.0], [2.0, -1.0]):
+        with pytest.raises(ValueError, match="expected one from 0 up"):
+            average.mean([one, two], wrong)
+
+
+def test_the_embedded_file_counts_as_a_run():
+    from mattecast.engines.training.export import read_weights
+
+    network = average.mean([embedded(), embedded()], [0.3, 0.7])
+    for name, value in read_weights(embedded()).items():
+        torch.testing.assert_close(network.state_dict()[name], value)
 
 
 def test_runs_of_networks_that_differ_have_no_mean(folder, tmp_path):

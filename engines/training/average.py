@@ -9,13 +9,18 @@ from mattecast.engines.training import systems
 
 
 @torch.no_grad()
-def mean(checkpoints: list[Path]) -> nn.Module:
+def mean(checkpoints: list[Path], shares: list[float] | None = None) -> nn.Module:
     """The network whose weights are the mean of those of several runs, in eval mode.
 
     The runs must have begun from one another, or from the same weights: then the mean errs less
-    than each of them, at no cost (model soups, Wortsman et al. 2022, arXiv 2203.05482). Raises
-    ValueError for files that are no checkpoints, or of networks that differ.
+    than each of them, at no cost (model soups, Wortsman et al. 2022, arXiv 2203.05482). shares:
+    how much each counts, all alike by default. A file of the embedded kind (.onnx) counts as a
+    run. Raises ValueError for files that are neither, of networks that differ, and for shares that
+    are not one a file or do not add up to more than 0.
     """
+    shares = shares or [1.0] * len(checkpoints)
+    if len(shares) != len(checkpoints) or min(shares) < 0 or not sum(shares):
+        raise ValueError(f"shares {shares}: expected one from 0 up for each of the networks")
     first, *others = [systems.restore(path) for path in checkpoints]
     for path, other in zip(checkpoints[1:], others, strict=True):
         if other.widths != first.widths:
@@ -26,5 +31,6 @@ def mean(checkpoints: list[Path]) -> nn.Module:
     states = [network.state_dict() for network in (first, *others)]
     for name, value in states[0].items():
         if value.is_floating_point():
-            value.copy_(torch.stack([state[name].double() for state in states]).mean(0))
+            pairs = zip(shares, states, strict=True)
+            value.copy_(sum(share * state[name].double() for share, state in pairs) / sum(shares))
     return first

@@ -135,8 +135,12 @@ def _named(widths: Any) -> str:
 
 
 def restore(path: Path) -> nn.Module:
-    """The network of a checkpoint, with its averaged weights, in eval mode. Raises ValueError for
-    a file that is none."""
+    """The network of a checkpoint, with its averaged weights, or of an exported file of the
+    embedded kind (.onnx), in eval mode. Raises ValueError for a file that is neither."""
+    if path.suffix == ".onnx":
+        embedded = Heron()
+        start(embedded, path)
+        return embedded.eval()
     state = _loaded(path)
     network = build(described(state, path))
     network.load_state_dict(state["average"])
