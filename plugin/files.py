@@ -162,14 +162,10 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
 
 
 def _opened(source: str | Path, settings: Settings, stack: ExitStack) -> Clip | Pictures:
-    clip = _source(source, settings)
+    hwaccel = decoder(settings.device) if settings.gpu_video else None
+    clip = open_source(source, rate=settings.rate, hwaccel=hwaccel)
     stack.callback(clip.close)
     return clip
-
-
-def _source(path: str | Path, settings: Settings) -> Clip | Pictures:
-    hwaccel = decoder(settings.device) if settings.gpu_video else None
-    return open_source(path, rate=settings.rate, hwaccel=hwaccel)
 
 
 def _engine(
@@ -258,7 +254,8 @@ def _network(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settin
     # By name, and after whoever consumes them: the traceback of an error keeps `frames` alive, and
     # the clip must not be closed under a thread that still decodes it.
     stack.callback(frames.close)
-    reopen = partial(_source, clip.path, settings)
+    # On the CPU: a few pictures a shot are not worth another of the GPU's decoders.
+    reopen = partial(open_source, clip.path, rate=settings.rate)
     following = Following(reopen, plan, engine.info.size)
     # One, for more made nothing quicker and each holds a picture.
     estimates = ahead(estimate(frames, engine, times, following, cuts=settings.cuts), 1)

@@ -146,7 +146,7 @@ def test_a_wrong_request_ends_in_one_line(data, tmp_path, monkeypatch):
          "data set 'ppm' is not known"),
         (study_transfer, ("--source", f"folder:{data}", "--target", f"folder:{data}", "--limit", 1,
                           "--held-out", 99),
-         f"{data}: 1 stills, 0 clips, 0 backgrounds, of which none is held out"),
+         f"{data}: 1 stills, 0 clips, 0 things, 0 backgrounds, of which none is held out"),
         (study_refinement, ("--data", place, "--clips", place), f"no people below {place}"),
     )  # fmt: skip
     for script, arguments, words in wrong:

@@ -139,7 +139,10 @@ def restore(path: Path) -> nn.Module:
     embedded kind (.onnx), in eval mode. Raises ValueError for a file that is neither."""
     if path.suffix == ".onnx":
         embedded = Heron()
-        start(embedded, path)
+        try:
+            start(embedded, path)
+        except RuntimeError as error:
+            raise ValueError(f"{path}: of other widths than the embedded network") from error
         return embedded.eval()
     state = _loaded(path)
     network = build(described(state, path))
