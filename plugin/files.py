@@ -196,13 +196,14 @@ def _mattes(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guidanc
             settings: Settings, times: StageTimes, stack: ExitStack,
             ) -> Iterator[Matted]:  # fmt: skip
     """Decode and conversion on one thread, the network on a second, filters on a third."""
-    estimates = _network(clip, plan, engine, settings, times, stack)
+    estimates, stop = _network(clip, plan, engine, settings, times, stack)
     clock = Clock(plan, clip.facts.start)
     look = _Look(clip, plan, settings, guidance)
     # Closed after what is registered next: whoever looks.
     stack.callback(look.close)
     mattes = ahead(refine(estimates, guidance, clock, settings, times, look), _QUEUE)
     stack.callback(mattes.close)
+    stack.callback(stop)
     return mattes
 
 
@@ -226,7 +227,8 @@ class _Look:
         clock = Clock(part, first)
         with ExitStack() as stack:
             again = _opened(self._clip.path, self._settings, stack)
-            stages = _network(again, part, self._engine, self._settings, StageTimes(), stack)
+            stages, stop = _network(again, part, self._engine, self._settings, StageTimes(), stack)
+            stack.callback(stop)
             for estimated in stages:
                 yield clock(estimated.frame.pts), estimated
 
@@ -239,14 +241,18 @@ def _estimates(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guid
                settings: Settings, times: StageTimes, stack: ExitStack,
                ) -> Iterator[Estimated]:  # fmt: skip
     """The same where pictures stay on the plan's device: its composer does what is left."""
-    estimates = _network(clip, plan, engine, settings, times, stack)
+    estimates, stop = _network(clip, plan, engine, settings, times, stack)
     settled = ahead(settle(estimates, settings, times), _QUEUE)
     stack.callback(settled.close)
+    stack.callback(stop)
     return settled
 
 
 def _network(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settings,
-             times: StageTimes, stack: ExitStack) -> Iterator[Estimated]:  # fmt: skip
+             times: StageTimes, stack: ExitStack,
+             ) -> tuple[Iterator[Estimated], Callable[[], None]]:  # fmt: skip
+    """The estimates, and what makes a pre-roll end early: to be called before any thread that
+    waits for them is joined."""
     decoded = clip.frames(plan.start, plan.end)
     timed = (constant_rate if settings.cfr else own_times)(decoded, clip.facts, plan)
     preparer = Preparer(clip.facts, plan, engine.info.size)
@@ -260,7 +266,7 @@ def _network(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settin
     # One, for more made nothing quicker and each holds a picture.
     estimates = ahead(estimate(frames, engine, times, following, cuts=settings.cuts), 1)
     stack.callback(estimates.close)
-    return estimates
+    return estimates, following.stop
 
 
 def _lane(clip: Clip | Pictures, output: Path, plan: Plan, settings: Settings,

@@ -32,12 +32,18 @@ PATIENCE = 300
 class Following:
     """The small pictures after a frame, in order: at most PREROLL, of whatever shots.
 
-    reopen: gives the clip anew. None come where it cannot be read again or does not seek.
+    reopen: gives the clip anew. None come where it cannot be read again or does not seek, and no
+    more after `stop`, which any thread may call: 16 pictures of 4K take seconds.
     """
 
     def __init__(self, reopen: Callable[[], Clip | Pictures], plan: Plan,
                  network: tuple[int, int]) -> None:  # fmt: skip
         self._reopen, self._plan, self._network = reopen, plan, network
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End the pictures that are being given; nobody waits for them any more."""
+        self._stopped = True
 
     def __call__(self, frame: Frame) -> Iterator[NDArray[np.uint8]]:
         """frame: of the run itself."""
@@ -47,6 +53,8 @@ class Following:
                 small = Preparer(clip.facts, self._plan, self._network).small
                 decoded = clip.frames(start - Fraction(1, 2) / clip.facts.rate, passing=PATIENCE)
                 for picture in islice(decoded, 1, 1 + PREROLL):
+                    if self._stopped:
+                        return
                     yield small(picture)
         except MediaError:
             return

@@ -64,3 +64,13 @@ def test_a_file_that_is_gone_gives_none(tmp_path: Path) -> None:
     ours, frames = _prepared(path)
     path.unlink()
     assert not list(Following(partial(Clip, path), ours, NETWORK)(frames[0]))
+
+
+def test_it_stops_in_the_middle(tmp_path: Path) -> None:
+    path = _clip(tmp_path, "clip.mp4")
+    ours, frames = _prepared(path)
+    after = Following(partial(Clip, path), ours, NETWORK)
+    pictures = after(frames[0])
+    next(pictures)
+    after.stop()
+    assert not list(pictures)
