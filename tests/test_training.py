@@ -278,6 +278,11 @@ def test_the_embedded_file_counts_as_a_run():
         torch.testing.assert_close(network.state_dict()[name], value)
 
 
+def test_an_exported_file_of_other_widths_is_refused():
+    with pytest.raises(ValueError, match=r"default\.onnx: its weights are of other widths"):
+        systems.start(Heron(SMALL), embedded())
+
+
 def test_runs_of_networks_that_differ_have_no_mean(folder, tmp_path):
     one = fit.fit(settings(folder, tmp_path / "one", steps=1)).checkpoint
     other = dataclasses.replace(SMALL, lowest=32)

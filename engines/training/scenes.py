@@ -89,6 +89,11 @@ def portion(rng: Generator, subject: Subject) -> tuple[float, float]:
     return 1.0, rng.uniform(0.4, 1.05)  # all there is
 
 
+def flipped(rng: Generator, matrix: Matrix, width: int) -> Matrix:
+    """The same, or left and right exchanged in a frame of that width."""
+    return shifting(width - 1, 0) @ scaling(-1, 1) @ matrix if rng.random() < 0.5 else matrix
+
+
 def limit(rng: Generator, recipe: Recipe) -> float:
     """How many times a person may be enlarged this time."""
     return LARGEST if rng.random() < recipe.enlarged else SHARPEST
@@ -128,10 +133,7 @@ def place(rng: Generator, subject: Subject, size: tuple[int, int], largest: floa
         x = max(x, width + beyond - source_width * x_scale)
     if cut_left and cut_right:
         x = min(x, -beyond)
-    matrix = shifting(x, y) @ scaling(x_scale, scale)
-    if rng.random() < 0.5:
-        matrix = scaling(-1, 1) @ matrix
-        matrix = shifting(width - 1, 0) @ matrix
+    matrix = flipped(rng, shifting(x, y) @ scaling(x_scale, scale), width)
     angle = 0.0 if cut_left or cut_top or cut_right else rng.normal(0, 4)
     return about(width / 2, height * 1.0, turning(angle)) @ matrix
 
@@ -155,9 +157,8 @@ def cover(
     x_scale = scale * float(np.exp(rng.normal(0, 0.08)))
     free_x, free_y = width - shape[1] * x_scale, height - shape[0] * scale
     aim = np.clip(rng.normal(focus, 0.2), 0, 1)
-    matrix = shifting(rng.random() * free_x, aim * free_y) @ scaling(x_scale, scale)
-    if rng.random() < 0.5:
-        matrix = shifting(width - 1, 0) @ scaling(-1, 1) @ matrix
+    moved = shifting(rng.random() * free_x, aim * free_y)
+    matrix = flipped(rng, moved @ scaling(x_scale, scale), width)
     return about(width / 2, height / 2, turning(rng.normal(0, 3))) @ matrix
 
 
@@ -238,7 +239,7 @@ def cluttered(rng: Generator, picture: Bytes, library: Library) -> Bytes:
 def backdrop(
     rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], path: list[Matrix]
 ) -> Bytes:
-    """A background (T, H, W, 3), moving and lit, sometimes out of focus."""
+    """A background (T, H, W, 3), moving and lit, sometimes out of focus, sometimes furnished."""
     if rng.random() < 0.05 or not library.backgrounds:
         base = rng.integers(0, 256, 3)
         flat = np.clip(base + rng.normal(0, 12, (4, 4, 3)), 0, 255).astype(np.uint8)
@@ -253,7 +254,9 @@ def backdrop(
     light = augment.look(rng, 0.7)
     sigma = rng.uniform(0.6, 0.012 * max(size) + 0.7) if rng.random() < 0.3 else 0.0
     frames = [light.on(frame) for frame in moved]
-    return np.stack([augment.blurred(f, sigma) if sigma else f for f in frames])
+    room = np.stack([augment.blurred(f, sigma) if sigma else f for f in frames])
+    things = furniture(rng, recipe, library, size, path)
+    return blend(things.colours, things.alpha, room) if things else room
 
 
 def blend(over: Bytes, alpha: Bytes, under: Bytes) -> Bytes:
@@ -297,9 +300,7 @@ def thing(rng: Generator, cutout: Bytes, size: tuple[int, int], path: list[Matri
     tall, wide = (side * scale for side in cutout.shape[:2])
     x = rng.uniform(-0.4 * wide, width - 0.6 * wide)
     y = rng.uniform(0.4, 1.2) * height - tall * rng.uniform(0.6, 1.0)
-    matrix = shifting(x, y) @ scaling(scale, scale)
-    if rng.random() < 0.5:
-        matrix = shifting(width - 1, 0) @ scaling(-1, 1) @ matrix
+    matrix = flipped(rng, shifting(x, y) @ scaling(scale, scale), width)
     matrix = about(x + wide / 2, y + tall, turning(rng.normal(0, 3))) @ matrix
     still = [0] * len(path)
     moved = follow(cutout[None], still, matrix, path, size, border=cv2.BORDER_CONSTANT)
@@ -320,9 +321,6 @@ def composite(
         other, _ = paths(rng, recipe, frames, size)
         person = stacked(person, layer(rng, recipe, pick(rng, library, recipe.clip), size, other))
     behind = backdrop(rng, recipe, library, size, camera)
-    things = furniture(rng, recipe, library, size, camera)
-    if things:
-        behind = blend(things.colours, things.alpha, behind)
     picture = blend(person.colours, person.alpha, behind)
     return Sample(picture, person.alpha, person.colours, np.ones_like(person.alpha), True)
 
@@ -331,11 +329,7 @@ def empty(
     rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], frames: int
 ) -> Sample:
     """A place with nobody in it."""
-    _, camera = paths(rng, recipe, frames, size)
-    picture = backdrop(rng, recipe, library, size, camera)
-    things = furniture(rng, recipe, library, size, camera)
-    if things:
-        picture = blend(things.colours, things.alpha, picture)
+    picture = backdrop(rng, recipe, library, size, paths(rng, recipe, frames, size)[1])
     alpha = np.zeros(picture.shape[:3], np.uint8)
     return Sample(picture, alpha, picture, np.ones_like(alpha), False)
 

@@ -139,10 +139,7 @@ def restore(path: Path) -> nn.Module:
     embedded kind (.onnx), in eval mode. Raises ValueError for a file that is neither."""
     if path.suffix == ".onnx":
         embedded = Heron()
-        try:
-            start(embedded, path)
-        except RuntimeError as error:
-            raise ValueError(f"{path}: of other widths than the embedded network") from error
+        start(embedded, path)
         return embedded.eval()
     state = _loaded(path)
     network = build(described(state, path))
@@ -184,7 +181,10 @@ def start(network: nn.Module, path: Path) -> None:
     file (.onnx), and its encoder the published ones of ImageNet (.pth). Raises ValueError when
     none fits."""
     if isinstance(network, Heron) and path.suffix == ".onnx":
-        network.load_state_dict(read_weights(path), strict=False)
+        try:
+            network.load_state_dict(read_weights(path), strict=False)
+        except RuntimeError as error:
+            raise ValueError(f"{path}: its weights are of other widths") from error
         return
     if isinstance(network, Heron) and path.suffix == ".pth":
         stored = _loaded(path)
