@@ -22,7 +22,7 @@ from mattecast.plan import Plan
 # Bicubic with these flags carries codes from one depth to another without changing one of them;
 # more than one thread does not (seen with FFmpeg 8.1), so conversion stays on one.
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-# The guide of a frame whose picture stays on its device.
+# The guide of a frame whose picture stays on its device, or is not wanted.
 _NO_GUIDE: Plane = np.empty((0, 0), np.uint8)
 # A decoded frame, its pts in the output's time base, and how many output frames it fills.
 Timed: TypeAlias = tuple[av.VideoFrame, int, int]
@@ -54,11 +54,12 @@ class Preparer:
     """Turns decoded frames into what the network and the output work on, upright.
 
     network: (width, height) the network sees. conversion: how exactly pictures are converted.
+    small_only: frames keep the decoded picture and have no guide: nobody is going to refine them.
     """
 
     def __init__(self, facts: Facts, plan: Plan, network: tuple[int, int], *,
-                 conversion: Interpolation = EXACT) -> None:  # fmt: skip
-        self._facts, self._plan = facts, plan
+                 conversion: Interpolation = EXACT, small_only: bool = False) -> None:  # fmt: skip
+        self._facts, self._plan, self._small_only = facts, plan, small_only
         sideways = facts.rotation % 180 == 90
         self._size = plan.size[::-1] if sideways else plan.size
         self._network = network[::-1] if sideways else network
@@ -78,7 +79,9 @@ class Preparer:
         if self._plan.time_base != self._facts.time_base:
             duration = 1
         small = self.small(decoded)
-        if self._plan.device is not None:
+        if self._small_only:
+            picture, guide = decoded, _NO_GUIDE
+        elif self._plan.device is not None:
             picture, guide = self._placed(decoded, self._plan.device), _NO_GUIDE
         else:
             decoded = downloaded(decoded) if shrinks(decoded) else decoded

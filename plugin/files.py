@@ -32,7 +32,7 @@ from mattecast.plan import Plan, fill_and_key, plan
 from mattecast.preroll import Following
 from mattecast.refinement import refine, settle
 from mattecast.settings import Settings
-from mattecast.shots import estimate
+from mattecast.shots import Small, estimate, shots
 from mattecast.writer import Writer, open_writer
 
 # How many times larger than the network's a picture is whose decoding, filters and encoding cost as
@@ -216,21 +216,38 @@ class _Look:
         self._stack = ExitStack()
         self._engine: Engine | None = None
 
-    def __call__(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
-        """start: seconds from the clip's first frame."""
-        plan, first = self._plan, self._clip.facts.start
-        if self._engine is None:
-            self._engine, _ = _engine(self._clip, self._guidance, self._settings, self._stack)
-        # Whole steps from the run's own origin, so that every frame has the time it has there.
-        steps = (start + first - plan.origin) // plan.time_base
-        part = replace(plan, start=plan.origin + steps * plan.time_base)
-        clock = Clock(part, first)
+    def frames(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
+        part, clock = self._from(start)
+        engine = self._loaded()
         with ExitStack() as stack:
             again = _opened(self._clip.path, self._settings, stack)
-            stages, stop = _network(again, part, self._engine, self._settings, StageTimes(), stack)
+            stages, stop = _network(again, part, engine, self._settings, StageTimes(), stack,
+                                    small_only=True)  # fmt: skip
             stack.callback(stop)
             for estimated in stages:
                 yield clock(estimated.frame.pts), estimated
+
+    def pictures(self, start: Fraction) -> Generator[tuple[Fraction, Small, bool], None, None]:
+        part, clock = self._from(start)
+        size, times = self._loaded().info.size, StageTimes()
+        with ExitStack() as stack:
+            again = _opened(self._clip.path, self._settings, stack)
+            frames = _frames(again, part, size, self._settings, times, stack, small_only=True)
+            for frame, first, _ in shots(frames, times, cuts=self._settings.cuts):
+                yield clock(frame.pts), frame.small, first
+
+    def _loaded(self) -> Engine:
+        if self._engine is None:
+            self._engine, _ = _engine(self._clip, self._guidance, self._settings, self._stack)
+        return self._engine
+
+    def _from(self, start: Fraction) -> tuple[Plan, Clock]:
+        """A run from a time on, in seconds from the clip's first frame, and its clock."""
+        plan, first = self._plan, self._clip.facts.start
+        # Whole steps from the run's own origin, so that every frame has the time it has there.
+        steps = (start + first - plan.origin) // plan.time_base
+        part = replace(plan, start=plan.origin + steps * plan.time_base)
+        return part, Clock(part, first)
 
     def close(self) -> None:
         """Release the network."""
@@ -249,24 +266,33 @@ def _estimates(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guid
 
 
 def _network(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settings,
-             times: StageTimes, stack: ExitStack,
+             times: StageTimes, stack: ExitStack, *, small_only: bool = False,
              ) -> tuple[Iterator[Estimated], Callable[[], None]]:  # fmt: skip
     """The estimates, and what makes a pre-roll end early: to be called before any thread that
     waits for them is joined."""
-    decoded = clip.frames(plan.start, plan.end)
-    timed = (constant_rate if settings.cfr else own_times)(decoded, clip.facts, plan)
-    preparer = Preparer(clip.facts, plan, engine.info.size)
-    frames = ahead(preparer.frames(times.pulls("decode", timed), times), _QUEUE)
-    # By name, and after whoever consumes them: the traceback of an error keeps `frames` alive, and
-    # the clip must not be closed under a thread that still decodes it.
-    stack.callback(frames.close)
+    size = engine.info.size
+    frames = _frames(clip, plan, size, settings, times, stack, small_only=small_only)
     # On the CPU: a few pictures a shot are not worth another of the GPU's decoders.
     reopen = partial(open_source, clip.path, rate=settings.rate)
-    following = Following(reopen, plan, engine.info.size)
+    following = Following(reopen, plan, size)
     # One, for more made nothing quicker and each holds a picture.
     estimates = ahead(estimate(frames, engine, times, following, cuts=settings.cuts), 1)
     stack.callback(estimates.close)
     return estimates, following.stop
+
+
+def _frames(clip: Clip | Pictures, plan: Plan, network: tuple[int, int], settings: Settings,
+            times: StageTimes, stack: ExitStack, *, small_only: bool = False,
+            ) -> Iterator[Frame]:  # fmt: skip
+    """Decoded and converted on a thread of their own; see Preparer."""
+    decoded = clip.frames(plan.start, plan.end)
+    timed = (constant_rate if settings.cfr else own_times)(decoded, clip.facts, plan)
+    preparer = Preparer(clip.facts, plan, network, small_only=small_only)
+    frames = ahead(preparer.frames(times.pulls("decode", timed), times), _QUEUE)
+    # By name, and after whoever consumes them: the traceback of an error keeps `frames` alive, and
+    # the clip must not be closed under a thread that still decodes it.
+    stack.callback(frames.close)
+    return frames
 
 
 def _lane(clip: Clip | Pictures, output: Path, plan: Plan, settings: Settings,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +23,25 @@ from mattecast.frame import Estimated
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
-# Gives the frames of the clip from a time on, each with its own time, as the run itself sees them.
-# Times are seconds from the clip's first frame.
-Look: TypeAlias = Callable[[Fraction], Generator[tuple[Fraction, Estimated], None, None]]
-
 # Bytes of small pictures held at once: some 200 at a network's size.
 PIECE = 64 << 20
 # A packed change has one byte a pixel, 127 for a change of 1.
 _STEPS = 127
 # Frames that a network sees before the one whose matte counts.
 WARM = 8
+
+
+class Look(Protocol):
+    """The clip once more, from a time on, as the run itself sees it; each frame has its own time,
+    in seconds from the clip's first frame."""
+
+    def frames(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
+        """What the network says of each."""
+        ...
+
+    def pictures(self, start: Fraction) -> Generator[tuple[Fraction, Bytes, bool], None, None]:
+        """Each as the network sees it, (h, w, 3) uint8, and whether a shot begins with it."""
+        ...
 
 
 @dataclass(slots=True)
@@ -82,7 +91,7 @@ def foresee(
     interval: seconds from one frame to the next, nearly.
     """
     start = max(since, when - WARM * interval)
-    with closing(look(start)) as frames:
+    with closing(look.frames(start)) as frames:
         found = next((each for each in frames if each[0] >= when), None)
     if found is None:
         return None
@@ -110,12 +119,12 @@ def _earlier(
     while before > since:
         start = max(since, before - count * interval)
         piece: list[tuple[Fraction, Bytes, bool]] = []
-        with closing(look(start)) as frames:
-            for time, estimated in frames:
+        with closing(look.pictures(start)) as pictures:
+            for time, small, first in pictures:
                 if time >= before:
                     break
                 # The first that is looked at is no cut, as far as one can see.
-                piece.append((time, estimated.frame.small, bool(piece) and estimated.first))
+                piece.append((time, small, bool(piece) and first))
         for time, small, first in reversed(piece):
             yield time, small
             if first:

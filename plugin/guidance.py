@@ -276,7 +276,8 @@ class Hand:
     def _followed(self, since: Fraction, start: Fraction) -> bool:
         """Whether a shot begins at a time, everything seen since another."""
         if self._look is not None:
-            with closing(self._look(max(Fraction(0), since - WARM * self._interval))) as frames:
+            first = max(Fraction(0), since - WARM * self._interval)
+            with closing(self._look.frames(first)) as frames:
                 for time, estimated in frames:
                     if time >= start:
                         return estimated.first

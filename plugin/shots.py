@@ -17,7 +17,7 @@ from mattecast.frame import Estimated, Frame
 
 Small: TypeAlias = NDArray[np.uint8]
 # A frame, whether it starts a shot, and up to AHEAD pictures after it.
-_Seen: TypeAlias = tuple[Frame, bool, list[Small]]
+Seen: TypeAlias = tuple[Frame, bool, list[Small]]
 
 
 def estimate(
@@ -30,7 +30,7 @@ def estimate(
     frame counts, see `warm`; None for no pre-roll. cuts: whether to look for cuts; without, the
     whole clip is one shot.
     """
-    for frame, first, after in _shots(frames, times, cuts=cuts):
+    for frame, first, after in shots(frames, times, cuts=cuts):
         with times.measure("engine"):
             if first and following:
                 # Fewer than were waited for are all there are.
@@ -59,11 +59,11 @@ def warm(engine: Engine, pictures: list[Small]) -> None:
         engine.step(picture)
 
 
-def _shots(frames: Iterable[Frame], times: StageTimes, *, cuts: bool) -> Iterator[_Seen]:
+def shots(frames: Iterable[Frame], times: StageTimes, *, cuts: bool) -> Iterator[Seen]:
     """Frames a few behind, so that a cut can be told from a flash."""
     detector, held, started = CutDetector(), deque[Frame](), False
 
-    def next_one() -> _Seen:
+    def next_one() -> Seen:
         nonlocal started
         frame = held.popleft()
         after = [each.small for each in held]

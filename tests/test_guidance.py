@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -15,7 +16,7 @@ import pytest
 from clips import Recipe, make
 
 import mattecast
-from mattecast import Settings, UsageError, foresight, guidance
+from mattecast import Settings, UsageError, files, foresight, guidance, shots
 from mattecast.filters.correction import Correction
 from mattecast.filters.masks import Key, held, mask_at, without
 from mattecast.filters.person import Follower
@@ -110,18 +111,21 @@ class _Looked:
     """A clip looked at once more, its network blind; counts the frames of each look."""
 
     def __init__(self, pictures: list[np.ndarray], cut: int | None = None) -> None:
-        self.pictures, self.cut = pictures, cut
+        self._pictures, self._cut = pictures, cut
         self.seen: list[int] = []
 
-    def __call__(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
+    def frames(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
+        for time, small, first in self.pictures(start):
+            frame = Frame(av.VideoFrame(128, 96), small[..., 0], small, int(time * 25), 1)
+            yield time, Estimated(frame, np.zeros((96, 128), np.float32), first)
+
+    def pictures(self, start: Fraction) -> Generator[tuple[Fraction, np.ndarray, bool], None, None]:
         self.seen.append(0)
         first = True
-        for at, small in enumerate(self.pictures):
+        for at, small in enumerate(self._pictures):
             if Fraction(at, 25) >= start:
                 self.seen[-1] += 1
-                frame = Frame(av.VideoFrame(128, 96), small[..., 0], small, at, 1)
-                yield Fraction(at, 25), Estimated(frame, np.zeros((96, 128), np.float32),
-                                                  first or at == self.cut)  # fmt: skip
+                yield Fraction(at, 25), small, first or at == self._cut
                 first = False
 
 
@@ -204,6 +208,27 @@ def test_a_correction_late_in_a_clip_mends_what_is_before_it(
         assert np.array_equal(plain[frame - start], mended[frame - start])
     if wish.range is None:
         assert mended[24].mean() < 0.01 and WARM < 24
+
+
+def test_a_correction_looks_back_without_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the frames before it, all but the last few are looked at as pictures alone."""
+    counts: list[int] = []
+
+    def counted(*arguments: Any, **names: Any) -> Iterator[Estimated]:
+        counts.append(0)
+        place = len(counts) - 1
+        for estimated in shots.estimate(*arguments, **names):
+            counts[place] += 1
+            yield estimated
+
+    monkeypatch.setattr(files, "estimate", counted)
+    clip = _filmed(tmp_path / "clip.mp4", _panned(40))
+    cv2.imwrite(str(tmp_path / "square.png"), np.round(_square(38) * 255).astype(np.uint8))
+    _sidecar(tmp_path, corrections=[{"time": 1.52, "mask": "square.png"}])
+    assert len(list(mattecast.mattes(clip, Settings(smooth="off")))) == 40
+    assert len(counts) == 2 and counts[0] == 40 and counts[1] <= WARM + 4
 
 
 @pytest.mark.parametrize("cut", [None, 8])
