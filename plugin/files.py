@@ -22,6 +22,7 @@ from mattecast.engines import Engine
 from mattecast.errors import MediaError
 from mattecast.facts import Facts
 from mattecast.flow import StageTimes, ahead, all_the_cores, half_the_cores, opencv_aside
+from mattecast.foresight import Abandoned
 from mattecast.formats import FILL_KEY, FORMATS
 from mattecast.frame import Estimated, Frame, Matted
 from mattecast.guidance import Clock, Guidance
@@ -201,9 +202,13 @@ def _mattes(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guidanc
     look = _Look(clip, plan, settings, guidance)
     # Closed after what is registered next: whoever looks.
     stack.callback(look.close)
-    mattes = ahead(refine(estimates, guidance, clock, settings, times, look), _QUEUE)
+
+    def stop_all() -> None:
+        look.stop()
+        stop()
+
+    mattes = ahead(refine(estimates, guidance, clock, settings, times, look), _QUEUE, stop_all)
     stack.callback(mattes.close)
-    stack.callback(stop)
     return mattes
 
 
@@ -215,6 +220,13 @@ class _Look:
         self._clip, self._plan, self._settings, self._guidance = clip, plan, settings, guidance
         self._stack = ExitStack()
         self._engine: Engine | None = None
+        self._stopped = False
+        self._end_preroll: Callable[[], None] = lambda: None
+
+    def stop(self) -> None:
+        """End the look that is going on, from any thread; nobody waits for it any more."""
+        self._stopped = True
+        self._end_preroll()
 
     def frames(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
         part, clock = self._from(start)
@@ -224,7 +236,10 @@ class _Look:
             stages, stop = _network(again, part, engine, self._settings, StageTimes(), stack,
                                     small_only=True)  # fmt: skip
             stack.callback(stop)
+            self._end_preroll = stop
+            self._go_on()
             for estimated in stages:
+                self._go_on()
                 yield clock(estimated.frame.pts), estimated
 
     def pictures(self, start: Fraction) -> Generator[tuple[Fraction, Small, bool], None, None]:
@@ -234,7 +249,12 @@ class _Look:
             again = _opened(self._clip.path, self._settings, stack)
             frames = _frames(again, part, size, self._settings, times, stack, small_only=True)
             for frame, first, _ in shots(frames, times, cuts=self._settings.cuts):
+                self._go_on()
                 yield clock(frame.pts), frame.small, first
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise Abandoned
 
     def _loaded(self) -> Engine:
         if self._engine is None:
@@ -259,9 +279,8 @@ def _estimates(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guid
                ) -> Iterator[Estimated]:  # fmt: skip
     """The same where pictures stay on the plan's device: its composer does what is left."""
     estimates, stop = _network(clip, plan, engine, settings, times, stack)
-    settled = ahead(settle(estimates, settings, times), _QUEUE)
+    settled = ahead(settle(estimates, settings, times), _QUEUE, stop)
     stack.callback(settled.close)
-    stack.callback(stop)
     return settled
 
 

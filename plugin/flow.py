@@ -45,11 +45,14 @@ def opencv_aside() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+def ahead(
+    items: Iterable[T], depth: int, stop: Callable[[], None] | None = None
+) -> Generator[T, None, None]:
     """Run `items` on a thread of its own, at most `depth` items ahead of the consumer.
 
     Order is kept. An error of the worker is raised in the consumer with the worker's traceback.
-    Closing the iterator early stops and joins the worker and closes `items`.
+    Closing the iterator early stops and joins the worker and closes `items`. stop: called before
+    the worker is joined, to end what it may wait for; at the end of `items` too.
     """
     queue: Queue[object] = Queue(depth)
     stopped = threading.Event()
@@ -65,6 +68,8 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
             raise failures[0]
     finally:
         stopped.set()
+        if stop:
+            stop()
         if worker.ident is not None:
             worker.join()
         # The error's traceback holds this frame: a list that kept the error would close a ring.

@@ -31,6 +31,10 @@ _STEPS = 127
 WARM = 8
 
 
+class Abandoned(Exception):
+    """Raised by a look that nobody waits for any more."""
+
+
 class Look(Protocol):
     """The clip once more, from a time on, as the run itself sees it; each frame has its own time,
     in seconds from the clip's first frame."""

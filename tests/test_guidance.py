@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -115,9 +117,9 @@ class _Looked:
         self.seen: list[int] = []
 
     def frames(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
-        for time, small, first in self.pictures(start):
-            frame = Frame(av.VideoFrame(128, 96), small[..., 0], small, int(time * 25), 1)
-            yield time, Estimated(frame, np.zeros((96, 128), np.float32), first)
+        for at, small, first in self.pictures(start):
+            frame = Frame(av.VideoFrame(128, 96), small[..., 0], small, int(at * 25), 1)
+            yield at, Estimated(frame, np.zeros((96, 128), np.float32), first)
 
     def pictures(self, start: Fraction) -> Generator[tuple[Fraction, np.ndarray, bool], None, None]:
         self.seen.append(0)
@@ -229,6 +231,37 @@ def test_a_correction_looks_back_without_the_network(
     _sidecar(tmp_path, corrections=[{"time": 1.52, "mask": "square.png"}])
     assert len(list(mattecast.mattes(clip, Settings(smooth="off")))) == 40
     assert len(counts) == 2 and counts[0] == 40 and counts[1] <= WARM + 4
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="no SIGALRM on this system")
+def test_a_signal_ends_a_look_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it would take: here some 20 s."""
+
+    class Alarm(Exception):
+        pass
+
+    def ring(*_: object) -> None:
+        raise Alarm
+
+    def slow(*arguments: Any, **names: Any) -> Iterator[shots.Seen]:
+        # The first picture sets the alarm off, so that it rings in the middle of the look.
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        for seen in shots.shots(*arguments, **names):
+            time.sleep(0.5)
+            yield seen
+
+    monkeypatch.setattr(files, "shots", slow)
+    clip = _filmed(tmp_path / "clip.mp4", _panned(40))
+    cv2.imwrite(str(tmp_path / "square.png"), np.round(_square(38) * 255).astype(np.uint8))
+    _sidecar(tmp_path, corrections=[{"time": 1.52, "mask": "square.png"}])
+    before = signal.signal(signal.SIGALRM, ring)
+    began = time.monotonic()
+    try:
+        with pytest.raises(Alarm):
+            list(mattecast.mattes(clip, Settings(smooth="off")))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("cut", [None, 8])

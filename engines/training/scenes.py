@@ -300,8 +300,8 @@ def thing(rng: Generator, cutout: Bytes, size: tuple[int, int], path: list[Matri
     tall, wide = (side * scale for side in cutout.shape[:2])
     x = rng.uniform(-0.4 * wide, width - 0.6 * wide)
     y = rng.uniform(0.4, 1.2) * height - tall * rng.uniform(0.6, 1.0)
-    matrix = flipped(rng, shifting(x, y) @ scaling(scale, scale), width)
-    matrix = about(x + wide / 2, y + tall, turning(rng.normal(0, 3))) @ matrix
+    turned = about(x + wide / 2, y + tall, turning(rng.normal(0, 3)))  # about its foot
+    matrix = flipped(rng, turned @ shifting(x, y) @ scaling(scale, scale), width)
     still = [0] * len(path)
     moved = follow(cutout[None], still, matrix, path, size, border=cv2.BORDER_CONSTANT)
     sigma = rng.uniform(0.5, 0.01 * max(size) + 0.5) if rng.random() < 0.5 else 0.0
