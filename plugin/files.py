@@ -235,7 +235,6 @@ class _Look:
             again = _opened(self._clip.path, self._settings, stack)
             stages, stop = _network(again, part, engine, self._settings, StageTimes(), stack,
                                     small_only=True)  # fmt: skip
-            stack.callback(stop)
             self._end_preroll = stop
             self._go_on()
             for estimated in stages:
@@ -295,7 +294,8 @@ def _network(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settin
     reopen = partial(open_source, clip.path, rate=settings.rate)
     following = Following(reopen, plan, size)
     # One, for more made nothing quicker and each holds a picture.
-    estimates = ahead(estimate(frames, engine, times, following, cuts=settings.cuts), 1)
+    estimated = estimate(frames, engine, times, following, cuts=settings.cuts)
+    estimates = ahead(estimated, 1, following.stop)
     stack.callback(estimates.close)
     return estimates, following.stop
 
