@@ -24,6 +24,10 @@ from mattecast.engines.store import sha256_of
 Meaning = Literal["alpha", "logit", "classes", "class logits"]
 # Pictures of at least these proportions are wide: 16:9, and what rounding makes of it.
 WIDE = 1.7
+# Most pixels of a small picture: standard definition, of any proportions.
+SMALL = 500_000
+# Times a picture's long side that a closer look may be: more would only be softer.
+ENLARGED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,9 @@ class ModelSpec:
 
     path: its ONNX file. family: a name of mattecast.engines.families. long_side: the long side it
         was trained for, in pixels; longer pictures are shrunk to it. wide_side: the same for wide
-        pictures (see WIDE), or None. multiple: both sides must be multiples of this. fixed: the
-        one (width, height) it takes, or None.
+        pictures (see WIDE), or None. closer_side: that of a second look at small pictures (see
+        closer_size), or None. multiple: both sides must be multiples of this. fixed: the one
+        (width, height) it takes, or None.
     picture, alpha, foreground, plate: names of its inputs and outputs; foreground and plate may be
         None. The plate is the empty scene. Other outputs are not computed.
     states: (input, output, stride) of its recurrent states, zero before the first picture; a
@@ -51,6 +56,7 @@ class ModelSpec:
     family: str = "mattecast"
     long_side: int = 512
     wide_side: int | None = None
+    closer_side: int | None = None
     multiple: int = 32
     fixed: tuple[int, int] | None = None
     picture: str = "picture"
@@ -129,7 +135,7 @@ def find(name: str) -> ModelSpec:
     if name == "default":
         # Most video is wide: at 480 its network and enlargement together take less than a quarter
         # of RVM's time, at 1080p and at 720p.
-        return ModelSpec(name, embedded(), wide_side=480)
+        return ModelSpec(name, embedded(), wide_side=480, closer_side=640)
     stored = models_folder() / f"{name}.onnx"
     if os.sep not in name and stored.is_file():
         return described(stored, CATALOGUE[name].amendments if name in CATALOGUE else {})
@@ -213,13 +219,29 @@ def network_size(
         return spec.fixed
     wide = max(width, height) >= WIDE * min(width, height)
     own = (wide and spec.wide_side) or spec.long_side
-    longest = min(long_side or own, max(width, height))
+    return _fitted(spec, width, height, min(long_side or own, max(width, height)))
+
+
+def closer_size(spec: ModelSpec, width: float, height: float) -> tuple[int, int] | None:
+    """The (width, height) of the closer look at a picture that is shown at width x height.
+
+    None where the model has none, for large pictures, whose network's time matters and which lose
+    nothing by it, and where it would see no more than network_size gives.
+    """
+    if spec.closer_side is None or width * height > SMALL:
+        return None
+    longest = min(spec.closer_side, ENLARGED * max(width, height))
+    size = _fitted(spec, width, height, longest)
+    return size if max(size) > max(network_size(spec, width, height)) else None
+
+
+def _fitted(spec: ModelSpec, width: float, height: float, longest: float) -> tuple[int, int]:
+    """Sides in proportion, in multiples of the model's own; longest: pixels of the long one."""
     scale = longest / max(width, height)
-    sides = (
+    first, second = (
         max(spec.multiple, round(side * scale / spec.multiple) * spec.multiple)
         for side in (width, height)
     )
-    first, second = sides
     return first, second
 
 

@@ -127,8 +127,10 @@ class Preparer:
         if shrinks(decoded):
             picture = shrunk(decoded, self._network, colour)
         else:
+            enlarged = self._network[0] > decoded.width
             small = self._to_network.reformat(
-                decoded, *self._network, "rgb24", interpolation=Interpolation.AREA,
+                decoded, *self._network, "rgb24",
+                interpolation=Interpolation.BICUBIC if enlarged else Interpolation.AREA,
                 src_colorspace=colour.swscale_matrix, src_color_range=colour.range, threads=1,
             )  # fmt: skip
             picture = small.to_ndarray().astype(np.uint8, copy=False)

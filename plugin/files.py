@@ -176,14 +176,18 @@ def _engine(
     facts = clip.facts
     spec = engines.find(settings.model)
     # The network sees pictures as they are shown: square pixels.
-    size = engines.network_size(
-        spec, float(facts.width * facts.sar), facts.height, settings.network_size
-    )
+    shown = float(facts.width * facts.sar), float(facts.height)
+    size = engines.network_size(spec, *shown, settings.network_size)
     plate = guidance.plate_at(size) if spec.plate else None
-    engine = engines.load(spec, size, backend=settings.backend, precision=settings.precision,
-                          device=settings.device, fallback=settings.fallback, plate=plate,
-                          threads=settings.threads or _threads(facts, size))  # fmt: skip
+    load = partial(engines.load, spec, backend=settings.backend, precision=settings.precision,
+                   device=settings.device, fallback=settings.fallback, plate=plate,
+                   threads=settings.threads or _threads(facts, size))  # fmt: skip
+    engine = load(size)
     stack.callback(engine.close)
+    closer = engines.closer_size(spec, *shown)
+    if closer and settings.network_size is None and settings.detail != "fast":
+        engine = engines.CloserEngine(load(closer), engine)
+        stack.callback(engine.close)
     return engine, replace(guidance, plate=None) if spec.plate else guidance
 
 

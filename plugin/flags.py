@@ -21,7 +21,8 @@ def add_refinement(parser: argparse.ArgumentParser) -> None:
         help="look for cuts and remember nothing across them")
     add("--detail", default="medium", choices=("fast", "medium", "fine"),
         help="medium solves soft edges again from the picture the network sees, fine then from "
-        "the picture itself, slower; fast leaves them to the network (default: medium)")
+        "the picture itself, slower; fast leaves them to the network, which looks at small "
+        "pictures once instead of twice (default: medium)")
     add("--refine", choices=SOLVERS, metavar="SOLVER",
         help=f"a classical solver of soft edges, for stills and short clips: {', '.join(SOLVERS)}; "
         "all but the last three need mattecast[refine]")

@@ -154,7 +154,7 @@ def shrunk(frame: av.VideoFrame, size: tuple[int, int], colour: Colour) -> NDArr
     """The frame as (h, w, 3) uint8 RGB of size (width, height), computed where it lies.
 
     frame: NV12, P010 or P016, on a GPU or in memory. colour: its tags. Sides are means over what
-    they cover.
+    they cover; planes that are smaller than size are enlarged by cubic convolution.
     """
     import torch
     from torch.nn import functional
@@ -164,7 +164,8 @@ def shrunk(frame: av.VideoFrame, size: tuple[int, int], colour: Colour) -> NDArr
     for plane in tensors(frame):
         codes = plane.float()
         codes = codes.reshape(*codes.shape[:2], -1).permute(2, 0, 1)[None]
-        parts.append(functional.interpolate(codes, size[::-1], mode="area")[0])
+        mode = "area" if plane.shape[0] >= size[1] else "bicubic"
+        parts.append(functional.interpolate(codes, size[::-1], mode=mode)[0])
     codes = torch.cat(parts) / (64 if bits == 10 else 1)
     forward = colour.from_rgb(bits).astype(np.float64)
     back = torch.from_numpy(np.linalg.inv(forward[:, :3]).astype(np.float32)).to(codes.device)

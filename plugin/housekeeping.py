@@ -131,11 +131,14 @@ def _build(options: argparse.Namespace) -> Iterator[str]:
         raise UsageError(f"--for '{options.picture}': expected WIDTHxHEIGHT")
     announce_builds()
     spec = engines.find(options.model)
-    size = engines.network_size(spec, *parse_size(options.picture, 16, 9), options.network_size)
-    engine = engines.load(spec, size, backend=options.backend, precision=options.precision,
-                          device=options.device)  # fmt: skip
-    engine.close()
-    yield str(engine.info)
+    picture = parse_size(options.picture, 16, 9)
+    size = engines.network_size(spec, *picture, options.network_size)
+    closer = None if options.network_size else engines.closer_size(spec, *picture)
+    for each in filter(None, (size, closer)):
+        engine = engines.load(spec, each, backend=options.backend, precision=options.precision,
+                              device=options.device)  # fmt: skip
+        engine.close()
+        yield str(engine.info)
 
 
 def _verify(options: argparse.Namespace) -> Iterator[str]:

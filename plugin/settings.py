@@ -39,7 +39,8 @@ class Settings:
     smooth: 'off', 'causal', 'delayed' or 'two-way', with ':STRENGTH' from 0 to 1.
     cuts: look for cuts, across which nothing is remembered.
     detail: 'medium' solves the edge's unknown band again from the picture that the network sees,
-        'fine' then from the picture itself; 'fast' leaves the edge to the network.
+        'fine' then from the picture itself; 'fast' leaves the edge to the network, and takes no
+        closer look at small pictures (engines.closer).
     refine: one of SOLVERS, of which the first five are PyMatting's, for stills and short clips.
     foreground: 'estimate' true colours under soft alpha, or keep the 'source' colours.
     despill: take a wall's light off the person's edge: 'green', 'blue' or 'auto', with ':STRENGTH'

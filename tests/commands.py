@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mattecast.cli import main
-from mattecast.engines import Estimate
+from mattecast.engines import EngineInfo, Estimate
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StandIn:
     """An engine that needs no network: the left half of every picture is a person."""
 
     def __init__(self, size: tuple[int, int]) -> None:
-        self.info = Info(size)
+        self.info = EngineInfo("stand-in", "test", "1", "f32", "CPU", size, "made up")
 
     def step(self, picture: Any) -> Estimate:
         alpha = np.zeros(self.info.size[::-1], np.float32)
@@ -71,16 +71,6 @@ class StandIn:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-@dataclass(frozen=True)
-class Info:
-    """What a stand-in says of itself."""
-
-    size: tuple[int, int]
-
-    def __str__(self) -> str:
-        return "stand-in"
 
 
 def photograph(path: Path, value: int = 90) -> Path:
