@@ -222,13 +222,16 @@ def network_size(
     return _fitted(spec, width, height, min(long_side or own, max(width, height)))
 
 
-def closer_size(spec: ModelSpec, width: float, height: float) -> tuple[int, int] | None:
+def closer_size(
+    spec: ModelSpec, width: float, height: float, long_side: int | None = None
+) -> tuple[int, int] | None:
     """The (width, height) of the closer look at a picture that is shown at width x height.
 
-    None where the model has none, for large pictures, whose network's time matters and which lose
-    nothing by it, and where it would see no more than network_size gives.
+    None where the model has none, where a long side is asked for, for large pictures, whose
+    network's time matters and which lose nothing by it, and where it would see no more than
+    network_size gives.
     """
-    if spec.closer_side is None or width * height > SMALL:
+    if spec.closer_side is None or long_side or width * height > SMALL:
         return None
     longest = min(spec.closer_side, ENLARGED * max(width, height))
     size = _fitted(spec, width, height, longest)

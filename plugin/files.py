@@ -176,16 +176,16 @@ def _engine(
     facts = clip.facts
     spec = engines.find(settings.model)
     # The network sees pictures as they are shown: square pixels.
-    shown = float(facts.width * facts.sar), float(facts.height)
-    size = engines.network_size(spec, *shown, settings.network_size)
+    wish = (float(facts.width * facts.sar), float(facts.height), settings.network_size)
+    size = engines.network_size(spec, *wish)
     plate = guidance.plate_at(size) if spec.plate else None
     load = partial(engines.load, spec, backend=settings.backend, precision=settings.precision,
                    device=settings.device, fallback=settings.fallback, plate=plate,
                    threads=settings.threads or _threads(facts, size))  # fmt: skip
     engine = load(size)
     stack.callback(engine.close)
-    closer = engines.closer_size(spec, *shown)
-    if closer and settings.network_size is None and settings.detail != "fast":
+    closer = engines.closer_size(spec, *wish)
+    if closer and settings.detail != "fast":
         engine = engines.CloserEngine(load(closer), engine)
         stack.callback(engine.close)
     return engine, replace(guidance, plate=None) if spec.plate else guidance
@@ -203,7 +203,7 @@ def _mattes(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guidanc
     """Decode and conversion on one thread, the network on a second, filters on a third."""
     estimates, stop = _network(clip, plan, engine, settings, times, stack)
     clock = Clock(plan, clip.facts.start)
-    look = _Look(clip, plan, settings, guidance)
+    look = _Look(clip, plan, engine.info.size, settings, guidance)
     # Closed after what is registered next: whoever looks.
     stack.callback(look.close)
 
@@ -219,9 +219,10 @@ def _mattes(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guidanc
 class _Look:
     """See foresight.Look: the clip opened once more, with a network of its own."""
 
-    def __init__(self, clip: Clip | Pictures, plan: Plan, settings: Settings,
-                 guidance: Guidance) -> None:  # fmt: skip
-        self._clip, self._plan, self._settings, self._guidance = clip, plan, settings, guidance
+    def __init__(self, clip: Clip | Pictures, plan: Plan, network: tuple[int, int],
+                 settings: Settings, guidance: Guidance) -> None:  # fmt: skip
+        self._clip, self._plan, self._network = clip, plan, network
+        self._settings, self._guidance = settings, guidance
         self._stack = ExitStack()
         self._engine: Engine | None = None
         self._stopped = False
@@ -247,10 +248,11 @@ class _Look:
 
     def pictures(self, start: Fraction) -> Generator[tuple[Fraction, Small, bool], None, None]:
         part, clock = self._from(start)
-        size, times = self._loaded().info.size, StageTimes()
+        times = StageTimes()
         with ExitStack() as stack:
             again = _opened(self._clip.path, self._settings, stack)
-            frames = _frames(again, part, size, self._settings, times, stack, small_only=True)
+            frames = _frames(again, part, self._network, self._settings, times, stack,
+                             small_only=True)  # fmt: skip
             for frame, first, _ in shots(frames, times, cuts=self._settings.cuts):
                 self._go_on()
                 yield clock(frame.pts), frame.small, first

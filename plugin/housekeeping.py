@@ -131,11 +131,10 @@ def _build(options: argparse.Namespace) -> Iterator[str]:
         raise UsageError(f"--for '{options.picture}': expected WIDTHxHEIGHT")
     announce_builds()
     spec = engines.find(options.model)
-    picture = parse_size(options.picture, 16, 9)
-    size = engines.network_size(spec, *picture, options.network_size)
-    closer = None if options.network_size else engines.closer_size(spec, *picture)
-    for each in filter(None, (size, closer)):
-        engine = engines.load(spec, each, backend=options.backend, precision=options.precision,
+    wish = (*parse_size(options.picture, 16, 9), options.network_size)
+    sizes = engines.network_size(spec, *wish), engines.closer_size(spec, *wish)
+    for size in filter(None, sizes):
+        engine = engines.load(spec, size, backend=options.backend, precision=options.precision,
                               device=options.device)  # fmt: skip
         engine.close()
         yield str(engine.info)
