@@ -50,7 +50,8 @@ def told(name: str) -> Iterator[str]:
         spec = find(name)
         yield f"{spec.name}: {spec.path}"
         wide = f" ({spec.wide_side} of wide pictures)" if spec.wide_side else ""
-        yield (f"  family: {spec.family}; long side {spec.long_side}{wide}, "
+        closer = f", {spec.closer_side} of a closer look" if spec.closer_side else ""
+        yield (f"  family: {spec.family}; long side {spec.long_side}{wide}{closer}, "
                f"multiples of {spec.multiple}")  # fmt: skip
         yield f"  size: {spec.path.stat().st_size / 1e6:.1f} MB"
         yield f"  sha256: {sha256_of(spec.path)}"

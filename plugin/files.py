@@ -182,12 +182,8 @@ def _engine(
     load = partial(engines.load, spec, backend=settings.backend, precision=settings.precision,
                    device=settings.device, fallback=settings.fallback, plate=plate,
                    threads=settings.threads or _threads(facts, size))  # fmt: skip
-    engine = load(size)
+    engine = load(size) if settings.detail == "fast" else engines.looks(load, spec, *wish)
     stack.callback(engine.close)
-    closer = engines.closer_size(spec, *wish)
-    if closer and settings.detail != "fast":
-        engine = engines.CloserEngine(load(closer), engine)
-        stack.callback(engine.close)
     return engine, replace(guidance, plate=None) if spec.plate else guidance
 
 

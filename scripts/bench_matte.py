@@ -99,8 +99,9 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
     with opencv_aside(), Clip(options.clip) as clip, tempfile.TemporaryDirectory() as folder:
         facts = clip.facts
         ours = plan(facts, settings, FORMATS[options.format])
-        size = engines.network_size(engines.find("default"), facts.width, facts.height)
-        engine = engines.load("default", size, precision=options.precision)
+        load = partial(engines.load, "default", precision=options.precision)
+        engine = engines.looks(load, engines.find("default"), facts.width, facts.height)
+        size = engine.info.size
         frames = clip.frames()
         decoded = timed("decode", lambda: _take(frames, count))
         stage = partial(Preparer(facts, ours, size).frames, times=StageTimes())

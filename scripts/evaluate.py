@@ -218,14 +218,15 @@ def staged(
     with Clip(clip) as source:
         ours = plan(source.facts, Settings(), FORMATS["prores"])
         spec = engines.find(one.model or "default")
-        size = engines.network_size(spec, source.facts.width, source.facts.height)
+        shown = source.facts.width, source.facts.height
+    size = engines.closer_size(spec, *shown) or engines.network_size(spec, *shown)
     kinds: dict[bool, list[tuple[npt.NDArray[np.float32], bool]]] = {}
     for warm in (True, False) if one.model else (True,):
         frames = islice(prepared(clip, ours, size), arguments.frames)
         if one.model is None:
             kinds[warm] = list(reduced(frames, one.matte(clip), size))
             continue
-        engine = engines.load(spec, size)
+        engine = engines.looks(partial(engines.load, spec), spec, *shown)
         following = Following(partial(Clip, clip), ours, size) if warm else None
         kinds[warm] = [(each.alpha, each.first) for each in
                        estimate(frames, engine, StageTimes(), following, cuts=warm)]  # fmt: skip

@@ -10,7 +10,15 @@ import pytest
 from clips import Recipe, make
 
 from mattecast import Settings, matte
-from mattecast.engines import CloserEngine, EngineInfo, Estimate, closer_size, find
+from mattecast.engines import (
+    CloserEngine,
+    EngineError,
+    EngineInfo,
+    Estimate,
+    closer_size,
+    find,
+    looks,
+)
 from mattecast.engines.engine import CheckedEngine
 
 NEAR, WHOLE = (640, 512), (320, 256)
@@ -74,6 +82,20 @@ def test_both_looks_are_forgotten_and_closed_together():
     assert near.released and whole.released
     with pytest.raises(RuntimeError, match="closed"):
         engine.step(two_discs())
+
+
+def test_no_network_stays_open_where_the_closer_look_cannot_be_had():
+    opened = []
+
+    def load(size):
+        if opened:
+            raise EngineError("out of memory")
+        opened.append(Seer(size))
+        return opened[0]
+
+    with pytest.raises(EngineError, match="memory"):
+        looks(load, find("default"), 480, 320)
+    assert opened[0].released
 
 
 @pytest.mark.parametrize(

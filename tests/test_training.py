@@ -191,6 +191,21 @@ def test_things_stand_behind_people(library, kind):
     assert seen > 6
 
 
+def test_some_things_are_cut_by_a_side_of_the_frame(monkeypatch):
+    box, still = np.full((40, 30, 4), 255, np.uint8), [np.eye(3)]
+
+    def cut(seed):
+        """How much of the sides' columns the thing covers, and of the frame."""
+        alpha = scenes.thing(np.random.default_rng(seed), box, (90, 160), still).alpha[0]
+        return (alpha[:, [0, -1]] > 127).mean(), (alpha > 127).mean()
+
+    monkeypatch.setattr(scenes, "CORNERED", 1.0)
+    shares = [cut(seed) for seed in range(30)]
+    assert all(side > 0 for side, _ in shares) and all(seen < 0.5 for _, seen in shares)
+    monkeypatch.setattr(scenes, "CORNERED", 0.0)
+    assert sum(cut(seed)[0] > 0 for seed in range(30)) < 20
+
+
 def test_alpha_moves_with_its_picture():
     both = np.dstack([figure(2)[1]] * 4)
     matrix = augment.about(40, 48, augment.turning(9) @ augment.scaling(0.4, 0.4))

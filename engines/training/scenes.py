@@ -18,6 +18,7 @@ from mattecast.engines.training.datasets import Bytes, Library, Subject, to_byte
 
 SHARPEST = 1.25  # times: a person enlarged further is blurred, and teaches a blurred matte
 BEYOND = 0.03  # of the frame's long side: so far outside it a cut ends, to stay there in motion
+CORNERED = 0.35  # of the things, cut by the frame's side as neighbouring chairs at a desk are
 LARGEST = 2.5  # times: for some still, or whatever is smooth would be taken for background
 
 
@@ -298,8 +299,12 @@ def thing(rng: Generator, cutout: Bytes, size: tuple[int, int], path: list[Matri
     scale = float(np.exp(rng.uniform(np.log(0.15), np.log(1.1)))) * height / cutout.shape[0]
     scale = min(scale, 1.2 * width / cutout.shape[1], LARGEST)
     tall, wide = (side * scale for side in cutout.shape[:2])
-    x = rng.uniform(-0.4 * wide, width - 0.6 * wide)
-    y = rng.uniform(0.4, 1.2) * height - tall * rng.uniform(0.6, 1.0)
+    if rng.random() < CORNERED:
+        x = width * rng.integers(2) - wide * rng.uniform(0.2, 0.8)
+        y = rng.uniform(0.3, 0.85) * height
+    else:
+        x = rng.uniform(-0.4 * wide, width - 0.6 * wide)
+        y = rng.uniform(0.4, 1.2) * height - tall * rng.uniform(0.6, 1.0)
     turned = about(x + wide / 2, y + tall, turning(rng.normal(0, 3)))  # about its foot
     matrix = flipped(rng, turned @ shifting(x, y) @ scaling(scale, scale), width)
     still = [0] * len(path)
