@@ -10,15 +10,8 @@ import pytest
 from clips import Recipe, make
 
 from mattecast import Settings, matte
-from mattecast.engines import (
-    CloserEngine,
-    EngineError,
-    EngineInfo,
-    Estimate,
-    closer_size,
-    find,
-    looks,
-)
+from mattecast.engines import EngineError, EngineInfo, Estimate, closer_size, find, looks
+from mattecast.engines.closer import CloserEngine
 from mattecast.engines.engine import CheckedEngine
 
 NEAR, WHOLE = (640, 512), (320, 256)
