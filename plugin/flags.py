@@ -48,9 +48,9 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
         help="soften the edge (default: 0)")
     add("--gamma", type=float, default=1.0, help="above 1 lifts soft alpha (default: 1)")
     add("--threshold", type=float, metavar="ALPHA", help="hard edge at this alpha (default: none)")
-    add("--min-island", type=float, default=0.0, metavar="PERCENT",
+    add("--min-island", type=float, metavar="PERCENT",
         help="remove pieces smaller than this part of the picture that are faint, brief, or far "
-        "from any person; a frame late (default: 0)")
+        "from any person as the shot begins; a frame late (default: 2 in files, 0 live)")
     add("--min-hole", type=float, default=0.0, metavar="PERCENT",
         help="fill holes smaller than this part of the picture that are faint or brief; a frame "
         "late (default: 0)")

@@ -48,8 +48,9 @@ class Settings:
     blend: 'over', or 'poisson[:TINT]' for a composite whose person takes on the background's light:
         all of it at 1, as the method has it, which blackens before a night who stood before a wall.
     choke, feather, gamma, threshold: changes of the edge, as filters.edges.EdgeWish says.
-    min_island, min_hole: smaller pieces go if faint, brief or far, smaller holes if faint or brief;
-        percent of the picture.
+    min_island, min_hole: smaller pieces go if faint, brief, or far from people as a shot begins;
+        smaller holes if faint or brief; percent of the picture. min_island None: 2 in files, unless
+        mattes were drawn by hand; 0 in live pictures, for it waits for the next.
     model, backend, device, precision, threads: which network runs, on what, how.
     fallback: when a GPU fails in mid-clip, go on with the CPU.
     gpu_video: decode, and encode H.264 and HEVC, on an NVIDIA GPU where one can.
@@ -78,7 +79,7 @@ class Settings:
     feather: float = 0.0
     gamma: float = 1.0
     threshold: float | None = None
-    min_island: float = 0.0
+    min_island: float | None = None
     min_hole: float = 0.0
     light_wrap: float = 0.0
     shadow: float = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from types import FrameType
 
 # How long cleaning up may take before a further Ctrl-C is taken for a new wish (seconds).
 _PATIENCE = 10.0
+# When a signal comes again that nothing heard (seconds).
+_AGAIN = 0.05
 
 
 class Stopped(BaseException):
@@ -30,6 +33,7 @@ def told(stop: Stopped) -> int:
 @contextmanager
 def stoppable(stops: list[int]) -> Iterator[None]:
     """Raise Stopped for a signal to stop, and let no other one soon after disturb the clean-up.
+    Where Python would drop what is raised (weak references' callbacks, `__del__`), once more later.
 
     stops: the signals that were raised are added. One may stand inside another.
     """
@@ -47,6 +51,17 @@ def stoppable(stops: list[int]) -> Iterator[None]:
             stops.append(number)
             raise Stopped(number)
 
+    def dropped(unraisable: sys.UnraisableHookArgs) -> None:
+        nonlocal since
+        if isinstance(unraisable.exc_value, Stopped):
+            since = -_PATIENCE
+            again = threading.Timer(_AGAIN, _signal, [unraisable.exc_value.number])
+            again.daemon = True
+            again.start()
+        else:
+            hook(unraisable)
+
+    hook, sys.unraisablehook = sys.unraisablehook, dropped
     before = [signal.signal(number, stop) for number in numbers]
     try:
         yield
@@ -54,6 +69,15 @@ def stoppable(stops: list[int]) -> Iterator[None]:
         before = [signal.SIG_IGN] * len(numbers)  # nothing but the exit is left
         raise
     finally:
+        sys.unraisablehook = hook
         for number, handler in zip(numbers, before, strict=True):
             if signal.getsignal(number) is stop:  # else one inside has seen to it
                 signal.signal(number, handler)
+
+
+def _signal(number: int) -> None:
+    """Signal the main thread, whatever it waits for."""
+    if hasattr(signal, "pthread_kill") and (main := threading.main_thread().ident):
+        signal.pthread_kill(main, number)
+    else:  # Windows
+        signal.raise_signal(number)

@@ -36,7 +36,14 @@ from mattecast.flow import StageTimes, all_the_cores, opencv_aside
 from mattecast.formats import FORMATS
 from mattecast.frame import Estimated
 from mattecast.plan import plan
-from mattecast.refinement import enlarge, recover_foreground, smooth, smoothers, solve_small
+from mattecast.refinement import (
+    ISLAND,
+    enlarge,
+    recover_foreground,
+    smooth,
+    smoothers,
+    solve_small,
+)
 from mattecast.writer import open_writer
 
 Cost = tuple[float, float]  # CPU and wall milliseconds a frame
@@ -120,7 +127,7 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
                                for n, small in enumerate(smalls)])  # fmt: skip
         estimates = [Estimated(*parts) for parts in zip(prepared, alphas, strict=True)]
         estimates = timed("detail", partial(list, solve_small(estimates, times)))
-        for smoother in smoothers(settings):
+        for smoother in smoothers(settings, ISLAND):
             estimates = timed("smooth", partial(list, smooth(estimates, smoother, times)))
         filtered = partial(enlarge, estimates, ours, EdgeWish(), times)
         timed("filters", lambda: deque(filtered(), maxlen=1))

@@ -196,7 +196,7 @@ class Stage:
 
 
 # Colours change no alpha: they are measured by the tests.
-OFF = Settings(smooth="off", foreground="source", detail="fast")
+OFF = Settings(smooth="off", foreground="source", detail="fast", min_island=0)
 USUAL = replace(OFF, smooth="two-way", detail="medium")
 STAGES = (
     Stage("network alone", OFF, warm=False, plain=True),
@@ -207,7 +207,7 @@ STAGES = (
     Stage("+ edges, two-way", replace(OFF, smooth="two-way")),
     Stage("+ edges, medium detail", replace(OFF, detail="medium")),
     Stage("+ edges, medium detail, two-way", USUAL),
-    Stage("+ the same, islands", replace(USUAL, min_island=0.5, min_hole=0.5)),
+    Stage("+ the same, islands", replace(USUAL, min_island=None)),
 )
 
 

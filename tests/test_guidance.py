@@ -299,6 +299,21 @@ def test_a_correction_long_before_a_range_is_left_out(
     assert (next(mattecast.mattes(clip, drawn)).alpha == 1).all()
 
 
+def test_what_is_drawn_far_from_the_person_is_no_island(tmp_path: Path) -> None:
+    clip = make(tmp_path / "clip.mp4", Recipe(pts=(0, 1, 2)))
+    drawn = np.zeros((90, 160), np.uint8)
+    drawn[20:90, 10:70] = drawn[70:80, 140:148] = 255
+    cv2.imwrite(str(tmp_path / "drawn.png"), drawn)
+    wish = Settings(first_mask=str(tmp_path / "drawn.png"), detail="fast")
+
+    def shown(wish: Settings) -> float:
+        alpha = next(mattecast.mattes(clip, wish)).alpha
+        return float(cv2.resize(alpha, (160, 90))[72:78, 141:147].mean())
+
+    assert shown(wish) > 0.5
+    assert shown(replace(wish, min_island=2)) == 0
+
+
 def test_a_trimap_says_only_what_is_sure(tmp_path: Path) -> None:
     clip = make(tmp_path / "clip.mp4", Recipe(pts=(0, 1, 2)))
     plain = next(mattecast.mattes(clip, Settings(smooth="off"))).alpha

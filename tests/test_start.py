@@ -67,6 +67,28 @@ def test_ctrl_c_while_modules_load(module: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
+def test_ctrl_c_in_a_callback_is_not_lost() -> None:
+    """Python drops, with a traceback, what is raised in one: locks of imports have them too."""
+    code = """
+import signal, time, weakref
+from mattecast.signals import Stopped, stoppable, told
+class Thing: pass
+try:
+    with stoppable([]):
+        thing = Thing()
+        reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+        del thing
+        time.sleep(20)
+except Stopped as stop:
+    raise SystemExit(told(stop))
+raise SystemExit("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          timeout=15)  # fmt: skip
+    assert done.stderr == "mattecast: stopped by SIGINT; nothing half-written was left\n"
+    assert done.returncode == 130
+
+
 @pytest.mark.parametrize("package", ["openvino", "torch", "cuda.bindings"])
 def test_ctrl_c_in_an_import_is_no_missing_package(package: str, tmp_path: Path) -> None:
     """Modules in C turn what is raised while they load into an ImportError of their own."""

@@ -207,6 +207,63 @@ def test_a_faint_rim_goes_with_its_island() -> None:
     assert np.array_equal(_swept(Sweeper(island=0.005), [alpha] * 2)[0], _person())
 
 
+def test_traces_around_an_island_go_with_it_but_not_those_of_a_person() -> None:
+    alpha = _person()
+    alpha[30:90, 66:80] = np.maximum(alpha[30:90, 66:80], 0.05)
+    kept = alpha.copy()
+    alpha[40:80, 100:130] = 0.05
+    alpha[60:64, 110:114] = 1
+    assert np.array_equal(_swept(Sweeper(island=0.005), [alpha] * 2)[0], kept)
+
+
+def _beside(height: int, strength: float = 1.0) -> NDArray[np.float32]:
+    """The person, and far away a piece 10 pixels wide."""
+    alpha = _person()
+    alpha[90 - height : 90, 120:130] = strength
+    return alpha
+
+
+def test_a_chair_that_was_there_first_stays_away_until_it_is_twice_too_large() -> None:
+    heights = [12, 12, 24, 24, 40, 40, 24, 24, 12]  # 0.75 % of the picture, 1.5, 2.5
+    sweeper = Sweeper(island=0.01)
+    shot = [_beside(height) for height in heights]
+    shown = [bool((each - _person()).any()) for each in _swept(sweeper, shot)]
+    assert shown == [False] * 4 + [True] * 5
+    # In another shot nothing is known of it.
+    assert all((each - _person()).any() for each in _swept(sweeper, [_beside(24)] * 3))
+
+
+def test_a_chair_that_grows_stronger_stays_away_even_from_an_empty_room() -> None:
+    growing = [_person(), *(_beside(12, strength) for strength in (0.12, 0.16, 0.4, 0.9, 1))]
+    assert all(np.array_equal(each, _person()) for each in _swept(Sweeper(island=0.01), growing))
+    left = _beside(12)
+    left[:, :80] = 0
+    out = _swept(Sweeper(island=0.01), [*[_beside(12)] * 3, *[left] * 4])
+    assert all(np.array_equal(each, _person()) for each in out[:3])
+    assert not np.any(out[3:])
+
+
+def test_a_chair_that_people_walk_past_goes_again() -> None:
+    passed = _beside(12)
+    passed[30:90, 70:140] = 1
+    out = _swept(Sweeper(island=0.01), [*[_beside(12)] * 3, *[passed] * 3, *[_beside(12)] * 3])
+    for each in (*out[:3], *out[6:]):
+        assert np.array_equal(each, _person())
+    assert np.array_equal(out[4], passed)
+
+
+def test_a_hand_that_comes_in_far_away_stays() -> None:
+    shot = [_person()] * 2 + [_beside(height) for height in (6, 10, 12, 12, 8)]
+    out = _swept(Sweeper(island=0.01), shot)
+    # In its first frame the one before does not show it yet.
+    assert [bool((each - _person()).any()) for each in out] == [False] * 3 + [True] * 4
+
+
+def test_nobody_and_single_pictures() -> None:
+    assert not np.any(_swept(Sweeper(island=0.01), [np.zeros_like(_person())] * 3))
+    assert np.array_equal(_swept(Sweeper(island=0.01), [_beside(12)])[0], _person())
+
+
 def test_what_is_seen_briefly_goes() -> None:
     """A hand that only one frame shows; in two frames on end a larger piece is no accident."""
     alpha, speck, flash = (_person() for _ in range(3))
