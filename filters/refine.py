@@ -26,8 +26,8 @@ FLOOR = 0.02
 FULL = 65535
 
 # How far from soft alpha, in small pixels, the filter is worked out: past its first window next
-# to nothing of it survives the floor (in natural pictures, one pixel in a million differs).
-REACH = RADIUS + 2
+# to nothing of it survives the floor. One pixel less costs as much and leaves single pixels out.
+REACH = RADIUS + 3
 # How far a value of the linear model looks, in small pixels: two windows behind a blur of 5x5.
 SEEN = 2 * RADIUS + 2
 # Rows of small pixels enlarged at once: with the columns that are soft there, few enough that most
