@@ -19,7 +19,7 @@ DESPILL = ("green", "blue", "auto")
 # Name, least, most; pixels of the output, or percent of its area.
 _RANGES = (("choke", -100, 100), ("feather", 0, 100), ("gamma", 0.1, 10), ("threshold", 0, 1),
            ("min_island", 0, 50), ("min_hole", 0, 50), ("light_wrap", 0, 1), ("shadow", 0, 1),
-           ("colour_match", 0, 1))  # fmt: skip
+           ("colour_match", 0, 1), ("network_size", 64, 4096))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Settings:
     model, backend, device, precision, threads: which network runs, on what, how.
     fallback: when a GPU fails in mid-clip, go on with the CPU.
     gpu_video: decode, and encode H.264 and HEVC, on an NVIDIA GPU where one can.
-    network_size: long side the network sees, in pixels; None takes the model's own.
+    network_size: long side the network sees, 64 to 4096 pixels; None takes the model's own.
     overwrite: replace an existing output.
     """
 
@@ -126,10 +126,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1000:
                 raise UsageError(f"{name}: {value} frames a second is out of range (0 to 1000)")
-        for name in ("threads", "network_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name}: {value} is not a positive number")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads: {self.threads} is not a positive number")
 
     def tint(self) -> float | None:
         """How much of the background's light 'poisson[:TINT]' puts on the person, 0 to 1; None for

@@ -26,19 +26,16 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 from told import told
 from tqdm import tqdm
 
 try:
     import vtk
-    from vtk.util.numpy_support import vtk_to_numpy
+    from rendering import Bytes, Float, cleared, cutout, direction, lit, offscreen
 except ImportError as error:
     raise SystemExit(f"render_things.py: {error}: pip install vtk") from error
 
-Bytes = NDArray[np.uint8]
 SIDE = 400  # px of the square that a thing is drawn in
-SAMPLES = 1.5  # times: drawn so much larger, then reduced
 CATALOGUE = "PluginFurnitureCatalog.properties"
 # cm: of the longest side, and the least of the middle one.
 SIZES, THICK = (30, 400), 8
@@ -64,10 +61,7 @@ def main() -> int:
     add("--views", type=int, default=3, help="pictures of each thing (default: 3)")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    vtk.vtkObject.GlobalWarningDisplayOff()
-    window = vtk.vtkRenderWindow()
-    window.SetOffScreenRendering(True)
-    window.SetSize(*[round(SIDE * SAMPLES)] * 2)
+    window = offscreen()
     with ExitStack() as stack:
         found = []
         for library in options.libraries:
@@ -82,9 +76,9 @@ def main() -> int:
             # Of its name alone, so that a thing always looks the same.
             rng = np.random.default_rng(zlib.crc32(name.encode()))
             for view in range(options.views if scene else 0):
-                cutout = seen(rng, window, scene, any_side=view == 0)
-                if cutout is not None:
-                    cv2.imwrite(str(options.out / f"{name}_{view}.png"), cutout)
+                picture = seen(rng, window, scene, any_side=view == 0)
+                if picture is not None:
+                    cv2.imwrite(str(options.out / f"{name}_{view}.png"), picture)
                     count += 1
     print(f"{options.out}: {count} pictures of {len(found)} things")
     return 0
@@ -110,8 +104,7 @@ def wanted(entry: dict[str, str]) -> bool:
 
 def load(window: Any, model: Path) -> Any:
     """An OBJ model alone in a window: its renderer, or None where there is nothing to be seen."""
-    for old in list(window.GetRenderers()):
-        window.RemoveRenderer(old)
+    cleared(window)
     reader = vtk.vtkOBJImporter()
     reader.SetFileName(str(model))
     head = model.read_text(errors="replace").splitlines()[:200]
@@ -132,8 +125,6 @@ def load(window: Any, model: Path) -> Any:
         triangles += actor.GetMapper().GetInput().GetNumberOfCells()
     if not 0 < triangles < MOST:
         return None
-    scene.AutomaticLightCreationOff()
-    scene.SetTwoSidedLighting(True)
     shade = vtk.vtkSSAOPass()  # darker where surfaces meet
     radius = extent(scene)[1]
     shade.SetRadius(0.25 * radius)
@@ -145,7 +136,7 @@ def load(window: Any, model: Path) -> Any:
     return scene
 
 
-def extent(scene: Any) -> tuple[NDArray[np.float64], float]:
+def extent(scene: Any) -> tuple[Float, float]:
     """The middle of what a scene shows, and its radius."""
     bounds = np.reshape(scene.ComputeVisiblePropBounds(), (3, 2))
     return bounds.mean(1), float(np.linalg.norm(np.diff(bounds))) / 2
@@ -164,60 +155,8 @@ def seen(rng: Generator, window: Any, scene: Any, *, any_side: bool) -> Bytes | 
     camera.SetFocalPoint(*middle)
     camera.SetViewUp(0, 1, 0)
     scene.ResetCameraClippingRange()
-    lit(rng, scene, middle, radius, around)
-    # Over black and over white: their difference is what the background shows through.
-    black, white = (drawn(window, scene, shade) for shade in (0.0, 1.0))
-    alpha = np.clip(1 - (white - black).mean(2) / 255, 0, 1)
-    alpha[alpha < 0.015] = 0
-    shape = (SIDE, SIDE)
-    black, alpha = (cv2.resize(x, shape, interpolation=cv2.INTER_AREA) for x in (black, alpha))
-    if (alpha > 0.08).mean() < 0.02:
-        return None
-    colours = black / np.maximum(alpha[..., None], 1 / 255)
-    bright = np.percentile(colours[alpha > 0.08].max(1), 95)  # as a camera would expose it
-    colours *= np.clip(rng.uniform(120, 250) / max(bright, 1), 0.7, 2.5)
-    cutout = np.dstack([colours[..., ::-1], alpha * 255])
-    rows, columns = (np.flatnonzero((alpha > 0.08).any(axis)) for axis in (1, 0))
-    cutout = cutout[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.round(np.clip(cutout, 0, 255)).astype(np.uint8)
-
-
-def direction(around: float, up: float) -> NDArray[np.float64]:
-    """A unit vector from degrees around the vertical, 0 before the thing, and above its foot."""
-    a, b = np.radians([around, up])
-    return np.array([np.sin(a) * np.cos(b), np.sin(b), np.cos(a) * np.cos(b)])
-
-
-def lit(rng: Generator, scene: Any, middle: Any, radius: float, around: float) -> None:
-    """A weak light from the camera, and one to three others, warm or cold, on its side."""
-    scene.RemoveAllLights()
-    head = vtk.vtkLight()
-    head.SetLightTypeToHeadlight()
-    head.SetIntensity(rng.uniform(0.15, 0.45))
-    scene.AddLight(head)
-    for number in range(int(rng.integers(1, 4))):
-        light = vtk.vtkLight()
-        place = middle + 6 * radius * direction(around + rng.uniform(-90, 90), rng.uniform(10, 80))
-        light.SetPosition(*place)
-        light.SetFocalPoint(*middle)
-        light.SetIntensity(rng.uniform(0.4, 1.0) / (1 + 0.5 * number))
-        warmth = rng.uniform(-0.12, 0.12)
-        light.SetColor(1 + min(0, warmth), 1 - 0.4 * abs(warmth), 1 - max(0, warmth))
-        scene.AddLight(light)
-
-
-def drawn(window: Any, scene: Any, shade: float) -> NDArray[np.float32]:
-    """The window over a gray background: (h, w, 3) float32 RGB, 0 to 255."""
-    scene.SetBackground(shade, shade, shade)
-    window.Render()
-    grab = vtk.vtkWindowToImageFilter()
-    grab.SetInput(window)
-    grab.ReadFrontBufferOff()
-    grab.Update()
-    image = grab.GetOutput()
-    width, height, _ = image.GetDimensions()
-    pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)
-    return np.asarray(pixels[::-1, :, :3], np.float32)
+    lit(rng, scene, middle, 6 * radius, around)
+    return cutout(rng, window, scene, (SIDE, SIDE), 0.02)
 
 
 if __name__ == "__main__":

@@ -889,6 +889,7 @@ def test_times_of_stages_survive_an_error() -> None:
     (("--cfr", "1e999999999"), 2, "not a frame rate"),
     (("--threads", "0"), 2, "threads"),
     (("--network-size", "-5"), 2, "network_size"),
+    (("--network-size", "5"), 2, "network_size: 5 is out of range (64 to 4096)"),
     (("--model", "none.onnx"), 1, "none.onnx"),
     (("--format", "gif"), 2, "--format"),
     (("--quality", "best"), 2, "--quality"),
