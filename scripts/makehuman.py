@@ -87,12 +87,11 @@ class MakeHuman:
         for need in (data / "models" / "human_full_size.json", self.shapes):
             if not need.exists():
                 raise FileNotFoundError(f"{need}: is not there; see --help for where to get it")
-        self.base = _read(data / "models" / "human_full_size.json")
-        self.mesh = _Mesh.of(self.base)
-        self.around: dict[str, list[int]] = self.base["metadata"]["joint_pos_idxs"]
-        names = [material["DbgName"] for material in self.base["materials"]]
-        stored = np.array(self.base["faces"]).reshape(-1, 10)
-        self.skin = stored[:, 5] == names.index("body")  # the rest helps to fit clothes
+        stored = _read(data / "models" / "human_full_size.json")
+        self.mesh, self.bones = _Mesh.of(stored), stored["bones"]
+        self.around: dict[str, list[int]] = stored["metadata"]["joint_pos_idxs"]
+        names = [material["DbgName"] for material in stored["materials"]]
+        self.skin = self.mesh.materials == names.index("body")  # the rest helps to fit clothes
         self.target = lru_cache(maxsize=None)(self._target)
         self.proxy = lru_cache(maxsize=None)(self._proxy)
         self.picture = lru_cache(maxsize=None)(_picture)
@@ -103,7 +102,7 @@ class MakeHuman:
         race, old = rng.dirichlet([0.5] * 3), float(rng.beta(1, 1.6))
         body = self._shape(rng, sex, race, old)
         joints = self._joints(body)
-        moves = _moved(self.base["bones"], joints, _pose(rng, joints))
+        moves = _moved(self.bones, joints, _pose(rng, joints))
         posed, hidden, surfaces = self.mesh.posed(body, moves), np.zeros(VERTICES, bool), []
         hair = int(rng.integers(1 << 30))  # beard and brows have the same colour
         for folder, name in _worn(rng, sex):
@@ -124,20 +123,23 @@ class MakeHuman:
             shine = rng.uniform(0.05, 0.3) if folder == "hair" else rng.uniform(0, 0.15)
             surfaces.append(proxy.mesh.surface(proxy.fitted(body, moves), texture, shine))
         age = "young" if old < 0.4 else "middleage" if old < 0.7 else "old"
-        folder = self.data / "skins" / f"{age}_{RACES[int(race.argmax())]}_{sex}"
-        skin = _read(folder / f"{folder.name}.json")["mapDiffuse"]
-        light = np.exp(rng.normal(0, 0.05, 3) + rng.normal(0, 0.08))
-        texture = self.picture(folder / skin)[..., :3] * light
-        texture = np.clip(texture, 0, 255).astype(np.uint8)
-        normals = _normals(posed, self.mesh.quads[self.skin])
+        texture = self._skin(rng, f"{age}_{RACES[int(race.argmax())]}_{sex}")
+        quads = self.mesh.quads[self.skin]
+        normals = _normals(posed, quads)
         below = hidden[self.mesh.quads].all(1)
         shine = rng.uniform(0.05, 0.25)
         surfaces.append(self.mesh.surface(posed, texture, shine, self.skin & ~below, normals))
         if (self.skin & below).any():  # or gaps of the clothes would be holes
             dark, deep = (texture * 0.6).astype(np.uint8), posed - UNDER * normals
             surfaces.append(self.mesh.surface(deep, dark, 0.0, self.skin & below, normals))
-        bare = posed[np.unique(self.mesh.quads[self.skin])]
-        return Person(surfaces, self._joints(posed), bare)
+        return Person(surfaces, self._joints(posed), posed[np.unique(quads)])
+
+    def _skin(self, rng: Generator, name: str) -> Bytes:
+        """A skin (h, w, 3), BGR, a little lighter or darker."""
+        folder = self.data / "skins" / name
+        light = np.exp(rng.normal(0, 0.05, 3) + rng.normal(0, 0.08))
+        texture = self.picture(folder / _read(folder / f"{name}.json")["mapDiffuse"])
+        return np.asarray(np.clip(texture[..., :3] * light, 0, 255), np.uint8)
 
     def _joints(self, body: Float) -> dict[str, Float]:
         """Where the ends of the bones are, each the middle of some vertices of the body."""
@@ -182,10 +184,12 @@ class MakeHuman:
 
 @dataclass(frozen=True)
 class _Mesh:
-    """Vertices (n, 3), quads, places, uvs as a Surface has them; bones and their shares (n, k)."""
+    """Vertices (n, 3), quads, places, uvs as a Surface has them; materials (m,) of the quads; bones
+    and their shares (n, k)."""
 
     vertices: Float
     quads: Whole
+    materials: Whole
     places: Whole
     uvs: Float
     bones: Whole
@@ -201,7 +205,8 @@ class _Mesh:
         each = stored["influencesPerVertex"]
         shares = np.array(stored["skinWeights"], float).reshape(-1, each)
         return cls(
-            np.array(stored["vertices"], float).reshape(-1, 3), faces[:, 1:5], faces[:, 6:10],
+            np.array(stored["vertices"], float).reshape(-1, 3), faces[:, 1:5], faces[:, 5],
+            faces[:, 6:10],
             np.array(stored["uvs"][0]).reshape(-1, 2),
             np.array(stored["skinIndices"]).reshape(-1, each),
             shares / np.maximum(shares.sum(1, keepdims=True), 1e-9),

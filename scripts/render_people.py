@@ -50,6 +50,8 @@ def main() -> int:
         help="number of the first: several processes can share the work (default: 0)")  # fmt: skip
     options = parser.parse_args()
     people, window = MakeHuman(options.data, options.targets), offscreen()
+    window.SetAlphaBitPlanes(True)  # peeling needs them, and single samples
+    window.SetMultiSamples(0)
     options.out.mkdir(parents=True, exist_ok=True)
     numbers, count = range(options.first, options.first + options.count), 0
     for number in tqdm(numbers, unit="person"):

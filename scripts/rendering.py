@@ -22,8 +22,6 @@ def offscreen() -> Any:
     vtk.vtkObject.GlobalWarningDisplayOff()
     window = vtk.vtkRenderWindow()
     window.SetOffScreenRendering(True)
-    window.SetAlphaBitPlanes(True)  # without them nothing translucent is peeled
-    window.SetMultiSamples(0)
     return window
 
 
