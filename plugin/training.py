@@ -22,6 +22,7 @@ EXAMPLES = """what --data holds, in any folders below it:
     NAME.png with transparency    a cut-out: no background of its own
     things/NAME.png, the same     a thing to leave out (a lamp, a chair): laid behind people
     NAME.mp4 + NAME.alpha.mp4     a clip and its alpha, same frames
+    NAME.mov with transparency    a moving cut-out, as mattecast writes them
     NAME.jpg alone                a background; there must be no people in it
 
 examples:

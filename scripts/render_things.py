@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 try:
     import vtk
-    from rendering import Bytes, Float, cleared, cutout, direction, lit, offscreen
+    from rendering import Bytes, Float, cleared, cutouts, direction, lit, offscreen, shot
 except ImportError as error:
     raise SystemExit(f"render_things.py: {error}: pip install vtk") from error
 
@@ -76,8 +76,7 @@ def main() -> int:
             # Of its name alone, so that a thing always looks the same.
             rng = np.random.default_rng(zlib.crc32(name.encode()))
             for view in range(options.views if scene else 0):
-                picture = seen(rng, window, scene, any_side=view == 0)
-                if picture is not None:
+                for picture in seen(rng, window, scene, any_side=view == 0):
                     cv2.imwrite(str(options.out / f"{name}_{view}.png"), picture)
                     count += 1
     print(f"{options.out}: {count} pictures of {len(found)} things")
@@ -142,9 +141,9 @@ def extent(scene: Any) -> tuple[Float, float]:
     return bounds.mean(1), float(np.linalg.norm(np.diff(bounds))) / 2
 
 
-def seen(rng: Generator, window: Any, scene: Any, *, any_side: bool) -> Bytes | None:
-    """The thing from a random place, mostly from before it, as (h, w, 4) uint8 BGRA, straight; None
-    where hardly anything of it is seen."""
+def seen(rng: Generator, window: Any, scene: Any, *, any_side: bool) -> list[Bytes]:
+    """The thing from a random place, mostly from before it, as (h, w, 4) uint8 BGRA, straight;
+    nothing where hardly anything of it is seen."""
     middle, radius = extent(scene)
     around = rng.uniform(-180, 180) if any_side else rng.normal(0, 45)
     angle = rng.uniform(20, 45)
@@ -156,7 +155,7 @@ def seen(rng: Generator, window: Any, scene: Any, *, any_side: bool) -> Bytes | 
     camera.SetViewUp(0, 1, 0)
     scene.ResetCameraClippingRange()
     lit(rng, scene, middle, 6 * radius, around)
-    return cutout(rng, window, scene, (SIDE, SIDE), 0.02)
+    return cutouts(rng, [shot(window, scene, (SIDE, SIDE))], 0.02)
 
 
 if __name__ == "__main__":

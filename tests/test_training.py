@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -112,6 +113,48 @@ def test_foreground_colours_lose_the_old_background():
     soft = (alpha > 40) & (alpha < 215)
     truth = np.array([220, 80, 60])
     assert np.abs(colours[soft] - truth).mean() < 0.6 * np.abs(picture[soft] - truth).mean()
+
+
+def test_cut_outs_that_are_black_around_get_no_dark_line(tmp_path):
+    """However it is made smaller, a red disc stays as red at its edge as in its middle."""
+    alpha = np.zeros((400, 400), np.uint8)
+    cv2.circle(alpha, (200, 200), 150, 255, -1, cv2.LINE_AA)
+    colours = np.where(alpha[..., None], (200, 40, 40), 0)
+    path = tmp_path / "disc.png"
+    cv2.imwrite(str(path), np.dstack([colours[..., ::-1], alpha]).astype(np.uint8))
+    disc = datasets.read(path)
+    np.testing.assert_array_equal(disc[alpha > 128][:, :3], colours[alpha > 128])
+    small = cv2.resize(disc, (90, 90), interpolation=cv2.INTER_AREA)
+    edge = (small[..., 3] > 0) & (small[..., 3] < 255)
+    assert edge.sum() > 100
+    assert np.abs(small[edge][:, :3].astype(int) - (200, 40, 40)).max() <= 4
+
+
+def test_a_file_as_mattecast_writes_it_is_a_moving_cut_out(tmp_path):
+    frames, colour = 6, np.array([60, 90, 200])
+    for name, form in (("walks", "yuva444p10le"), ("opaque", "yuv422p10le")):
+        with av.open(str(tmp_path / f"{name}.mov"), "w") as container:
+            stream = container.add_stream("prores_ks", 25)
+            stream.width, stream.height, stream.pix_fmt = 128, 96, form
+            for index in range(frames):
+                picture = np.zeros((96, 128, 4), np.uint8)
+                left = 40 + 12 * index  # the last is cut by the right side
+                picture[20:80, left : left + 30] = *colour, 255
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgba")))
+            container.mux(stream.encode())
+    (walks,) = datasets.load(tmp_path).clips
+    assert walks.name == "walks" and walks.pictures is None
+    assert walks.cutouts.shape == (frames, 96, 128, 4)
+    assert walks.box == (40, 20, 70, 80) and walks.touches == (False, False, True, False)
+    inside = walks.cutouts[0, 24:76, 44:66]
+    assert inside[..., 3].min() > 250
+    assert np.abs(inside[..., :3].astype(int) - colour).mean() < 12
+    assert walks.cutouts[0, :10, :20, 3].max() == 0
+    library = datasets.Library([], [walks])
+    moved = scenes.layer(
+        np.random.default_rng(1), scenes.Recipe(), walks, (64, 96), [np.eye(3)] * 3
+    )
+    assert moved.alpha.max() > 250 and str(library).startswith("0 stills, 1 clips")
 
 
 @pytest.mark.parametrize("frames", [1, 3])

@@ -7,6 +7,7 @@ Every file below the folder is taken by what it is, wherever it lies:
     NAME.png with transparency    a cut-out: no background of its own
     things/NAME.png, the same     a thing that is nobody's: laid behind people
     NAME.mp4 + NAME.alpha.mp4     a clip and its alpha, same frames
+    NAME.mov with transparency    a moving cut-out, as mattecast writes them
     NAME.jpg alone                a background; there must be no people in it
 """
 
@@ -37,8 +38,8 @@ class Subject:
 
     pictures: (N, H, W, 3) uint8 RGB as photographed, or None for a cut-out. cutouts: (N, H, W, 4)
     uint8 RGBA, straight alpha over estimated foreground colours. box: left, top, right, bottom px
-    of the first frame's matte. touches: whether the matte is cut off by the left, top, right,
-    bottom edge. complete: whether everybody in the picture is in the matte.
+    of the first frame's matte. touches: whether the matte of any frame is cut off by the left, top,
+    right, bottom edge. complete: whether everybody in the picture is in the matte.
     """
 
     name: str
@@ -59,10 +60,11 @@ class Subject:
 
     @property
     def weight(self) -> float:
-        """How often to draw it: portraits cut by the lower edge are what a webcam shows."""
+        """How often to draw it: portraits cut by the lower edge are what a webcam shows, and long
+        clips have more to show than short ones."""
         left, top, right, bottom = self.box
         portrait = self.touches[3] and bottom - top < 1.6 * (right - left)
-        return 2.0 if portrait or self.pictures is None else 1.0
+        return self.frames * (2.0 if portrait or self.pictures is None else 1.0)
 
 
 @dataclass(frozen=True)
@@ -129,19 +131,35 @@ def cut(picture: Bytes, alpha: Bytes) -> Bytes:
     return np.dstack([to_bytes(fuse(colours, share[..., None]) * 255), alpha])
 
 
+def carried(cutout: Bytes) -> Bytes:
+    """A cut-out (H, W, 4) uint8 RGBA, straight, whose colours go on past its outline: most programs
+    leave black there, and whatever mixes neighbouring pixels would draw a dark line."""
+    colours, alpha = (np.multiply(x, 1 / 255, dtype=np.float32) for x in np.split(cutout, [3], 2))
+    beyond = np.zeros_like(colours)
+    for radius in (91, 7):  # from afar where nothing is nearer
+        size = (radius, radius)
+        mean = cv2.blur(alpha, size)[..., None]
+        near = cv2.blur(colours * alpha, size) / np.maximum(mean, 1e-5)
+        beyond = beyond + (near - beyond) * np.minimum(mean * 50, 1)
+    known = np.minimum(alpha * 4, 1)  # eight bits of nearly nothing say little of colours
+    return np.dstack([to_bytes((colours * known + beyond * (1 - known)) * 255), cutout[..., 3]])
+
+
 def subject(
     name: str, pictures: list[Bytes] | None, cutouts: list[Bytes], *, complete: bool = True
 ) -> Subject:
     """A Subject with the measures that framing needs."""
-    solid = cutouts[0][..., 3] > 127
-    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    solid = np.stack([cutout[..., 3] for cutout in cutouts]) > 127
+    rows, columns = (np.flatnonzero(solid[0].any(axis)) for axis in (1, 0))
     box = (
         (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
         if len(rows)
-        else (0, 0, solid.shape[1], solid.shape[0])
+        else (0, 0, solid.shape[2], solid.shape[1])
     )
-    edges = (solid[:, :2].all(1), solid[:2].all(0), solid[:, -2:].all(1), solid[-2:].all(0))
-    left, top, right, bottom = (bool(edge.mean() > 0.03) for edge in edges)
+    edges = (
+        solid[:, :, :2].all(2), solid[:, :2].all(1), solid[:, :, -2:].all(2), solid[:, -2:].all(1)
+    )  # fmt: skip
+    left, top, right, bottom = (bool(edge.mean(1).max() > 0.03) for edge in edges)
     stacked = None if pictures is None else np.stack(pictures)
     return Subject(name, stacked, np.stack(cutouts), box, (left, top, right, bottom), complete)
 
@@ -157,7 +175,8 @@ def reduced(picture: Bytes) -> Bytes:
 
 
 def read(path: Path) -> Bytes:
-    """The picture as stored: (H, W), (H, W, 3) RGB or (H, W, 4) RGBA uint8."""
+    """The picture as stored: (H, W), (H, W, 3) RGB or (H, W, 4) RGBA uint8, the latter
+    carried on."""
     picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise ValueError(f"{path} is not a picture OpenCV can read")
@@ -166,6 +185,8 @@ def read(path: Path) -> Bytes:
     if picture.ndim == 3:
         order = cv2.COLOR_BGR2RGB if picture.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
         picture = cv2.cvtColor(picture, order)
+    if picture.shape[2:] == (4,):
+        picture = carried(np.asarray(picture, np.uint8))
     return reduced(np.asarray(picture, np.uint8))
 
 
@@ -185,12 +206,13 @@ def gray(path: Path, size: tuple[int, int]) -> Bytes:
 
 
 def clip_frames(path: Path, form: str) -> Iterator[Bytes]:
-    """The first CLIP_FRAMES frames as `form` ("rgb24" or "gray") arrays."""
+    """The first CLIP_FRAMES frames as `form` ("rgb24", "gray", "rgba", carried on) arrays."""
     with av.open(str(path)) as container:
         for index, frame in enumerate(container.decode(video=0)):
             if index == CLIP_FRAMES:
                 return
-            yield reduced(np.asarray(frame.to_ndarray(format=form), np.uint8))
+            picture = np.asarray(frame.to_ndarray(format=form), np.uint8)
+            yield reduced(carried(picture) if form == "rgba" else picture)
 
 
 def read_pair(path: Path, partial: tuple[str, ...]) -> Subject:
@@ -207,6 +229,15 @@ def read_clip(path: Path) -> Subject:
         raise ValueError(f"{path}: {len(pictures)} frames but {len(alphas)} of alpha")
     cutouts = [cut(picture, alpha) for picture, alpha in zip(pictures, alphas, strict=True)]
     return subject(path.stem, pictures, cutouts)
+
+
+def read_moving(path: Path) -> Subject | None:
+    """The moving cut-out of a file; None where it has no alpha."""
+    with av.open(str(path)) as container:
+        form = container.streams.video[0].format
+    if not form or not any(each.is_alpha for each in form.components):
+        return None
+    return subject(path.stem, None, list(clip_frames(path, "rgba")))
 
 
 def load(folder: Path, partial: tuple[str, ...] = ()) -> Library:
@@ -228,12 +259,12 @@ def load(folder: Path, partial: tuple[str, ...] = ()) -> Library:
                        if picture.shape[2:] == (4,)]  # fmt: skip
         stills += [subject(path.stem, None, [each]) for path, each in transparent
                    if path.parent.name != THINGS]  # fmt: skip
-        # Their colours go on past their outline: most programs leave black there.
-        things = [cut(each[..., :3], each[..., 3]) for path, each in transparent
-                  if path.parent.name == THINGS]  # fmt: skip
+        things = [each for path, each in transparent if path.parent.name == THINGS]
         moving = list(pool.map(read_clip, [p for p in clips if p.suffix == ".mp4"]))
+        films = pool.map(read_moving, [path for path in files if path.suffix.lower() == ".mov"])
+        moving += [film for film in films if film]
         empty = list(pool.map(colour, [path for path in photos if path not in set(pairs)]))
     if not stills and not moving:
         raise ValueError(f"no people below {folder}: expected NAME.jpg + NAME.png pairs, "
-                         "transparent NAME.png, or NAME.mp4 + NAME.alpha.mp4")
+                         "transparent NAME.png or NAME.mov, or NAME.mp4 + NAME.alpha.mp4")
     return Library(stills, moving, empty, things)
