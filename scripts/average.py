@@ -8,6 +8,7 @@ be one of them:
   mattecast train --data DATA --out two --from one/last.pt --rate 0.001
   scripts/average.py one/last.pt two/last.pt --out network.onnx
   scripts/average.py default.onnx two/last.pt --shares 0.3 0.7 --out network.onnx
+  scripts/average.py default.onnx two/last.pt --shares 0 1 --parts merge4 head --out network.onnx
   scripts/evaluate.py CLIPS --model one/network.onnx --model network.onnx
 """
 
@@ -27,11 +28,14 @@ def main() -> int:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN/last.pt")
     parser.add_argument("--shares", nargs="+", type=float, metavar="SHARE",
                         help="how much each counts (default: all alike)")  # fmt: skip
+    parser.add_argument("--parts", nargs="+", default=[""], metavar="NAME",
+                        help="beginnings of the names of what is averaged; all else is as in the "
+                        "first (default: all is averaged)")  # fmt: skip
     parser.add_argument("--out", required=True, type=Path, metavar="NAME.onnx")
     options = parser.parse_args()
     if options.out.exists():
         raise ValueError(f"{options.out}: is there already")
-    release(mean(options.runs, options.shares), options.out)
+    release(mean(options.runs, options.shares, tuple(options.parts)), options.out)
     print(f"{options.out}: the mean of {len(options.runs)} runs")
     return 0
 

@@ -323,6 +323,11 @@ def test_the_mean_of_runs_has_the_mean_of_their_weights(folder, tmp_path):
     assert not torch.equal(states[0]["head.weight"], states[1]["head.weight"])
     more = average.mean([one, two], [1, 3]).state_dict()["head.weight"]
     torch.testing.assert_close(more, (states[0]["head.weight"] + 3 * states[1]["head.weight"]) / 4)
+    mixed = average.mean([one, two], [0, 1], ("head", "merge4")).state_dict()
+    for name, value in mixed.items():
+        torch.testing.assert_close(value, states[name.startswith(("head", "merge4"))][name])
+    with pytest.raises(ValueError, match=r"part 'tail': .* has encoder, .*head"):
+        average.mean([one, two], parts=("tail",))
     for wrong in ([1.0], [0.0, 0.0], [2.0, -1.0]):
         with pytest.raises(ValueError, match="expected one from 0 up"):
             average.mean([one, two], wrong)
