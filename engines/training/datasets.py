@@ -149,7 +149,8 @@ def subject(
     name: str, pictures: list[Bytes] | None, cutouts: list[Bytes], *, complete: bool = True
 ) -> Subject:
     """A Subject with the measures that framing needs."""
-    solid = np.stack([cutout[..., 3] for cutout in cutouts]) > 127
+    frames = np.stack(cutouts)
+    solid = frames[..., 3] > 127
     rows, columns = (np.flatnonzero(solid[0].any(axis)) for axis in (1, 0))
     box = (
         (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
@@ -161,11 +162,13 @@ def subject(
     )  # fmt: skip
     left, top, right, bottom = (bool(edge.mean(1).max() > 0.03) for edge in edges)
     stacked = None if pictures is None else np.stack(pictures)
-    return Subject(name, stacked, np.stack(cutouts), box, (left, top, right, bottom), complete)
+    return Subject(name, stacked, frames, box, (left, top, right, bottom), complete)
 
 
 def reduced(picture: Bytes) -> Bytes:
-    """The picture (H, W[, C]) with its long side at most LONGEST."""
+    """The picture (H, W[, C]) with its long side at most LONGEST; RGBA is carried on first."""
+    if picture.shape[2:] == (4,):
+        picture = carried(picture)
     height, width = picture.shape[:2]
     scale = LONGEST / max(height, width)
     if scale >= 1:
@@ -175,8 +178,7 @@ def reduced(picture: Bytes) -> Bytes:
 
 
 def read(path: Path) -> Bytes:
-    """The picture as stored: (H, W), (H, W, 3) RGB or (H, W, 4) RGBA uint8, the latter
-    carried on."""
+    """The picture as stored: (H, W), (H, W, 3) RGB or (H, W, 4) RGBA uint8, reduced."""
     picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise ValueError(f"{path} is not a picture OpenCV can read")
@@ -185,8 +187,6 @@ def read(path: Path) -> Bytes:
     if picture.ndim == 3:
         order = cv2.COLOR_BGR2RGB if picture.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
         picture = cv2.cvtColor(picture, order)
-    if picture.shape[2:] == (4,):
-        picture = carried(np.asarray(picture, np.uint8))
     return reduced(np.asarray(picture, np.uint8))
 
 
@@ -206,13 +206,12 @@ def gray(path: Path, size: tuple[int, int]) -> Bytes:
 
 
 def clip_frames(path: Path, form: str) -> Iterator[Bytes]:
-    """The first CLIP_FRAMES frames as `form` ("rgb24", "gray", "rgba", carried on) arrays."""
+    """The first CLIP_FRAMES frames as `form` ("rgb24", "gray" or "rgba") arrays, reduced."""
     with av.open(str(path)) as container:
         for index, frame in enumerate(container.decode(video=0)):
             if index == CLIP_FRAMES:
                 return
-            picture = np.asarray(frame.to_ndarray(format=form), np.uint8)
-            yield reduced(carried(picture) if form == "rgba" else picture)
+            yield reduced(np.asarray(frame.to_ndarray(format=form), np.uint8))
 
 
 def read_pair(path: Path, partial: tuple[str, ...]) -> Subject:
