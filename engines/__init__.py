@@ -13,13 +13,27 @@ if TYPE_CHECKING:
     from mattecast.engines.models import ModelSpec, closer_size, find, network_size
     from mattecast.engines.selection import BACKENDS, load
 
-__all__ = ["BACKENDS", "Engine", "EngineError", "EngineInfo", "Estimate", "ModelSpec",
-           "closer_size", "find", "load", "looks", "network_size"]  # fmt: skip
+__all__ = [
+    "BACKENDS",
+    "Engine",
+    "EngineError",
+    "EngineInfo",
+    "Estimate",
+    "ModelSpec",
+    "closer_size",
+    "find",
+    "load",
+    "looks",
+    "network_size",
+]
 
-__getattr__, __dir__ = lazy(__name__, {
-    "closer": ("looks",),
-    "engine": ("Engine", "EngineInfo", "Estimate"),
-    "errors": ("EngineError",),
-    "models": ("ModelSpec", "closer_size", "find", "network_size"),
-    "selection": ("BACKENDS", "load"),
-})  # fmt: skip
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "closer": ("looks",),
+        "engine": ("Engine", "EngineInfo", "Estimate"),
+        "errors": ("EngineError",),
+        "models": ("ModelSpec", "closer_size", "find", "network_size"),
+        "selection": ("BACKENDS", "load"),
+    },
+)

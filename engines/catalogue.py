@@ -39,36 +39,54 @@ CATALOGUE = {
     row.name: row
     for row in (
         WellKnown(
-            "rvm", "Robust Video Matting, MobileNetV3; recurrent, people", "GPL-3.0", _RVM,
-            f"{_RVM}/releases/download/v1.0.0/rvm_mobilenetv3_fp32.onnx", 15_000_000,
+            "rvm",
+            "Robust Video Matting, MobileNetV3; recurrent, people",
+            "GPL-3.0",
+            _RVM,
+            f"{_RVM}/releases/download/v1.0.0/rvm_mobilenetv3_fp32.onnx",
+            15_000_000,
         ),
         WellKnown(
-            "rvm-resnet50", "Robust Video Matting, ResNet50: larger and slower", "GPL-3.0", _RVM,
-            f"{_RVM}/releases/download/v1.0.0/rvm_resnet50_fp32.onnx", 108_000_000,
+            "rvm-resnet50",
+            "Robust Video Matting, ResNet50: larger and slower",
+            "GPL-3.0",
+            _RVM,
+            f"{_RVM}/releases/download/v1.0.0/rvm_resnet50_fp32.onnx",
+            108_000_000,
         ),
         WellKnown(
-            "modnet", "MODNet, portraits; one picture at a time", "Apache-2.0",
+            "modnet",
+            "MODNet, portraits; one picture at a time",
+            "Apache-2.0",
             "https://github.com/ZHKKKe/MODNet/tree/master/onnx",
         ),
         WellKnown(
-            "background-matting-v2", "needs a picture of the empty scene", "MIT",
+            "background-matting-v2",
+            "needs a picture of the empty scene",
+            "MIT",
             "https://github.com/PeterL1n/BackgroundMattingV2",
         ),
         WellKnown(
-            "u2net-human", "U2-Net human segmentation; one picture at a time", "Apache-2.0",
+            "u2net-human",
+            "U2-Net human segmentation; one picture at a time",
+            "Apache-2.0",
             "https://github.com/xuebinqin/U-2-Net",
-            f"{_REMBG}/releases/download/v0.0.0/u2net_human_seg.onnx", 176_000_000,
+            f"{_REMBG}/releases/download/v0.0.0/u2net_human_seg.onnx",
+            176_000_000,
         ),
         WellKnown(
-            "pp-humanseg", "PP-HumanSeg: 192x192, very fast and coarse", "Apache-2.0",
+            "pp-humanseg",
+            "PP-HumanSeg: 192x192, very fast and coarse",
+            "Apache-2.0",
             f"{_ZOO}/tree/main/models/human_segmentation_pphumanseg",
             f"{_ZOO}/raw/main/models/human_segmentation_pphumanseg/"
-            "human_segmentation_pphumanseg_2023mar.onnx", 6_163_938,
+            "human_segmentation_pphumanseg_2023mar.onnx",
+            6_163_938,
             "552d8a984054e59b5d773d24b9b12022b22046ceb2bbc4c9aaeaceb36a9ddf24",  # its LFS pointer
             _UNIT_HALF,
         ),
     )
-}  # fmt: skip
+}
 
 
 def well_known(name: str) -> WellKnown:

@@ -39,7 +39,7 @@ class Ports:
     outputs: tuple[Port, ...]
 
     def __str__(self) -> str:
-        sides = (', '.join(map(str, side)) or 'nothing' for side in (self.inputs, self.outputs))
+        sides = (", ".join(map(str, side)) or "nothing" for side in (self.inputs, self.outputs))
         return " -> ".join(sides)
 
     def has(self, inputs: set[str], outputs: set[str]) -> bool:
@@ -89,10 +89,20 @@ def _rvm(path: Path, ports: Ports) -> ModelSpec | None:
     if not ports.has(inputs, {"pha", *(target for _, target, _ in states)}):
         return None
     return ModelSpec(
-        path.name, path, "rvm", long_side=512, multiple=16, picture="src", alpha="pha",
-        foreground=None, states=states, raw=False, channels_last=False,
-        ratio="downsample_ratio", alpha_last=False,
-    )  # fmt: skip
+        path.name,
+        path,
+        "rvm",
+        long_side=512,
+        multiple=16,
+        picture="src",
+        alpha="pha",
+        foreground=None,
+        states=states,
+        raw=False,
+        channels_last=False,
+        ratio="downsample_ratio",
+        alpha_last=False,
+    )
 
 
 def _background_matting(path: Path, ports: Ports) -> ModelSpec | None:
@@ -101,10 +111,21 @@ def _background_matting(path: Path, ports: Ports) -> ModelSpec | None:
         return None
     fixed = _fixed(ports.inputs[0].shape[2:])
     return ModelSpec(
-        path.name, path, "background-matting", long_side=1280, multiple=1 if fixed else 16,
-        fixed=fixed, picture="src", alpha="pha", foreground=None,
-        plate="bgr", states=(), raw=False, channels_last=False, alpha_last=False,
-    )  # fmt: skip
+        path.name,
+        path,
+        "background-matting",
+        long_side=1280,
+        multiple=1 if fixed else 16,
+        fixed=fixed,
+        picture="src",
+        alpha="pha",
+        foreground=None,
+        plate="bgr",
+        states=(),
+        raw=False,
+        channels_last=False,
+        alpha_last=False,
+    )
 
 
 def _modnet(path: Path, ports: Ports) -> ModelSpec | None:
@@ -145,12 +166,23 @@ def _one_picture(
             continue
         count, alpha_last = planes
         return ModelSpec(
-            path.name, path, family, long_side=896 if family == "modnet" else 512,
-            multiple=1 if fixed else 32, fixed=fixed,
-            picture=picture.name, alpha=mask.name, foreground=None, states=(), raw=False,
-            channels_last=channels_last, mean=normalisation[0], deviation=normalisation[1],
-            meaning=_meaning(count, mask.bounded), alpha_last=alpha_last,
-        )  # fmt: skip
+            path.name,
+            path,
+            family,
+            long_side=896 if family == "modnet" else 512,
+            multiple=1 if fixed else 32,
+            fixed=fixed,
+            picture=picture.name,
+            alpha=mask.name,
+            foreground=None,
+            states=(),
+            raw=False,
+            channels_last=channels_last,
+            mean=normalisation[0],
+            deviation=normalisation[1],
+            meaning=_meaning(count, mask.bounded),
+            alpha_last=alpha_last,
+        )
     return None
 
 

@@ -39,10 +39,12 @@ class Graph:
         self.outputs = [port.name for port in graph.output]
         on_cpu, cpu = factors(graph), torch.device("cpu")
         self._constants = {
-            one.name: _placed(torch.from_numpy(numpy_helper.to_array(one).copy()),
-                              cpu if one.name in on_cpu else device)
+            one.name: _placed(
+                torch.from_numpy(numpy_helper.to_array(one).copy()),
+                cpu if one.name in on_cpu else device,
+            )
             for one in graph.initializer
-        }  # fmt: skip
+        }
         self._nodes = []
         for node in graph.node:
             place = cpu if on_cpu.intersection(node.output) else device
@@ -111,8 +113,9 @@ def _conv(x: Inputs, a: Attributes) -> Tensor:
     weight = x[1]
     picture, pads = _pads(a, x[0], list(weight.shape[2:]))
     bias = x[2] if len(x) > 2 else None
-    return functional.conv2d(picture, weight, bias, a.get("strides", 1), pads,
-                             a.get("dilations", 1), a.get("group", 1))  # fmt: skip
+    return functional.conv2d(
+        picture, weight, bias, a.get("strides", 1), pads, a.get("dilations", 1), a.get("group", 1)
+    )
 
 
 def _norm(x: Inputs, a: Attributes) -> Tensor:
@@ -123,17 +126,31 @@ def _max_pool(x: Inputs, a: Attributes) -> Tensor:
     kernel = a["kernel_shape"]
     first, last = a.get("pads", [0] * 4)[:2], a.get("pads", [0] * 4)[2:]
     sides = [last[1], first[1], last[0], first[0]] if first != last else None
-    picture = functional.pad(x[0], [first[1], last[1], first[0], last[0]], value=-torch.inf) if (
-        sides) else x[0]  # fmt: skip
-    return functional.max_pool2d(picture, kernel, a.get("strides", 1), 0 if sides else first,
-                                 a.get("dilations", 1), bool(a.get("ceil_mode", 0)))  # fmt: skip
+    picture = (
+        functional.pad(x[0], [first[1], last[1], first[0], last[0]], value=-torch.inf)
+        if (sides)
+        else x[0]
+    )
+    return functional.max_pool2d(
+        picture,
+        kernel,
+        a.get("strides", 1),
+        0 if sides else first,
+        a.get("dilations", 1),
+        bool(a.get("ceil_mode", 0)),
+    )
 
 
 def _average_pool(x: Inputs, a: Attributes) -> Tensor:
     picture, pads = _pads(a, x[0], a["kernel_shape"])
-    return functional.avg_pool2d(picture, a["kernel_shape"], a.get("strides", 1), pads,
-                                 bool(a.get("ceil_mode", 0)),
-                                 bool(a.get("count_include_pad", 0)))  # fmt: skip
+    return functional.avg_pool2d(
+        picture,
+        a["kernel_shape"],
+        a.get("strides", 1),
+        pads,
+        bool(a.get("ceil_mode", 0)),
+        bool(a.get("count_include_pad", 0)),
+    )
 
 
 def _resize(x: Inputs, a: Attributes) -> Tensor:
@@ -145,11 +162,13 @@ def _resize(x: Inputs, a: Attributes) -> Tensor:
         target = _ints(sizes)[2:]
     else:
         factors = scales.tolist()[2:]  # type: ignore[union-attr]
-        target = [int(side * factor + 1e-4) for side, factor in zip(x[0].shape[2:], factors,
-                                                                    strict=True)]  # fmt: skip
+        target = [
+            int(side * factor + 1e-4) for side, factor in zip(x[0].shape[2:], factors, strict=True)
+        ]
     if mode == "linear" and rule in ("half_pixel", "pytorch_half_pixel", "align_corners"):
-        return functional.interpolate(x[0], target, mode="bilinear",
-                                      align_corners=rule == "align_corners")  # fmt: skip
+        return functional.interpolate(
+            x[0], target, mode="bilinear", align_corners=rule == "align_corners"
+        )
     if mode == "nearest" and rule == "asymmetric":
         return functional.interpolate(x[0], target, mode="nearest")
     raise EngineError(f"the torch back-end has no {mode} Resize by {rule}: use openvino")
@@ -202,8 +221,17 @@ def _reduce(function: Callable[..., Tensor]) -> Operation:
 
 def _cast(x: Inputs, a: Attributes) -> Tensor:
     # By the numbers of ONNX's TensorProto.DataType.
-    types = {1: torch.float32, 2: torch.uint8, 3: torch.int8, 6: torch.int32, 7: torch.int64,
-             9: torch.bool, 10: torch.float16, 11: torch.float64, 16: torch.bfloat16}  # fmt: skip
+    types = {
+        1: torch.float32,
+        2: torch.uint8,
+        3: torch.int8,
+        6: torch.int32,
+        7: torch.int64,
+        9: torch.bool,
+        10: torch.float16,
+        11: torch.float64,
+        16: torch.bfloat16,
+    }
     return x[0].to(types[a["to"]])  # type: ignore[no-any-return]
 
 
@@ -242,8 +270,11 @@ def _expand(x: Inputs, a: Attributes) -> Tensor:
     source: Tensor = x[0]
     shape = _ints(x[1])
     length = max(source.ndim, len(shape))
-    pairs = zip([1] * (length - source.ndim) + list(source.shape),
-                [1] * (length - len(shape)) + shape, strict=True)  # fmt: skip
+    pairs = zip(
+        [1] * (length - source.ndim) + list(source.shape),
+        [1] * (length - len(shape)) + shape,
+        strict=True,
+    )
     return source.expand([ours if wanted == 1 else wanted for ours, wanted in pairs])
 
 
@@ -270,32 +301,61 @@ def _one(function: Callable[..., Tensor]) -> Operation:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "Add": _one(torch.add), "Sub": _one(torch.sub), "Mul": _one(torch.mul), "Div": _div,
-    "Pow": _one(torch.pow), "Sqrt": _one(torch.sqrt), "Exp": _one(torch.exp),
-    "Neg": _one(torch.neg), "Abs": _one(torch.abs), "Floor": _one(torch.floor),
-    "Ceil": _one(torch.ceil), "Log": _one(torch.log), "Reciprocal": _one(torch.reciprocal),
-    "Min": _one(torch.minimum), "Max": _one(torch.maximum), "MatMul": _one(torch.matmul),
-    "Equal": _one(torch.eq), "Where": _one(torch.where), "Identity": lambda x, a: x[0],
-    "Relu": _one(torch.relu), "Sigmoid": _one(torch.sigmoid), "Tanh": _one(torch.tanh),
+    "Add": _one(torch.add),
+    "Sub": _one(torch.sub),
+    "Mul": _one(torch.mul),
+    "Div": _div,
+    "Pow": _one(torch.pow),
+    "Sqrt": _one(torch.sqrt),
+    "Exp": _one(torch.exp),
+    "Neg": _one(torch.neg),
+    "Abs": _one(torch.abs),
+    "Floor": _one(torch.floor),
+    "Ceil": _one(torch.ceil),
+    "Log": _one(torch.log),
+    "Reciprocal": _one(torch.reciprocal),
+    "Min": _one(torch.minimum),
+    "Max": _one(torch.maximum),
+    "MatMul": _one(torch.matmul),
+    "Equal": _one(torch.eq),
+    "Where": _one(torch.where),
+    "Identity": lambda x, a: x[0],
+    "Relu": _one(torch.relu),
+    "Sigmoid": _one(torch.sigmoid),
+    "Tanh": _one(torch.tanh),
     "HardSwish": _one(functional.hardswish),
-    "HardSigmoid": lambda x, a: torch.clamp(
-        a.get("alpha", 0.2) * x[0] + a.get("beta", 0.5), 0, 1),
+    "HardSigmoid": lambda x, a: torch.clamp(a.get("alpha", 0.2) * x[0] + a.get("beta", 0.5), 0, 1),
     "LeakyRelu": lambda x, a: functional.leaky_relu(x[0], a.get("alpha", 0.01)),
     "PRelu": lambda x, a: torch.where(x[0] < 0, x[0] * x[1], x[0]),
     "Softmax": lambda x, a: torch.softmax(x[0], a.get("axis", -1)),
-    "Clip": _clip, "Conv": _conv, "BatchNormalization": _norm, "Gemm": _gemm,
+    "Clip": _clip,
+    "Conv": _conv,
+    "BatchNormalization": _norm,
+    "Gemm": _gemm,
     "InstanceNormalization": lambda x, a: functional.instance_norm(
-        x[0], None, None, x[1], x[2], eps=a.get("epsilon", 1e-5)),
+        x[0], None, None, x[1], x[2], eps=a.get("epsilon", 1e-5)
+    ),
     "GlobalAveragePool": lambda x, a: x[0].mean((2, 3), keepdim=True),
-    "MaxPool": _max_pool, "AveragePool": _average_pool, "Resize": _resize,
-    "ReduceMean": _reduce(torch.mean), "ReduceSum": _reduce(torch.sum),
-    "Concat": lambda x, a: torch.cat(x, a["axis"]), "Slice": _slice, "Split": _split,
-    "Transpose": lambda x, a: x[0].permute(a["perm"]), "Reshape": _reshape,
-    "Shape": lambda x, a: torch.tensor(x[0].shape), "Gather": _gather, "Expand": _expand,
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "Resize": _resize,
+    "ReduceMean": _reduce(torch.mean),
+    "ReduceSum": _reduce(torch.sum),
+    "Concat": lambda x, a: torch.cat(x, a["axis"]),
+    "Slice": _slice,
+    "Split": _split,
+    "Transpose": lambda x, a: x[0].permute(a["perm"]),
+    "Reshape": _reshape,
+    "Shape": lambda x, a: torch.tensor(x[0].shape),
+    "Gather": _gather,
+    "Expand": _expand,
     "Unsqueeze": _unsqueeze,
     "Squeeze": lambda x, a: torch.squeeze(x[0], tuple(_axes(x, a)) or tuple(range(x[0].ndim))),
-    "Cast": _cast, "Constant": _constant,
+    "Cast": _cast,
+    "Constant": _constant,
     "ConstantOfShape": lambda x, a: torch.full(_ints(x[0]), a["value"].item()),
-    "DepthToSpace": _depth_to_space, "SpaceToDepth": _space_to_depth,
-    "Flatten": lambda x, a: x[0].flatten(a.get("axis", 1)), "Dropout": lambda x, a: x[0],
-}  # fmt: skip
+    "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _space_to_depth,
+    "Flatten": lambda x, a: x[0].flatten(a.get("axis", 1)),
+    "Dropout": lambda x, a: x[0],
+}

@@ -167,9 +167,11 @@ def described(path: Path, amendments: Mapping[str, object] | None = None) -> Mod
 
 
 def _three(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(
-        type(one) in (int, float) and math.isfinite(one) for one in value
-    )  # fmt: skip
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(type(one) in (int, float) and math.isfinite(one) for one in value)
+    )
 
 
 def _whole(value: object) -> bool:

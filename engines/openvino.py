@@ -37,9 +37,17 @@ class OpenVinoEngine(CheckedEngine):
     the empty scene, for networks that take one.
     """
 
-    def __init__(self, spec: ModelSpec, size: tuple[int, int], *, device: str = "cpu",
-                 precision: str = "auto", threads: int | None = None, why: str = "",
-                 plate: NDArray[np.uint8] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        spec: ModelSpec,
+        size: tuple[int, int],
+        *,
+        device: str = "cpu",
+        precision: str = "auto",
+        threads: int | None = None,
+        why: str = "",
+        plate: NDArray[np.uint8] | None = None,
+    ) -> None:
         if precision not in ("auto", *PRECISIONS):
             raise EngineError(f"precision '{precision}': OpenVINO runs {', '.join(PRECISIONS)}")
         self._spec = spec
@@ -54,20 +62,30 @@ class OpenVinoEngine(CheckedEngine):
             self._request = compiled.create_infer_request()
         runs = wanted if wanted == "int8" else _precision(compiled)
         if precision not in ("auto", runs):  # OpenVINO takes another one without a word
-            raise EngineError(f"precision '{precision}': OpenVINO runs {runs} in its place on this "
-                              f"{device}; choose that, or auto")  # fmt: skip
-        super().__init__(EngineInfo(
-            model=spec.name, backend="openvino", version=_version(), precision=runs,
-            device=",".join(_devices(compiled)), size=size, why=why,
-        ))  # fmt: skip
+            raise EngineError(
+                f"precision '{precision}': OpenVINO runs {runs} in its place on this "
+                f"{device}; choose that, or auto"
+            )
+        super().__init__(
+            EngineInfo(
+                model=spec.name,
+                backend="openvino",
+                version=_version(),
+                precision=runs,
+                device=",".join(_devices(compiled)),
+                size=size,
+                why=why,
+            )
+        )
 
     def _estimate(self, picture: NDArray[np.uint8]) -> Estimate:
         spec, (width, height) = self._spec, self.info.size
         try:
             outputs = self._request.infer(
                 {spec.picture: picture[None], **self._inputs},
-                share_inputs=True, share_outputs=False,
-            )  # fmt: skip
+                share_inputs=True,
+                share_outputs=False,
+            )
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed on a picture ({_last_line(error)})") from error
         alpha = matte_of(spec, outputs[spec.alpha], self.info.size)
@@ -103,8 +121,9 @@ def _wanted(spec: ModelSpec, precision: str, device: str) -> str:
 def _quantised(spec: ModelSpec) -> Path:
     """The int8 file of a network; raises EngineError when there is none."""
     if not spec.quantised.is_file():
-        raise EngineError(f"precision 'int8': {spec.name} has no {spec.quantised}; "
-                          "scripts/quantise.py makes one")  # fmt: skip
+        raise EngineError(
+            f"precision 'int8': {spec.name} has no {spec.quantised}; scripts/quantise.py makes one"
+        )
     return spec.quantised
 
 
@@ -142,17 +161,27 @@ def _bounded(result: Any) -> bool:
     return node.get_type_name() in _BOUNDING
 
 
-def _compiled(core: Any, spec: ModelSpec, size: tuple[int, int], device: str, precision: str,
-              threads: int | None) -> Any:  # fmt: skip
+def _compiled(
+    core: Any,
+    spec: ModelSpec,
+    size: tuple[int, int],
+    device: str,
+    precision: str,
+    threads: int | None,
+) -> Any:
     """The compiled network, from the store where it was built before."""
     options = _options(device, precision, threads)
     if "EXPORT_IMPORT" not in core.get_property(device, "OPTIMIZATION_CAPABILITIES"):
         return core.compile_model(_model(spec, size), device, options)
     key = Key(
-        model=spec.sha256, backend="openvino", version=_version(), size=size,
-        precision=precision, flags=spec.flags(size),
+        model=spec.sha256,
+        backend="openvino",
+        version=_version(),
+        size=size,
+        precision=precision,
+        flags=spec.flags(size),
         device=_described(core, device),
-    )  # fmt: skip
+    )
 
     def build() -> bytes:
         compiled = core.compile_model(_model(spec, size), device, options)
@@ -299,9 +328,11 @@ def _described(core: Any, device: str) -> str:
 
 
 def _precision(compiled: Any) -> str:
-    return str({"float": "f32", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}.get(
-        name := compiled.get_property("INFERENCE_PRECISION_HINT").to_string(), name
-    ))  # fmt: skip
+    return str(
+        {"float": "f32", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}.get(
+            name := compiled.get_property("INFERENCE_PRECISION_HINT").to_string(), name
+        )
+    )
 
 
 def _devices(compiled: Any) -> list[str]:

@@ -107,8 +107,9 @@ def _device(name: str) -> str:
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name.lower()):
         return name.lower()
     if not name or name.lower().startswith(("cpu", "cuda")):
-        raise EngineError(f"device '{name}': expected auto, cpu, cuda, cuda:1, or OpenVINO's GPU, "
-                          "GPU.1, NPU")  # fmt: skip
+        raise EngineError(
+            f"device '{name}': expected auto, cpu, cuda, cuda:1, or OpenVINO's GPU, GPU.1, NPU"
+        )
     return name
 
 
@@ -120,8 +121,9 @@ def _candidates(backend: str, device: str) -> list[Candidate]:
         if backend not in ("auto", "openvino"):
             raise EngineError(f"device '{device}': {backend} runs on cpu or cuda")
         return [Candidate("openvino", device, lambda: None)]
-    chosen = [one for one in ORDER
-              if backend in ("auto", one.backend) and kind in ("auto", one.kind)]  # fmt: skip
+    chosen = [
+        one for one in ORDER if backend in ("auto", one.backend) and kind in ("auto", one.kind)
+    ]
     if not chosen:
         raise EngineError(f"backend '{backend}' does not run on device '{device}'")
     return chosen
@@ -138,17 +140,32 @@ def _open(backend: str, request: Request, device: str, why: str) -> Engine:
     if backend == "tensorrt":
         from mattecast.engines.tensorrt import TensorRtEngine
 
-        return TensorRtEngine(spec, size, device=device, precision=precision, why=why,
-                              plate=request.plate)  # fmt: skip
+        return TensorRtEngine(
+            spec, size, device=device, precision=precision, why=why, plate=request.plate
+        )
     if backend == "torch":
         from mattecast.engines.torch import TorchEngine
 
-        return TorchEngine(spec, size, device=device, precision=precision, why=why,
-                           threads=request.threads, plate=request.plate)  # fmt: skip
+        return TorchEngine(
+            spec,
+            size,
+            device=device,
+            precision=precision,
+            why=why,
+            threads=request.threads,
+            plate=request.plate,
+        )
     from mattecast.engines.openvino import OpenVinoEngine
 
-    return OpenVinoEngine(spec, size, device=device, precision=precision, why=why,
-                          threads=request.threads, plate=request.plate)  # fmt: skip
+    return OpenVinoEngine(
+        spec,
+        size,
+        device=device,
+        precision=precision,
+        why=why,
+        threads=request.threads,
+        plate=request.plate,
+    )
 
 
 def _no_tensorrt() -> str | None:

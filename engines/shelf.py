@@ -51,8 +51,10 @@ def told(name: str) -> Iterator[str]:
         yield f"{spec.name}: {spec.path}"
         wide = f" ({spec.wide_side} of wide pictures)" if spec.wide_side else ""
         closer = f", {spec.closer_side} of a closer look" if spec.closer_side else ""
-        yield (f"  family: {spec.family}; long side {spec.long_side}{wide}{closer}, "
-               f"multiples of {spec.multiple}")  # fmt: skip
+        yield (
+            f"  family: {spec.family}; long side {spec.long_side}{wide}{closer}, "
+            f"multiples of {spec.multiple}"
+        )
         yield f"  size: {spec.path.stat().st_size / 1e6:.1f} MB"
         yield f"  sha256: {sha256_of(spec.path)}"
     if row is not None:
@@ -94,8 +96,10 @@ def _stands_alone(copy: Path, original: Path) -> None:
     try:
         read_ports(copy)
     except EngineError as error:
-        raise EngineError(f"{original}: keeps its weights in a file of their own; save it as one "
-                          "file, or run it by its path") from error  # fmt: skip
+        raise EngineError(
+            f"{original}: keeps its weights in a file of their own; save it as one "
+            "file, or run it by its path"
+        ) from error
 
 
 def pull(name: str, progress: Progress | None = None) -> Pulled:
@@ -107,8 +111,10 @@ def pull(name: str, progress: Progress | None = None) -> Pulled:
     if target.is_file():
         return Pulled(find(name), row, _checked(row, target), verified=row.sha256 is not None)
     if row.address is None:
-        raise EngineError(f"{name}: its authors offer no direct download; fetch the ONNX file from "
-                          f"{row.page} and run `mattecast models add FILE`")  # fmt: skip
+        raise EngineError(
+            f"{name}: its authors offer no direct download; fetch the ONNX file from "
+            f"{row.page} and run `mattecast models add FILE`"
+        )
     found = download(row.address, target, sha256=row.sha256, progress=progress)
     try:
         return Pulled(find(name), row, found, verified=row.sha256 is not None)
@@ -120,8 +126,10 @@ def pull(name: str, progress: Progress | None = None) -> Pulled:
 def _checked(row: WellKnown, path: Path) -> str:
     found = sha256_of(path)
     if row.sha256 not in (None, found):
-        raise EngineError(f"{path}: its SHA-256 is {found}, expected {row.sha256}; "
-                          f"`mattecast models remove {row.name}` makes room")  # fmt: skip
+        raise EngineError(
+            f"{path}: its SHA-256 is {found}, expected {row.sha256}; "
+            f"`mattecast models remove {row.name}` makes room"
+        )
     return found
 
 

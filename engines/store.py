@@ -102,8 +102,9 @@ class Store:
         self.folder = (folder or cache_folder()) / "engines"
         self.limit = limit
 
-    def fetch(self, key: Key, name: str, build: Callable[[], bytes],
-              load: Callable[[bytes], T]) -> T:  # fmt: skip
+    def fetch(
+        self, key: Key, name: str, build: Callable[[], bytes], load: Callable[[bytes], T]
+    ) -> T:
         """load() what is stored under key; build() and store it first where it is not there.
 
         What is damaged or does not load is built once more; then load's error is the caller's.
@@ -188,9 +189,12 @@ class Store:
         start = time.perf_counter()
         data = build()
         side = {
-            "name": name, "key": asdict(key), "sha256": hashlib.sha256(data).hexdigest(),
-            "bytes": len(data), "build_seconds": round(time.perf_counter() - start, 3),
-        }  # fmt: skip
+            "name": name,
+            "key": asdict(key),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+            "build_seconds": round(time.perf_counter() - start, 3),
+        }
         try:
             _write(self.folder / f"{key.digest}.engine", data)
             _write(self.folder / f"{key.digest}.json", json.dumps(side, indent=1).encode())
@@ -210,8 +214,9 @@ class Store:
                 before, now = asdict(entry.key), asdict(key)
                 return ", ".join(
                     f"{part} was {_short(before[part])}, is {_short(now[part])}"
-                    for part in now if before[part] != now[part]
-                )  # fmt: skip
+                    for part in now
+                    if before[part] != now[part]
+                )
         return "not built before"
 
     def _discard(self, digest: str) -> None:
@@ -251,8 +256,15 @@ def _entry(side: Path) -> Entry | None:
         said = json.loads(side.read_text())
         fields = said["key"]
         key = Key(**{**fields, "size": tuple(fields["size"]), "flags": tuple(fields["flags"])})
-        return Entry(path, said["name"], key, said["sha256"], said["bytes"],
-                     said["build_seconds"], path.stat().st_mtime)  # fmt: skip
+        return Entry(
+            path,
+            said["name"],
+            key,
+            said["sha256"],
+            said["bytes"],
+            said["build_seconds"],
+            path.stat().st_mtime,
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -44,9 +44,18 @@ class TensorRtEngine(CheckedEngine):
     operation instead of as a graph.
     """
 
-    def __init__(self, spec: ModelSpec, size: Size, *, device: str = "cuda",
-                 precision: str = "auto", why: str = "", plate: NDArray[np.uint8] | None = None,
-                 span: Span | None = None, recorded: bool = True) -> None:  # fmt: skip
+    def __init__(
+        self,
+        spec: ModelSpec,
+        size: Size,
+        *,
+        device: str = "cuda",
+        precision: str = "auto",
+        why: str = "",
+        plate: NDArray[np.uint8] | None = None,
+        span: Span | None = None,
+        recorded: bool = True,
+    ) -> None:
         precision = "f16" if precision == "auto" else precision
         if precision not in PRECISIONS:
             raise EngineError(f"precision '{precision}': TensorRT runs {', '.join(PRECISIONS)}")
@@ -55,10 +64,17 @@ class TensorRtEngine(CheckedEngine):
         span = span or Span.only(size)
         if size not in span:
             raise ValueError(f"size {size} is outside {span.smallest} to {span.largest}")
-        super().__init__(EngineInfo(
-            model=spec.name, backend=trt.__name__.replace("_bindings", ""),
-            version=trt.__version__, precision=precision, device=gpu.name, size=size, why=why,
-        ))  # fmt: skip
+        super().__init__(
+            EngineInfo(
+                model=spec.name,
+                backend=trt.__name__.replace("_bindings", ""),
+                version=trt.__version__,
+                precision=precision,
+                device=gpu.name,
+                size=size,
+                why=why,
+            )
+        )
         self._spec, self._trt = spec, trt
         self._stream = cuda.Stream(gpu.index)
         try:
@@ -84,9 +100,12 @@ class TensorRtEngine(CheckedEngine):
         self._picture = stream.pinned(self._tensors[spec.picture].shape, np.uint8)
         wanted = [name for name in (spec.alpha, spec.foreground) if name]
         self._results = [
-            {name: stream.pinned(self._tensors[name].shape, self._tensors[name].dtype)
-             for name in wanted} for _ in range(_RING)
-        ]  # fmt: skip
+            {
+                name: stream.pinned(self._tensors[name].shape, self._tensors[name].dtype)
+                for name in wanted
+            }
+            for _ in range(_RING)
+        ]
         self._turn = 0
         if spec.plate:
             self._picture[0] = plate_for(spec, size, plate)
@@ -116,8 +135,9 @@ class TensorRtEngine(CheckedEngine):
         return Estimate(alpha, results[spec.foreground].reshape(height, width, 3))
 
     def _upload(self, name: str) -> None:
-        self._stream.copy(self._tensors[name].address, self._picture.ctypes.data,
-                          self._picture.nbytes)  # fmt: skip
+        self._stream.copy(
+            self._tensors[name].address, self._picture.ctypes.data, self._picture.nbytes
+        )
 
     def _enqueue(self) -> None:
         """Queue one step; the new states are copied to where the next step reads them."""
@@ -160,11 +180,14 @@ class Tensor:
 
 def _key(trt: Any, spec: ModelSpec, span: Span, precision: str, gpu: cuda.Gpu) -> Key:
     return Key(
-        model=spec.sha256, backend=trt.__name__, version=trt.__version__,
-        size=span.usual, precision=precision,
+        model=spec.sha256,
+        backend=trt.__name__,
+        version=trt.__version__,
+        size=span.usual,
+        precision=precision,
         flags=(*spec.flags(span.usual), f"from {span.smallest}", f"to {span.largest}"),
         device=f"{gpu.name}, {gpu.capability[0]}.{gpu.capability[1]}, driver {gpu.driver}",
-    )  # fmt: skip
+    )
 
 
 def _stored_plan(trt: Any, spec: ModelSpec, span: Span, key: Key) -> Any:

@@ -60,8 +60,9 @@ def library(capability: tuple[int, int]) -> Any:
         if served is None or capability in served:
             return trt
         listed = ", ".join(f"{major}.{minor}" for major, minor in served)
-        reasons.append(f"{name}: serves compute capability {listed}, not "
-                       f"{capability[0]}.{capability[1]}")  # fmt: skip
+        reasons.append(
+            f"{name}: serves compute capability {listed}, not {capability[0]}.{capability[1]}"
+        )
     raise EngineError(f"no TensorRT for this GPU: {'; '.join(reasons)}")
 
 
@@ -78,8 +79,9 @@ def capabilities(trt: Any) -> list[tuple[int, int]] | None:
     return sorted((int(number[:-1]), int(number[-1])) for number in numbers)
 
 
-def build_plan(trt: Any, spec: ModelSpec, span: Span, precision: str,
-               capability: tuple[int, int] | None = None) -> bytes:  # fmt: skip
+def build_plan(
+    trt: Any, spec: ModelSpec, span: Span, precision: str, capability: tuple[int, int] | None = None
+) -> bytes:
     """Compile the network; needs no GPU with TensorRT for RTX.
 
     capability: build for this compute capability instead of the GPU at hand (RTX only). Raises
@@ -89,8 +91,10 @@ def build_plan(trt: Any, spec: ModelSpec, span: Span, precision: str,
     for size in (span.smallest, span.usual, span.largest):
         check_size(spec, size)
         if spec.constants(size) != spec.constants(span.usual):
-            raise ValueError(f"size {size}: {spec.ratio} is part of a plan and would be another "
-                             f"than at {span.usual}; build one for each")  # fmt: skip
+            raise ValueError(
+                f"size {size}: {spec.ratio} is part of a plan and would be another "
+                f"than at {span.usual}; build one for each"
+            )
     with _driver_needed():
         builder = trt.Builder(logger(trt))
     flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -130,10 +134,15 @@ def _profile(builder: Any, spec: ModelSpec, span: Span) -> Any:
 def _target(trt: Any, config: Any, capability: tuple[int, int]) -> None:
     served = capabilities(trt)
     if served is None or capability not in served:
-        listed = "the GPU at hand only" if served is None else ", ".join(
-            f"{major}.{minor}" for major, minor in served)  # fmt: skip
-        raise EngineError(f"{trt.__name__} cannot build for compute capability "
-                          f"{capability[0]}.{capability[1]}: it builds for {listed}")  # fmt: skip
+        listed = (
+            "the GPU at hand only"
+            if served is None
+            else ", ".join(f"{major}.{minor}" for major, minor in served)
+        )
+        raise EngineError(
+            f"{trt.__name__} cannot build for compute capability "
+            f"{capability[0]}.{capability[1]}: it builds for {listed}"
+        )
     config.num_compute_capabilities = 1
     kind = getattr(trt.ComputeCapability, f"SM{capability[0]}{capability[1]}")
     config.set_compute_capability(kind, 0)

@@ -30,9 +30,18 @@ class TorchEngine(CheckedEngine):
     recorded=False runs it operation by operation.
     """
 
-    def __init__(self, spec: ModelSpec, size: tuple[int, int], *, device: str = "cpu",
-                 precision: str = "auto", why: str = "", plate: NDArray[np.uint8] | None = None,
-                 threads: int | None = None, recorded: bool = True) -> None:  # fmt: skip
+    def __init__(
+        self,
+        spec: ModelSpec,
+        size: tuple[int, int],
+        *,
+        device: str = "cpu",
+        precision: str = "auto",
+        why: str = "",
+        plate: NDArray[np.uint8] | None = None,
+        threads: int | None = None,
+        recorded: bool = True,
+    ) -> None:
         torch = _torch()
         self._torch, self._spec = torch, spec
         self._device = _device(torch, device)
@@ -45,10 +54,17 @@ class TorchEngine(CheckedEngine):
             torch.set_num_threads(threads)
         from mattecast.engines.graph import Graph
 
-        super().__init__(EngineInfo(
-            model=spec.name, backend="torch", version=torch.__version__, precision=precision,
-            device=torch.cuda.get_device_name(self._device) if cuda else "CPU", size=size, why=why,
-        ))  # fmt: skip
+        super().__init__(
+            EngineInfo(
+                model=spec.name,
+                backend="torch",
+                version=torch.__version__,
+                precision=precision,
+                device=torch.cuda.get_device_name(self._device) if cuda else "CPU",
+                size=size,
+                why=why,
+            )
+        )
         with _translated("load the network"), torch.inference_mode():
             self._graph = Graph(prepared(spec, size, precision), self._device)
             self._inputs = self._buffers(size, plate)

@@ -105,8 +105,10 @@ def _behind(plane: Plane, alpha16: Alpha16, scale: float, mean: Callable[[Float]
     """Local means of the background alone, worked out at 1/scale of the size: the person is left
     out, so that no halo surrounds the sharp one."""
     size = (max(2, round(plane.shape[1] / scale)), max(2, round(plane.shape[0] / scale)))
-    codes, alpha = (cv2.resize(each, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-                    for each in (plane, alpha16))  # fmt: skip
+    codes, alpha = (
+        cv2.resize(each, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        for each in (plane, alpha16)
+    )
     weight = background_weight(alpha / np.float32(FULL))
     small = _codes(np.asarray(mean(codes * weight) / mean(weight), np.float32), plane)
     whole = cv2.resize(small, plane.shape[::-1], interpolation=cv2.INTER_LINEAR)

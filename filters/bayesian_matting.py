@@ -75,8 +75,9 @@ def _gaussian(colours: Exact, weights: Exact, fallback: Exact) -> tuple[Exact, E
     """Mean (n, 3) and inverse covariance (n, 3, 3) of colours (n, m, 3) by weights (n, m); where
     there are none, of the fallback and the camera's noise."""
     total = weights.sum(1)[:, None]
-    mean = np.where(total > 1e-6, np.einsum("nm,nmc->nc", weights, colours)
-                    / np.maximum(total, 1e-6), fallback)  # fmt: skip
+    mean = np.where(
+        total > 1e-6, np.einsum("nm,nmc->nc", weights, colours) / np.maximum(total, 1e-6), fallback
+    )
     away = colours - mean[:, None]
     spread = np.einsum("nm,nmc,nmd->ncd", weights, away, away) / np.maximum(total, 1e-6)[..., None]
     return mean, np.linalg.inv(spread + NOISE**2 * np.eye(3))

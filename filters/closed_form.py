@@ -56,9 +56,14 @@ TILE, OVERLAP = 512, 24
 
 
 def closed_form(
-    picture: NDArray[np.uint8], known: NDArray[np.uint8], alpha: Float, *,
-    prior: float = PRIOR, steps: int = STEPS, windows: Windows = LEVIN,
-) -> Float:  # fmt: skip
+    picture: NDArray[np.uint8],
+    known: NDArray[np.uint8],
+    alpha: Float,
+    *,
+    prior: float = PRIOR,
+    steps: int = STEPS,
+    windows: Windows = LEVIN,
+) -> Float:
     """Solve alpha in the unknown band; elsewhere it is exactly 0 or 1.
 
     picture: (h, w, 3) uint8 RGB. known: (h, w) uint8 trimap. alpha: (h, w) float32, the
@@ -76,9 +81,13 @@ def closed_form(
 
 
 def _solve(
-    picture: NDArray[np.uint8], known: NDArray[np.uint8], start: Float, prior: float, steps: int,
+    picture: NDArray[np.uint8],
+    known: NDArray[np.uint8],
+    start: Float,
+    prior: float,
+    steps: int,
     windows: Windows,
-) -> Float:  # fmt: skip
+) -> Float:
     """(L + prior) x = prior start in the band; x = start elsewhere."""
     sought = known == UNKNOWN
     # Numbers are kept for the pixels of the windows that touch the band, one behind the other.

@@ -70,9 +70,11 @@ def at_chroma_size(alpha16: NDArray[np.uint16], shape: tuple[int, int]) -> NDArr
 
 
 def keep_near(
-    planes: Sequence[Plane] | Sequence[NDArray[np.uint32]], codes: tuple[int, ...],
-    alpha: NDArray[np.float32], margin: int,
-) -> None:  # fmt: skip
+    planes: Sequence[Plane] | Sequence[NDArray[np.uint32]],
+    codes: tuple[int, ...],
+    alpha: NDArray[np.float32],
+    margin: int,
+) -> None:
     """Fill planes, in place, with flat codes wherever alpha is 0 and stays so for `margin` pixels.
 
     planes: components, full-size (H, W) first, chroma of half that too; or one of whole pixels.
@@ -88,10 +90,13 @@ def keep_near(
     line, edges = (each.tolist() for each in np.nonzero(lines[:, 1:] != lines[:, :-1]))
     for place, first, last in zip(line[::2], edges[::2], edges[1::2], strict=True):
         for plane, code in zip(planes, codes, strict=True):
-            rows, columns = (16 if side == full else 8
-                             for side, full in zip(plane.shape, planes[0].shape, strict=True))
-            plane[rows * bands[place] : rows * bands[place + 1],
-                  columns * first : columns * last] = code  # fmt: skip
+            rows, columns = (
+                16 if side == full else 8
+                for side, full in zip(plane.shape, planes[0].shape, strict=True)
+            )
+            plane[
+                rows * bands[place] : rows * bands[place + 1], columns * first : columns * last
+            ] = code
 
 
 def _occupied(
@@ -99,8 +104,10 @@ def _occupied(
 ) -> NDArray[np.bool_]:
     """(rows, columns) bool: which 16 x 16 blocks hold any alpha or come within the margin of it."""
     # Refinement carries alpha over two windows of its filter; nothing of that may be filled.
-    reach = [2 * RADIUS + 3 + round(margin * small / full)
-             for small, full in zip(alpha.shape, shape, strict=True)]  # fmt: skip
+    reach = [
+        2 * RADIUS + 3 + round(margin * small / full)
+        for small, full in zip(alpha.shape, shape, strict=True)
+    ]
     seen = np.where(alpha > FLOOR / 2, np.uint8(255), np.uint8(0))
     seen = cv2.dilate(seen, np.ones((2 * reach[0] + 1, 2 * reach[1] + 1), np.uint8))
     return np.asarray(cv2.resize(seen, (columns, rows), interpolation=cv2.INTER_AREA) > 0)

@@ -26,9 +26,13 @@ class Correction:
     _picture: Bytes | None = None
 
     def step(
-        self, alpha: Float, picture: Bytes, wanted: Float | None = None,
-        coming: Float | None = None, share: float = 0.0,
-    ) -> Float:  # fmt: skip
+        self,
+        alpha: Float,
+        picture: Bytes,
+        wanted: Float | None = None,
+        coming: Float | None = None,
+        share: float = 0.0,
+    ) -> Float:
         """The next matte corrected.
 
         wanted: (h, w) float32 in [0, 1] at a frame drawn by hand. coming: (h, w) float32, what the

@@ -45,8 +45,9 @@ class WallFinder:
         """'green', 'blue' or None. picture: (h, w, 3) uint8 RGB. alpha: (h, w) in [0, 1]."""
         behind = picture[alpha < EMPTY].astype(np.int16)
         if len(behind) >= ENOUGH * alpha.size:
-            leads = {wall: np.mean(_lead(behind, channel) >= LEAD)
-                     for wall, channel in WALLS.items()}  # fmt: skip
+            leads = {
+                wall: np.mean(_lead(behind, channel) >= LEAD) for wall, channel in WALLS.items()
+            }
             wall = max(leads, key=lambda each: leads[each])
             self._wall = wall if leads[wall] >= WALL_SHARE else None
         return self._wall
@@ -126,8 +127,10 @@ def _subtract_larger(
 ) -> None:
     """Subtract a change of chroma's size from the luma that it covers."""
     ratios = [-(-large // small) for large, small in zip(luma.shape, shape, strict=True)]
-    rows, columns = (slice(side.start * ratio, side.stop * ratio)
-                     for side, ratio in zip(area, ratios, strict=True))  # fmt: skip
+    rows, columns = (
+        slice(side.start * ratio, side.stop * ratio)
+        for side, ratio in zip(area, ratios, strict=True)
+    )
     part = luma[rows, columns]  # an odd side ends within the last pixel of chroma
     larger = change.repeat(ratios[0], axis=0).repeat(ratios[1], axis=1)
     _subtract(part, larger[: part.shape[0], : part.shape[1]], top)

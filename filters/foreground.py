@@ -46,8 +46,10 @@ class LocalColours:
 
     def coded(self, table: Float) -> LocalColours:
         """The same colours in other codes: (3, 4) float32 table, the last column added."""
-        foreground, background = (np.asarray(cv2.transform(each, table), np.float32)
-                                  for each in (self.foreground, self.background))  # fmt: skip
+        foreground, background = (
+            np.asarray(cv2.transform(each, table), np.float32)
+            for each in (self.foreground, self.background)
+        )
         return LocalColours(foreground, background)
 
 
@@ -113,15 +115,18 @@ class _Lookup:
         difference = colours.foreground - colours.background
         # One row of numbers a plane: gathering single numbers is quicker than triples.
         self._planes = [
-            [cv2.resize(np.ascontiguousarray(each[..., plane]), size).ravel()
-             for each in (colours.foreground, difference)]
+            [
+                cv2.resize(np.ascontiguousarray(each[..., plane]), size).ravel()
+                for each in (colours.foreground, difference)
+            ]
             for plane in range(difference.shape[2])
-        ]  # fmt: skip
+        ]
         self._rows = lookup(size[1], shape[0]) * size[0]
         self._columns = lookup(size[0], shape[1])
 
-    def __call__(self, rows: NDArray[np.intp], columns: NDArray[np.intp]
-                 ) -> Iterator[tuple[Float, Float]]:  # fmt: skip
+    def __call__(
+        self, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> Iterator[tuple[Float, Float]]:
         """Both at n pixels, plane after plane: (n,) float32, free to be written into."""
         places = self._rows.take(rows) + self._columns.take(columns)
         for foreground, difference in self._planes:
@@ -129,9 +134,12 @@ class _Lookup:
 
 
 def _recover_some(
-    planes: list[Plane], alpha16: NDArray[np.uint16], lookup: _Lookup, top: int,
+    planes: list[Plane],
+    alpha16: NDArray[np.uint16],
+    lookup: _Lookup,
+    top: int,
     places: NDArray[np.intp],
-) -> None:  # fmt: skip
+) -> None:
     width = alpha16.shape[1]
     rows = places // width
     columns = places - rows * width

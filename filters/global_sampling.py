@@ -58,13 +58,14 @@ def _samples(colours: Float, side: NDArray[np.bool_], unknown: NDArray[np.bool_]
     rim = rim if rim.any() else side
     order = np.argsort(colours[rim].sum(1))
     distance = cv2.distanceTransform((~side).astype(np.uint8), cv2.DIST_L2, 5)[unknown]
-    return Samples(colours[rim][order], np.argwhere(rim)[order].astype(np.float32),
-                   np.asarray(distance, np.float32))  # fmt: skip
+    return Samples(
+        colours[rim][order],
+        np.argwhere(rim)[order].astype(np.float32),
+        np.asarray(distance, np.float32),
+    )
 
 
-def _search(
-    seen: Float, unknown: NDArray[np.bool_], front: Samples, back: Samples
-) -> Float:
+def _search(seen: Float, unknown: NDArray[np.bool_], front: Samples, back: Samples) -> Float:
     """Alpha of the unknown pixels, whose colours (n, 3) are seen."""
     rng, where = np.random.default_rng(0), np.argwhere(unknown)
     sizes = np.array([len(front.colours), len(back.colours)])

@@ -51,8 +51,9 @@ def clone(picture: Bytes, background: Bytes, alpha: Float, tint: float = 1.0) ->
     if tint == 0 or not mask.any() or mask.all():
         return picture
     pads = _pads(mask)
-    wide = [cv2.copyMakeBorder(each, *pads, cv2.BORDER_REFLECT)
-            for each in (picture, background, mask)]  # fmt: skip
+    wide = [
+        cv2.copyMakeBorder(each, *pads, cv2.BORDER_REFLECT) for each in (picture, background, mask)
+    ]
     left, top, width, height = cv2.boundingRect(wide[2])
     centre = (left + width // 2, top + height // 2)
     whole = cv2.seamlessClone(wide[0], wide[1], wide[2], centre, cv2.NORMAL_CLONE)
@@ -146,8 +147,10 @@ def relaxed(found: Float, weight: Float, pull: Float, sweeps: int = SWEEPS) -> F
     cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32)
     # By turns the black and the white fields of a chessboard, whose neighbours are all the other's.
     black = np.indices(weight.shape).sum(axis=0) % 2 == 0
-    turns = [np.where(field, np.float32(BEYOND), 0).astype(np.float32)[..., None]
-             for field in (black, ~black)]  # fmt: skip
+    turns = [
+        np.where(field, np.float32(BEYOND), 0).astype(np.float32)[..., None]
+        for field in (black, ~black)
+    ]
     own = (4 + weight)[..., None]
     turns = [field / own for field in turns]
     for step in range(2 * sweeps):

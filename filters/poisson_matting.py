@@ -53,9 +53,7 @@ def _first(person: NDArray[np.bool_], empty: NDArray[np.bool_]) -> Float:
 
 
 def _round(gray: Float, person: NDArray[np.bool_], empty: NDArray[np.bool_], alpha: Float) -> Float:
-    front, back = (
-        cv2.GaussianBlur(nearest(gray, side, 3), (0, 0), 2) for side in (person, empty)
-    )
+    front, back = (cv2.GaussianBlur(nearest(gray, side, 3), (0, 0), 2) for side in (person, empty))
     difference = np.asarray(front - back, np.float32)
     tame = np.where(difference < 0, -1, 1) * np.maximum(np.abs(difference), LEAST)
     scaled = (1 / tame).astype(np.float32)

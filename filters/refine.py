@@ -112,8 +112,9 @@ def _strips(near: NDArray[np.uint8], down: int) -> Iterator[Strip]:
 
 def _hull(strips: list[Strip]) -> Area:
     rows = slice(strips[0][0].start, strips[-1][0].stop)
-    columns = slice(min(runs[0].start for _, runs in strips),
-                    max(runs[-1].stop for _, runs in strips))  # fmt: skip
+    columns = slice(
+        min(runs[0].start for _, runs in strips), max(runs[-1].stop for _, runs in strips)
+    )
     return rows, columns
 
 
@@ -131,8 +132,10 @@ def spans(mask: NDArray[np.uint8], apart: int) -> list[slice]:
 
 
 def _grown(area: Area, by: tuple[int, int], shape: tuple[int, ...]) -> Area:
-    rows, columns = (slice(max(0, side.start - more), min(most, side.stop + more))
-                     for side, more, most in zip(area, by, shape, strict=True))  # fmt: skip
+    rows, columns = (
+        slice(max(0, side.start - more), min(most, side.stop + more))
+        for side, more, most in zip(area, by, shape, strict=True)
+    )
     return rows, columns
 
 
@@ -142,17 +145,22 @@ def _at_full_size(side: slice, small: int, full: int) -> slice:
 
 
 def _enlarge(
-    slope: NDArray[np.float32], offset: NDArray[np.float32], guide: NDArray[Any],
-    whole: NDArray[np.uint16], strip: Strip,
-) -> None:  # fmt: skip
+    slope: NDArray[np.float32],
+    offset: NDArray[np.float32],
+    guide: NDArray[Any],
+    whole: NDArray[np.uint16],
+    strip: Strip,
+) -> None:
     """Work out one strip of the matte at full size."""
     rows, runs = strip
     down, across = _steps(slope.shape, guide.shape)
     first, last = runs[0].start // across * across, -(-runs[-1].stop // across) * across
     # Enlarging looks one pixel further than the strip: a step more on each side, then cut off.
     outer = _grown((rows, slice(first, last)), (down, across), slope.shape)
-    full, above, beside = (_at_full_size(side, slope.shape[axis], guide.shape[axis])
-                           for side, axis in ((rows, 0), (outer[0], 0), (outer[1], 1)))  # fmt: skip
+    full, above, beside = (
+        _at_full_size(side, slope.shape[axis], guide.shape[axis])
+        for side, axis in ((rows, 0), (outer[0], 0), (outer[1], 1))
+    )
     inner = slice(full.start - above.start, full.stop - above.start)
     # Across first, which is a fraction of the work; then down in those columns alone that count,
     # wherever they begin.
@@ -220,9 +228,7 @@ def _mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(cv2.sepFilter2D(values, -1, WINDOW, WINDOW), np.float32)
 
 
-def plain_resize(
-    alpha: NDArray[np.float32], size: tuple[int, int]
-) -> NDArray[np.uint16]:
+def plain_resize(alpha: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint16]:
     """Resize alpha to (width, height) with no guide: for networks that run at or above that size.
 
     alpha: (h, w) float32 in [0, 1]. Returns (H, W) uint16, 0..65535, stretched as guided_upsample.

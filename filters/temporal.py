@@ -105,8 +105,12 @@ class Delayed:
         if len(self._alphas) < 3:
             return list(self._alphas)[:1] if len(self._alphas) == 2 else []
         before, now, after = self._alphas
-        still = cv2.min(*(_sameness(self._halves[1], other, alpha.shape)
-                          for other in (self._halves[0], self._halves[2])))  # fmt: skip
+        still = cv2.min(
+            *(
+                _sameness(self._halves[1], other, alpha.shape)
+                for other in (self._halves[0], self._halves[2])
+            )
+        )
         agree = np.maximum(1 - np.abs(before - after) * np.float32(5), np.float32(0))
         pull = np.asarray(still * agree * np.float32(self.strength), np.float32)
         corrected = _pulled(now, (before + after) * np.float32(0.5), pull)
@@ -250,8 +254,10 @@ def _agreeing(past: _Mean, future: _Mean) -> tuple[_Mean, _Mean]:
     apart = cv2.resize(cv2.absdiff(past.mean, future.mean), size, interpolation=cv2.INTER_AREA)
     share = cv2.multiply(apart, apart, scale=1 / DISAGREEMENT**2)
     agree = cv2.exp(cv2.multiply(share, share, scale=-1.0))
-    before, after = (_Mean(each.mean, np.asarray(cv2.multiply(each.count, agree), np.float32))
-                     for each in (past, future))  # fmt: skip
+    before, after = (
+        _Mean(each.mean, np.asarray(cv2.multiply(each.count, agree), np.float32))
+        for each in (past, future)
+    )
     return before, after
 
 
@@ -270,8 +276,10 @@ def carried(values: Float, before: Bytes, now: Bytes) -> Float:
 
 
 SMOOTHERS: dict[str, type[Causal] | type[Delayed] | type[TwoWay]] = {
-    "causal": Causal, "delayed": Delayed, "two-way": TwoWay,
-}  # fmt: skip
+    "causal": Causal,
+    "delayed": Delayed,
+    "two-way": TwoWay,
+}
 
 
 def _pulled(alpha: Float, towards: Float, weight: Float) -> Float:

@@ -15,9 +15,12 @@ Area = tuple[slice, slice]
 
 
 def tiled(
-    known: NDArray[np.uint8], alpha: Float, solve: Callable[[Area], Float | None], tile: int,
+    known: NDArray[np.uint8],
+    alpha: Float,
+    solve: Callable[[Area], Float | None],
+    tile: int,
     overlap: int,
-) -> Float:  # fmt: skip
+) -> Float:
     """Alpha solved in the unknown band; elsewhere it is exactly 0 or 1.
 
     known: (h, w) uint8 trimap. alpha: (h, w) float32, kept where no tile is solved. solve: an

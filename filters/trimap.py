@@ -18,8 +18,9 @@ def trimap(alpha: NDArray[np.float32], width: float, *, sure: float = 0.05) -> N
     of that radius, exactly; a wide one is found by distance, which costs the same for any width.
     """
     # A hard edge between two known sides is unknown as well: both its pixels lie at distance 1.
-    person, background = (_eroded(side.view(np.uint8), width)
-                          for side in (alpha >= 1 - sure, alpha <= sure))  # fmt: skip
+    person, background = (
+        _eroded(side.view(np.uint8), width) for side in (alpha >= 1 - sure, alpha <= sure)
+    )
     return UNKNOWN + person * np.uint8(PERSON - UNKNOWN) - background * np.uint8(UNKNOWN)
 
 

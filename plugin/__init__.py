@@ -35,9 +35,12 @@ __all__ = [
     "mattes",
 ]
 
-__getattr__, __dir__ = lazy(__name__, {
-    "errors": ("EngineError", "MattecastError", "MediaError", "OutputError", "UsageError"),
-    "files": ("Progress", "Summary", "matte", "mattes"),
-    "frame": ("Frame", "Matted"),
-    "settings": ("Settings",),
-})  # fmt: skip
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "errors": ("EngineError", "MattecastError", "MediaError", "OutputError", "UsageError"),
+        "files": ("Progress", "Summary", "matte", "mattes"),
+        "frame": ("Frame", "Matted"),
+        "settings": ("Settings",),
+    },
+)

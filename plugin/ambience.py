@@ -50,9 +50,13 @@ class Ambience:
             plane[:] = over(plane, base, at_chroma_size(alpha16, plane.shape))
 
     def _take_light(
-        self, picture: av.VideoFrame, planes: list[Plane], behind: list[Plane] | list[int],
-        alpha16: NDArray[np.uint16], membrane: Membrane,
-    ) -> None:  # fmt: skip
+        self,
+        picture: av.VideoFrame,
+        planes: list[Plane],
+        behind: list[Plane] | list[int],
+        alpha16: NDArray[np.uint16],
+        membrane: Membrane,
+    ) -> None:
         """Change the person, in place, to the background's light: see filters.poisson."""
         alpha = alpha16.astype(np.float32) * np.float32(1 / 65535)
         if self._plan.still and picture.format.name == "rgb24":
@@ -101,18 +105,24 @@ class Ambience:
             plane[:] = to_code[np.round(light * _STEPS).astype(np.int32)]
         colour = self._plan.colour
         blended = front16.reformat(
-            format=picture.format.name, src_color_range=2, dst_color_range=colour.range,
-            dst_colorspace=colour.swscale_matrix, src_colorspace=colour.swscale_matrix,
-        )  # fmt: skip
+            format=picture.format.name,
+            src_color_range=2,
+            dst_color_range=colour.range,
+            dst_colorspace=colour.swscale_matrix,
+            src_colorspace=colour.swscale_matrix,
+        )
         for target, source in zip(components(picture), components(blended), strict=True):
             target[:] = source
 
     def _rgb(self, picture: av.VideoFrame) -> av.VideoFrame:
         colour = self._plan.colour
         return picture.reformat(
-            format="gbrp16le", src_color_range=colour.range, dst_color_range=2,
-            src_colorspace=colour.swscale_matrix, dst_colorspace=colour.swscale_matrix,
-        )  # fmt: skip
+            format="gbrp16le",
+            src_color_range=colour.range,
+            dst_color_range=2,
+            src_colorspace=colour.swscale_matrix,
+            dst_colorspace=colour.swscale_matrix,
+        )
 
 
 @lru_cache(maxsize=2)

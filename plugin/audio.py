@@ -26,11 +26,26 @@ _BITS = {"u8": 16, "s16": 16, "s32": 32, "flt": 24, "dbl": 32, "s64": 32}
 _PCM_FORMAT = {16: "s16", 24: "s32", 32: "s32"}
 # QuickTime's language table knows the bibliographic codes of ISO 639-2, not the terminologic ones.
 _BIBLIOGRAPHIC = {
-    "bod": "tib", "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq",
-    "fas": "per", "fra": "fre", "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac",
-    "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum", "slk": "slo", "sqi": "alb",
+    "bod": "tib",
+    "ces": "cze",
+    "cym": "wel",
+    "deu": "ger",
+    "ell": "gre",
+    "eus": "baq",
+    "fas": "per",
+    "fra": "fre",
+    "hye": "arm",
+    "isl": "ice",
+    "kat": "geo",
+    "mkd": "mac",
+    "msa": "may",
+    "mya": "bur",
+    "nld": "dut",
+    "ron": "rum",
+    "slk": "slo",
+    "sqi": "alb",
     "zho": "chi",
-}  # fmt: skip
+}
 
 
 class Sound:

@@ -23,8 +23,14 @@ from mattecast.frame import components, rotated
 from mattecast.pictures import SUFFIXES
 from mattecast.plan import Plan
 
-_NAMED = {"green": "#00b140", "blue": "#0047bb", "black": "#000000", "white": "#ffffff",
-          "gray": "#808080", "red": "#ff0000"}  # fmt: skip
+_NAMED = {
+    "green": "#00b140",
+    "blue": "#0047bb",
+    "black": "#000000",
+    "white": "#ffffff",
+    "gray": "#808080",
+    "red": "#ff0000",
+}
 
 
 class Background(Protocol):
@@ -142,8 +148,10 @@ class Blur:
 
     def around(self, picture: av.VideoFrame, alpha16: NDArray[np.uint16]) -> list[Plane]:
         """The planes behind a person of the given alpha, (H, W) uint16."""
-        return [self._soft(plane, at_chroma_size(alpha16, plane.shape))
-                for plane in components(picture)[:3]]  # fmt: skip
+        return [
+            self._soft(plane, at_chroma_size(alpha16, plane.shape))
+            for plane in components(picture)[:3]
+        ]
 
     def _soft(self, plane: Plane, alpha16: NDArray[np.uint16]) -> Plane:
         return blurred(plane, alpha16, self.strength / 100 * plane.shape[0])
@@ -183,9 +191,7 @@ class Fitting:
             target[:] = source[part]
         return cut
 
-    def _upright(
-        self, frame: av.VideoFrame, size: tuple[int, int], rotation: int
-    ) -> av.VideoFrame:
+    def _upright(self, frame: av.VideoFrame, size: tuple[int, int], rotation: int) -> av.VideoFrame:
         pixels = self._plan.pixels_in
         if not rotation:
             return self.converted(frame, size, pixels)
@@ -199,10 +205,14 @@ class Fitting:
         source, target = Colour.of(frame), self._plan.colour
         if not source.shown_otherwise(target):
             return frame.reformat(
-                *size, format=pixels, interpolation=Interpolation.BICUBIC,
-                src_colorspace=source.swscale_matrix, src_color_range=source.range,
-                dst_colorspace=target.swscale_matrix, dst_color_range=target.range,
-            )  # fmt: skip
+                *size,
+                format=pixels,
+                interpolation=Interpolation.BICUBIC,
+                src_colorspace=source.swscale_matrix,
+                src_color_range=source.range,
+                dst_colorspace=target.swscale_matrix,
+                dst_color_range=target.range,
+            )
         kind = frame.width, frame.height, frame.format.name, source, size, pixels
         if self._light is None or self._light.kind != kind:
             self._light = _Light(kind, target)
@@ -223,16 +233,22 @@ class _Light:
         # Codes of standard pictures are shown alike, whatever curve they are tagged with.
         transfer = source.transfer if source.differs_in_range(target) else target.transfer
         steps = (
-            graph.add("buffer", f"video_size={width}x{height}:pix_fmt={pixels}:time_base=1/1"
-                      f":colorspace={source.matrix}:range={source.range}"),
-            graph.add("scale", f"{size[0]}:{size[1]}:flags=bicubic+accurate_rnd+full_chroma_int"
-                      f":in_color_matrix={source.matrix}:in_range={source.range}"
-                      f":in_primaries={source.primaries}:in_transfer={transfer}"
-                      f":out_color_matrix={target.matrix}:out_range={target.range}"
-                      f":out_primaries={target.primaries}:out_transfer={target.transfer}"),
+            graph.add(
+                "buffer",
+                f"video_size={width}x{height}:pix_fmt={pixels}:time_base=1/1"
+                f":colorspace={source.matrix}:range={source.range}",
+            ),
+            graph.add(
+                "scale",
+                f"{size[0]}:{size[1]}:flags=bicubic+accurate_rnd+full_chroma_int"
+                f":in_color_matrix={source.matrix}:in_range={source.range}"
+                f":in_primaries={source.primaries}:in_transfer={transfer}"
+                f":out_color_matrix={target.matrix}:out_range={target.range}"
+                f":out_primaries={target.primaries}:out_transfer={target.transfer}",
+            ),
             graph.add("format", wanted),
             graph.add("buffersink"),
-        )  # fmt: skip
+        )
         for one, other in pairwise(steps):
             one.link_to(other)
         graph.configure()
@@ -249,9 +265,11 @@ class _Light:
 
 
 def _cut(
-    source: tuple[int, ...], target: tuple[int, ...], offset: tuple[int, int],
+    source: tuple[int, ...],
+    target: tuple[int, ...],
+    offset: tuple[int, int],
     size: tuple[int, int],
-) -> tuple[slice, slice]:  # fmt: skip
+) -> tuple[slice, slice]:
     """The rows and columns of a component plane of `source` shape that land on `target`."""
     top = min(offset[0] * source[0] // size[1], source[0] - target[0])
     left = min(offset[1] * source[1] // size[0], source[1] - target[1])

@@ -16,10 +16,29 @@ from mattecast.formats import FILL_KEY, FORMATS
 from mattecast.pictures import SUFFIXES, is_pattern, is_still, listed
 from mattecast.settings import Settings
 
-_VIDEO_SUFFIXES = frozenset({
-    ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
-    ".mxf", ".gif", ".wmv", ".flv", ".3gp", ".ogv", ".y4m", ".nut",
-})  # fmt: skip
+_VIDEO_SUFFIXES = frozenset(
+    {
+        ".mp4",
+        ".mov",
+        ".m4v",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".mxf",
+        ".gif",
+        ".wmv",
+        ".flv",
+        ".3gp",
+        ".ogv",
+        ".y4m",
+        ".nut",
+    }
+)
 
 
 def run(
@@ -83,8 +102,11 @@ def _expanded(name: str, stills: bool = False) -> list[Path]:
         entries = sorted(path.iterdir())
     except OSError:
         return [path]  # no folder, or none that can be read: which it is, reading will say
-    videos = [entry for entry in entries
-              if entry.suffix.lower() in _VIDEO_SUFFIXES and entry.name[0] != "."]  # fmt: skip
+    videos = [
+        entry
+        for entry in entries
+        if entry.suffix.lower() in _VIDEO_SUFFIXES and entry.name[0] != "."
+    ]
     if stills and not videos:
         return [picture for picture in listed(path) if picture.suffix.lower() in SUFFIXES]
     return videos or [path]
@@ -114,13 +136,16 @@ def _shown(source: Path, *, quiet: bool) -> Iterator[Callable[[Progress], None] 
     from tqdm import tqdm  # not needed when piped, and a twelfth of all imports
 
     # The bar of no length makes tqdm cut the line to the terminal's width.
-    form = ("{desc} {percentage:3.0f}% {n_fmt}/{total_fmt} "
-            "[{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]{bar:0}")  # fmt: skip
+    form = (
+        "{desc} {percentage:3.0f}% {n_fmt}/{total_fmt} "
+        "[{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]{bar:0}"
+    )
     # tqdm shows nothing on a terminal without a size, as containers and scripts have them.
     width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
     tqdm.monitor_interval = 0  # tqdm's own thread, which wakes bars that stand still
-    with tqdm(desc=source.name, unit=" frames", bar_format=form, ncols=width, nrows=24,
-              leave=False) as bar:  # fmt: skip
+    with tqdm(
+        desc=source.name, unit=" frames", bar_format=form, ncols=width, nrows=24, leave=False
+    ) as bar:
 
         def show(progress: Progress) -> None:
             bar.total = progress.total

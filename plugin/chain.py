@@ -57,8 +57,15 @@ class Preparer:
     small_only: frames keep the decoded picture and have no guide: nobody is going to refine them.
     """
 
-    def __init__(self, facts: Facts, plan: Plan, network: tuple[int, int], *,
-                 conversion: Interpolation = EXACT, small_only: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        facts: Facts,
+        plan: Plan,
+        network: tuple[int, int],
+        *,
+        conversion: Interpolation = EXACT,
+        small_only: bool = False,
+    ) -> None:
         self._facts, self._plan, self._small_only = facts, plan, small_only
         sideways = facts.rotation % 180 == 90
         self._size = plan.size[::-1] if sideways else plan.size
@@ -87,8 +94,14 @@ class Preparer:
             decoded = downloaded(decoded) if shrinks(decoded) else decoded
             picture = self._picture(decoded)
             guide = self._guide(decoded, picture)
-        return Frame(picture=picture, guide=guide, small=small, pts=pts,
-                     duration=max(1, duration), repeats=repeats)  # fmt: skip
+        return Frame(
+            picture=picture,
+            guide=guide,
+            small=small,
+            pts=pts,
+            duration=max(1, duration),
+            repeats=repeats,
+        )
 
     def _placed(self, decoded: av.VideoFrame, device: str) -> av.VideoFrame:
         """The picture on the device, as the GPU's encoders take it; by way of memory only where
@@ -112,10 +125,16 @@ class Preparer:
         """The frame in the output's pixel format, matrix and range; free to be written into."""
         source, target = self._facts.colour, self._plan.colour
         picture = self._to_output.reformat(
-            decoded, *self._size, self._plan.pixels_in, interpolation=self._conversion,
-            src_colorspace=source.swscale_matrix, src_color_range=source.range,
-            dst_colorspace=target.swscale_matrix, dst_color_range=target.range, threads=1,
-        )  # fmt: skip
+            decoded,
+            *self._size,
+            self._plan.pixels_in,
+            interpolation=self._conversion,
+            src_colorspace=source.swscale_matrix,
+            src_color_range=source.range,
+            dst_colorspace=target.swscale_matrix,
+            dst_color_range=target.range,
+            threads=1,
+        )
         if picture is decoded:
             # The decoder may still predict from this buffer.
             picture.make_writable()
@@ -129,10 +148,14 @@ class Preparer:
         else:
             enlarged = self._network[0] > decoded.width
             small = self._to_network.reformat(
-                decoded, *self._network, "rgb24",
+                decoded,
+                *self._network,
+                "rgb24",
                 interpolation=Interpolation.BICUBIC if enlarged else Interpolation.AREA,
-                src_colorspace=colour.swscale_matrix, src_color_range=colour.range, threads=1,
-            )  # fmt: skip
+                src_colorspace=colour.swscale_matrix,
+                src_color_range=colour.range,
+                threads=1,
+            )
             picture = small.to_ndarray().astype(np.uint8, copy=False)
         return np.ascontiguousarray(np.rot90(picture, self._facts.rotation // 90))
 
@@ -140,8 +163,11 @@ class Preparer:
         """Luma at the output's size: the picture's own plane where it has one."""
         if picture.format.name.startswith("yuv"):
             return components(picture)[0]
-        if decoded.format.name.startswith("yuv") and decoded.format.components[0].bits == 8 and (
-            decoded.width, decoded.height) == self._size:  # fmt: skip
+        if (
+            decoded.format.name.startswith("yuv")
+            and decoded.format.components[0].bits == 8
+            and (decoded.width, decoded.height) == self._size
+        ):
             # Code for code what the conversion below gives, at a fifth of its cost.
             scale, offset = self._facts.colour.luma_units(8)
             gain = 255 / scale

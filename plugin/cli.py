@@ -96,8 +96,10 @@ def _say(error: Exception, options: argparse.Namespace, source: Path | None = No
     elif isinstance(error, MemoryError):
         _line(f"mattecast: {where}out of memory; --size makes pictures smaller")
     else:
-        _line(f"mattecast: {where}{type(error).__name__}: {error}; this should not happen: "
-              "please report what --debug adds")  # fmt: skip
+        _line(
+            f"mattecast: {where}{type(error).__name__}: {error}; this should not happen: "
+            "please report what --debug adds"
+        )
     return USAGE if isinstance(error, UsageError) else FAILED
 
 
@@ -141,12 +143,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: argparse._SubParsersAction[_Parser], name: str, about: str,
-             examples: str = _EXITS) -> argparse.ArgumentParser:  # fmt: skip
+def _command(
+    commands: argparse._SubParsersAction[_Parser], name: str, about: str, examples: str = _EXITS
+) -> argparse.ArgumentParser:
     parser = commands.add_parser(
-        name, help=about, description=about, epilog=examples,
+        name,
+        help=about,
+        description=about,
+        epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -155,45 +161,88 @@ def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
     from mattecast.flags import add_refinement
     from mattecast.formats import FILL_KEY, FORMATS, PRORES_QUALITY
 
-    parser = _command(commands, "matte", "Matte clips: people stay, the rest becomes transparent.",
-                      _MATTE_EXAMPLES)  # fmt: skip
+    parser = _command(
+        commands,
+        "matte",
+        "Matte clips: people stay, the rest becomes transparent.",
+        _MATTE_EXAMPLES,
+    )
     parser.set_defaults(run=_matte)
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT",
-        help="video file, folder of videos or of pictures, or a pattern such as shot_%%04d.png")
-    add("--stills", action="store_true",
-        help="take each picture of a folder by itself, not the folder as a clip")
+    add(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="video file, folder of videos or of pictures, or a pattern such as shot_%%04d.png",
+    )
+    add(
+        "--stills",
+        action="store_true",
+        help="take each picture of a folder by itself, not the folder as a clip",
+    )
     add("-o", "--output", metavar="OUT", type=Path, help="output file or folder; one input only")
     add("--out-dir", metavar="DIR", type=Path, help="folder for outputs named after their inputs")
     kinds = "; ".join(f"{row.name}: {row.about}" for row in FORMATS.values())
-    add("--format", choices=(*FORMATS, FILL_KEY), metavar="NAME",
-        help=f"guessed from OUT, else prores. {kinds}; {FILL_KEY}: two clips, picture and matte")
-    add("--background", metavar="WHAT",
+    add(
+        "--format",
+        choices=(*FORMATS, FILL_KEY),
+        metavar="NAME",
+        help=f"guessed from OUT, else prores. {kinds}; {FILL_KEY}: two clips, picture and matte",
+    )
+    add(
+        "--background",
+        metavar="WHAT",
         help="composite over: a colour name, #rrggbb, a picture, a video, blur[:strength], "
-        "bokeh[:strength]; none keeps alpha (default; h264 and hevc take green)")
-    add("--quality", choices=PRORES_QUALITY, default="high",
-        help="ProRes quantiser (default: high)")
-    add("--premultiplied", action=argparse.BooleanOptionalAction, default=None,
-        help="multiply colours by alpha (default: straight; EXR premultiplied)")
+        "bokeh[:strength]; none keeps alpha (default; h264 and hevc take green)",
+    )
+    add(
+        "--quality", choices=PRORES_QUALITY, default="high", help="ProRes quantiser (default: high)"
+    )
+    add(
+        "--premultiplied",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="multiply colours by alpha (default: straight; EXR premultiplied)",
+    )
     add("--depth", type=int, choices=(8, 16, 32), help="bits of PNG or EXR (default: the source's)")
-    add("--range", metavar="START..END",
-        help="part to matte: seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF; open ends allowed")
+    add(
+        "--range",
+        metavar="START..END",
+        help="part to matte: seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF; open ends allowed",
+    )
     add("--size", metavar="WxH", help="output size, or a height such as 720p")
     add("--cfr", metavar="RATE", type=_rate, help="constant output rate, such as 25 or 29.97")
     add("--rate", metavar="RATE", type=_rate, help="rate of picture sequences read (default: 25)")
     add("--audio", action=argparse.BooleanOptionalAction, default=True, help="keep the sound")
-    add("--whole-picture", action="store_true",
-        help="keep colours far outside the person too, under alpha 0")
+    add(
+        "--whole-picture",
+        action="store_true",
+        help="keep colours far outside the person too, under alpha 0",
+    )
     add_refinement(parser)
     add("--model", default="default", metavar="NAME", help="network (default: the embedded one)")
-    add("--backend", default="auto", choices=("auto", "openvino", "tensorrt", "torch"),
-        help="what runs the network (default: auto, the first that loads)")
-    add("--device", default="auto", metavar="NAME",
-        help="cpu, cuda, cuda:1, or OpenVINO's GPU, GPU.1, NPU (default: auto)")
-    add("--fallback", action="store_true",
-        help="when a GPU fails in mid-clip, go on with the CPU instead of ending the run")
-    add("--gpu-video", action="store_true",
-        help="decode, and encode H.264 and HEVC, on an NVIDIA GPU; else it is said why not")
+    add(
+        "--backend",
+        default="auto",
+        choices=("auto", "openvino", "tensorrt", "torch"),
+        help="what runs the network (default: auto, the first that loads)",
+    )
+    add(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="cpu, cuda, cuda:1, or OpenVINO's GPU, GPU.1, NPU (default: auto)",
+    )
+    add(
+        "--fallback",
+        action="store_true",
+        help="when a GPU fails in mid-clip, go on with the CPU instead of ending the run",
+    )
+    add(
+        "--gpu-video",
+        action="store_true",
+        help="decode, and encode H.264 and HEVC, on an NVIDIA GPU; else it is said why not",
+    )
     add("--precision", default="auto", choices=("auto", "f32", "bf16", "f16", "int8"))
     add("--threads", type=int, metavar="N", help="threads of the network (default: half the cores)")
     add("--network-size", type=int, metavar="PIXELS", help="long side the network sees")
@@ -205,8 +254,12 @@ def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_live(commands: argparse._SubParsersAction[_Parser]) -> None:
     from mattecast.live.command import EXAMPLES, add_live
 
-    parser = _command(commands, "live", "A camera becomes an OBS source with true alpha.",
-                      f"{EXAMPLES}\n\n{_EXITS}")  # fmt: skip
+    parser = _command(
+        commands,
+        "live",
+        "A camera becomes an OBS source with true alpha.",
+        f"{EXAMPLES}\n\n{_EXITS}",
+    )
     parser.set_defaults(run=_live)
     add_live(parser)
 
@@ -224,10 +277,16 @@ def _add_small(commands: argparse._SubParsersAction[_Parser]) -> None:
     check.add_argument("file", type=Path)
     doctor = _command(commands, "doctor", "Check codecs, engines, models and disk.")
     doctor.set_defaults(run=_doctor)
-    doctor.add_argument("--obs", nargs="?", const="", metavar="HOST[:PORT]",
-                        help="check OBS, its WebSocket server and our source there")
-    doctor.add_argument("--obs-password-file", type=Path, metavar="FILE",
-                        help="file that holds its password")
+    doctor.add_argument(
+        "--obs",
+        nargs="?",
+        const="",
+        metavar="HOST[:PORT]",
+        help="check OBS, its WebSocket server and our source there",
+    )
+    doctor.add_argument(
+        "--obs-password-file", type=Path, metavar="FILE", help="file that holds its password"
+    )
     doctor.add_argument("--name", default="mattecast", help="of the source in OBS")
     models = _command(commands, "models", "List, describe, add, fetch and remove networks.")
     models.set_defaults(run=_lines)
@@ -235,8 +294,9 @@ def _add_small(commands: argparse._SubParsersAction[_Parser]) -> None:
     built = _command(commands, "engines", "List, build, verify and prune built engines.")
     built.set_defaults(run=_lines)
     add_engines(built)
-    train = _command(commands, "train", "Train the network, or fine-tune it on your own pictures.",
-                     EXAMPLES)  # fmt: skip
+    train = _command(
+        commands, "train", "Train the network, or fine-tune it on your own pictures.", EXAMPLES
+    )
     train.set_defaults(run=_train)
     add_train(train)
 

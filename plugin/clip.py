@@ -56,8 +56,11 @@ class Damage:
             (self.resized, "frame", "of another size: scaled to that of the first"),
             (self.sound, "sound packet", "damaged: left out"),
         )
-        said = [f"{number} {noun}{'s' * (number > 1)} {fate}"
-                for number, noun, fate in counted if number]  # fmt: skip
+        said = [
+            f"{number} {noun}{'s' * (number > 1)} {fate}"
+            for number, noun, fate in counted
+            if number
+        ]
         if self.ended_early:
             said.append("the file ends before its own index says; what is there was used")
         return said
@@ -106,8 +109,13 @@ class Clip:
         """The chapters as PyAV gives them (id, start, end, time_base, metadata)."""
         return list(self._container.chapters())
 
-    def frames(self, start: Fraction | None = None, end: Fraction | None = None, *,
-               passing: int | None = None) -> Iterator[av.VideoFrame]:  # fmt: skip
+    def frames(
+        self,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        *,
+        passing: int | None = None,
+    ) -> Iterator[av.VideoFrame]:
         """Decoded frames in display order, each with a pts in the clip's time base.
 
         start, end: seconds on the clip's own clock; frames with start <= time < end are given.

@@ -133,8 +133,9 @@ class Composer:
         size = (picture.width + right, picture.height + bottom)
         padded = av.VideoFrame(*size, picture.format.name)
         for source, target in zip(components(picture), components(padded), strict=True):
-            grown = [(0, large - small)
-                     for large, small in zip(target.shape, source.shape, strict=True)]  # fmt: skip
+            grown = [
+                (0, large - small) for large, small in zip(target.shape, source.shape, strict=True)
+            ]
             target[:] = np.pad(source, grown, mode="edge")
         return padded
 

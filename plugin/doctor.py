@@ -47,8 +47,11 @@ def _codecs() -> Iterator[_Found]:
     wanted = {row.codec for row in FORMATS.values()} | {"pcm_s24le", "alac", "libopus"}
     missing = [codec for codec in sorted(wanted) if not _encodes(codec)]
     if missing:
-        yield _Found("missing", f"encoders {', '.join(missing)}: pip install --force-reinstall "
-                     "--only-binary av 'av>=18,<19'")  # fmt: skip
+        yield _Found(
+            "missing",
+            f"encoders {', '.join(missing)}: pip install --force-reinstall "
+            "--only-binary av 'av>=18,<19'",
+        )
     else:
         yield _Found("ok", f"encoders: {', '.join(sorted(wanted))}")
 
@@ -80,8 +83,11 @@ def _extras() -> Iterator[_Found]:
     try:
         yield _Found("ok", f"torch {metadata.version('torch')} (reference back-end, training)")
     except metadata.PackageNotFoundError:
-        yield _Found("note", "torch is not installed; only training and --backend torch need it: "
-                     "pip install 'mattecast[train]'")  # fmt: skip
+        yield _Found(
+            "note",
+            "torch is not installed; only training and --backend torch need it: "
+            "pip install 'mattecast[train]'",
+        )
     yield from _nvidia()
     for program, use in (("ffprobe", "only tests use it"), ("obs", "only live use needs it")):
         if not shutil.which(program):
@@ -109,5 +115,8 @@ def _disk() -> Iterator[_Found]:
     for name, folder in (("here", Path.cwd()), ("temporary files", Path(tempfile.gettempdir()))):
         free = shutil.disk_usage(folder).free
         level = "ok" if free > _ROOM else "note"
-        yield _Found(level, f"disk, {name}: {free / 1e9:.0f} GB free; ten minutes of 1080p "
-                     f"ProRes 4444 take about {_ROOM / 1e9:.0f} GB")  # fmt: skip
+        yield _Found(
+            level,
+            f"disk, {name}: {free / 1e9:.0f} GB free; ten minutes of 1080p "
+            f"ProRes 4444 take about {_ROOM / 1e9:.0f} GB",
+        )

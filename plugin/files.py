@@ -121,8 +121,10 @@ def matte(
         if settings.gpu_video:
             plans = [encoded_on_gpu(one, settings, guidance) for one in plans]
         # Outputs that cannot be are refused before the network takes its time to load.
-        lanes = [_lane(clip, path, one, settings, stack)
-                 for path, one in zip(_paths(output, name), plans, strict=True)]  # fmt: skip
+        lanes = [
+            _lane(clip, path, one, settings, stack)
+            for path, one in zip(_paths(output, name), plans, strict=True)
+        ]
         engine, guidance = _engine(clip, guidance, settings, stack)
         times = StageTimes()
         counter = _Counter(clip.facts, plans[0], times, progress)
@@ -138,14 +140,23 @@ def matte(
         for _, writer in lanes:
             writer.finish()
     return Summary(
-        source=Path(source), outputs=tuple(writer.output for _, writer in lanes), format=name,
-        frames=counter.frames, seconds=time.perf_counter() - started, stages=dict(times.wall),
-        engine=str(engine.info), size=plans[0].size, rate=plans[0].rate, pixels=plans[0].pixels,
+        source=Path(source),
+        outputs=tuple(writer.output for _, writer in lanes),
+        format=name,
+        frames=counter.frames,
+        seconds=time.perf_counter() - started,
+        stages=dict(times.wall),
+        engine=str(engine.info),
+        size=plans[0].size,
+        rate=plans[0].rate,
+        pixels=plans[0].pixels,
         colour=str(plans[0].colour),
         timecode=str(plans[0].timecode) if plans[0].timecode else None,
-        audio=tuple(lanes[0][1].kept_audio), losses=plans[0].losses,
-        damage=tuple(clip.damage.lines()), bytes=sum(_bytes(lane[1].output) for lane in lanes),
-    )  # fmt: skip
+        audio=tuple(lanes[0][1].kept_audio),
+        losses=plans[0].losses,
+        damage=tuple(clip.damage.lines()),
+        bytes=sum(_bytes(lane[1].output) for lane in lanes),
+    )
 
 
 def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Matted]:
@@ -179,9 +190,16 @@ def _engine(
     wish = (float(facts.width * facts.sar), float(facts.height), settings.network_size)
     size = engines.network_size(spec, *wish)
     plate = guidance.plate_at(size) if spec.plate else None
-    load = partial(engines.load, spec, backend=settings.backend, precision=settings.precision,
-                   device=settings.device, fallback=settings.fallback, plate=plate,
-                   threads=settings.threads or _threads(facts, size))  # fmt: skip
+    load = partial(
+        engines.load,
+        spec,
+        backend=settings.backend,
+        precision=settings.precision,
+        device=settings.device,
+        fallback=settings.fallback,
+        plate=plate,
+        threads=settings.threads or _threads(facts, size),
+    )
     engine = load(size) if settings.detail == "fast" else engines.looks(load, spec, *wish)
     stack.callback(engine.close)
     return engine, replace(guidance, plate=None) if spec.plate else guidance
@@ -193,9 +211,15 @@ def _threads(facts: Facts, size: tuple[int, int]) -> int:
     return half_the_cores() if large else all_the_cores()
 
 
-def _mattes(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guidance,
-            settings: Settings, times: StageTimes, stack: ExitStack,
-            ) -> Iterator[Matted]:  # fmt: skip
+def _mattes(
+    clip: Clip | Pictures,
+    plan: Plan,
+    engine: Engine,
+    guidance: Guidance,
+    settings: Settings,
+    times: StageTimes,
+    stack: ExitStack,
+) -> Iterator[Matted]:
     """Decode and conversion on one thread, the network on a second, filters on a third."""
     estimates, stop = _network(clip, plan, engine, settings, times, stack)
     clock = Clock(plan, clip.facts.start)
@@ -215,8 +239,14 @@ def _mattes(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guidanc
 class _Look:
     """See foresight.Look: the clip opened once more, with a network of its own."""
 
-    def __init__(self, clip: Clip | Pictures, plan: Plan, network: tuple[int, int],
-                 settings: Settings, guidance: Guidance) -> None:  # fmt: skip
+    def __init__(
+        self,
+        clip: Clip | Pictures,
+        plan: Plan,
+        network: tuple[int, int],
+        settings: Settings,
+        guidance: Guidance,
+    ) -> None:
         self._clip, self._plan, self._network = clip, plan, network
         self._settings, self._guidance = settings, guidance
         self._stack = ExitStack()
@@ -234,8 +264,9 @@ class _Look:
         engine = self._loaded()
         with ExitStack() as stack:
             again = _opened(self._clip.path, self._settings, stack)
-            stages, stop = _network(again, part, engine, self._settings, StageTimes(), stack,
-                                    small_only=True)  # fmt: skip
+            stages, stop = _network(
+                again, part, engine, self._settings, StageTimes(), stack, small_only=True
+            )
             self._end_preroll = stop
             self._go_on()
             for estimated in stages:
@@ -247,8 +278,9 @@ class _Look:
         times = StageTimes()
         with ExitStack() as stack:
             again = _opened(self._clip.path, self._settings, stack)
-            frames = _frames(again, part, self._network, self._settings, times, stack,
-                             small_only=True)  # fmt: skip
+            frames = _frames(
+                again, part, self._network, self._settings, times, stack, small_only=True
+            )
             for frame, first, _ in shots(frames, times, cuts=self._settings.cuts):
                 self._go_on()
                 yield clock(frame.pts), frame.small, first
@@ -275,9 +307,15 @@ class _Look:
         self._stack.close()
 
 
-def _estimates(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guidance,
-               settings: Settings, times: StageTimes, stack: ExitStack,
-               ) -> Iterator[Estimated]:  # fmt: skip
+def _estimates(
+    clip: Clip | Pictures,
+    plan: Plan,
+    engine: Engine,
+    guidance: Guidance,
+    settings: Settings,
+    times: StageTimes,
+    stack: ExitStack,
+) -> Iterator[Estimated]:
     """The same where pictures stay on the plan's device: its composer does what is left."""
     estimates, stop = _network(clip, plan, engine, settings, times, stack)
     settled = ahead(settle(estimates, settings, times), _QUEUE, stop)
@@ -285,9 +323,16 @@ def _estimates(clip: Clip | Pictures, plan: Plan, engine: Engine, guidance: Guid
     return settled
 
 
-def _network(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settings,
-             times: StageTimes, stack: ExitStack, *, small_only: bool = False,
-             ) -> tuple[Iterator[Estimated], Callable[[], None]]:  # fmt: skip
+def _network(
+    clip: Clip | Pictures,
+    plan: Plan,
+    engine: Engine,
+    settings: Settings,
+    times: StageTimes,
+    stack: ExitStack,
+    *,
+    small_only: bool = False,
+) -> tuple[Iterator[Estimated], Callable[[], None]]:
     """The estimates, and what makes a pre-roll end early: to be called before any thread that
     waits for them is joined."""
     size = engine.info.size
@@ -302,9 +347,16 @@ def _network(clip: Clip | Pictures, plan: Plan, engine: Engine, settings: Settin
     return estimates, following.stop
 
 
-def _frames(clip: Clip | Pictures, plan: Plan, network: tuple[int, int], settings: Settings,
-            times: StageTimes, stack: ExitStack, *, small_only: bool = False,
-            ) -> Iterator[Frame]:  # fmt: skip
+def _frames(
+    clip: Clip | Pictures,
+    plan: Plan,
+    network: tuple[int, int],
+    settings: Settings,
+    times: StageTimes,
+    stack: ExitStack,
+    *,
+    small_only: bool = False,
+) -> Iterator[Frame]:
     """Decoded and converted on a thread of their own; see Preparer."""
     decoded = clip.frames(plan.start, plan.end)
     timed = (constant_rate if settings.cfr else own_times)(decoded, clip.facts, plan)
@@ -316,8 +368,9 @@ def _frames(clip: Clip | Pictures, plan: Plan, network: tuple[int, int], setting
     return frames
 
 
-def _lane(clip: Clip | Pictures, output: Path, plan: Plan, settings: Settings,
-          stack: ExitStack) -> tuple[Composing, Writer]:  # fmt: skip
+def _lane(
+    clip: Clip | Pictures, output: Path, plan: Plan, settings: Settings, stack: ExitStack
+) -> tuple[Composing, Writer]:
     composer = _composer(plan, settings)
     stack.callback(composer.close)
     writer = open_writer(clip, output, plan, overwrite=settings.overwrite, threads=all_the_cores())
@@ -333,8 +386,9 @@ def _composer(plan: Plan, settings: Settings) -> Composing:
     return GpuComposer(plan, settings)
 
 
-def _write(matted: Matted | Estimated, composer: Composing, writer: Writer,
-           times: StageTimes) -> None:  # fmt: skip
+def _write(
+    matted: Matted | Estimated, composer: Composing, writer: Writer, times: StageTimes
+) -> None:
     frame = matted.frame
     with times.measure("compose"):
         picture = composer(matted)

@@ -85,9 +85,12 @@ class Coming:
 
 
 def foresee(
-    look: Look, change: Callable[[Estimated], Float], when: Fraction, since: Fraction,
+    look: Look,
+    change: Callable[[Estimated], Float],
+    when: Fraction,
+    since: Fraction,
     interval: Fraction,
-) -> Coming | None:  # fmt: skip
+) -> Coming | None:
     """What a correction at `when` changes in the frames of its shot since another time; None where
     it changes none.
 

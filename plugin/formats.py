@@ -78,27 +78,60 @@ def _archive(alpha: bool) -> Callable[[int, str], str]:
     return choose
 
 
-_MOV_AUDIO = frozenset({
-    "aac", "alac", "mp3", "ac3", "eac3", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be",
-    "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_alaw",
-    "pcm_mulaw",
-})  # fmt: skip
+_MOV_AUDIO = frozenset(
+    {
+        "aac",
+        "alac",
+        "mp3",
+        "ac3",
+        "eac3",
+        "pcm_s16le",
+        "pcm_s16be",
+        "pcm_s24le",
+        "pcm_s24be",
+        "pcm_s32le",
+        "pcm_s32be",
+        "pcm_f32le",
+        "pcm_f32be",
+        "pcm_f64le",
+        "pcm_f64be",
+        "pcm_alaw",
+        "pcm_mulaw",
+    }
+)
 _PCM = {16: "pcm_s16le", 24: "pcm_s24le", 32: "pcm_s32le"}
 _ALAC = {16: "alac", 24: "alac", 32: "alac"}
 _MOV_OPTIONS = {"movflags": "+faststart+write_colr"}
 _PRORES = {"alpha_bits": "16", "vendor": "apl0"}
-_MP4_AUDIO = frozenset({
-    "aac", "alac", "mp3", "ac3", "eac3", "opus", "flac",
-})  # fmt: skip
+_MP4_AUDIO = frozenset(
+    {
+        "aac",
+        "alac",
+        "mp3",
+        "ac3",
+        "eac3",
+        "opus",
+        "flac",
+    }
+)
 
 
 def _prores(name: str, about: str, profile: str) -> Format:
     return Format(
-        name, about, ".mov", "mov", "prores_ks",
-        _always("yuva444p10le"), _always("yuv444p10le"), range="limited",
-        options={**_PRORES, "profile": profile}, container_options=_MOV_OPTIONS,
-        copies=_MOV_AUDIO, audio_codec=_PCM, timecode_track=True,
-    )  # fmt: skip
+        name,
+        about,
+        ".mov",
+        "mov",
+        "prores_ks",
+        _always("yuva444p10le"),
+        _always("yuv444p10le"),
+        range="limited",
+        options={**_PRORES, "profile": profile},
+        container_options=_MOV_OPTIONS,
+        copies=_MOV_AUDIO,
+        audio_codec=_PCM,
+        timecode_track=True,
+    )
 
 
 FORMATS: Mapping[str, Format] = {
@@ -107,67 +140,143 @@ FORMATS: Mapping[str, Format] = {
         _prores("prores", "ProRes 4444 with alpha, the editors' choice", "4444"),
         _prores("prores-xq", "ProRes 4444 XQ with alpha, for grading", "4444xq"),
         Format(
-            "webm", "VP9 with alpha, for web pages (8 bit)", ".webm", "webm", "libvpx-vp9",
-            _always("yuva420p"), _always("yuv420p"),
-            options={"crf": "18", "b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "5",
-                     "auto-alt-ref": "0"},
-            copies=frozenset({"opus", "vorbis"}), audio_codec=None,
+            "webm",
+            "VP9 with alpha, for web pages (8 bit)",
+            ".webm",
+            "webm",
+            "libvpx-vp9",
+            _always("yuva420p"),
+            _always("yuv420p"),
+            options={
+                "crf": "18",
+                "b": "0",
+                "row-mt": "1",
+                "deadline": "good",
+                "cpu-used": "5",
+                "auto-alt-ref": "0",
+            },
+            copies=frozenset({"opus", "vorbis"}),
+            audio_codec=None,
         ),
         Format(
-            "png", "PNG pictures, straight RGBA, 8 or 16 bit", ".png", None, "png",
-            _by_depth("rgba", "rgba64be"), _by_depth("rgb24", "rgb48be"),
+            "png",
+            "PNG pictures, straight RGBA, 8 or 16 bit",
+            ".png",
+            None,
+            "png",
+            _by_depth("rgba", "rgba64be"),
+            _by_depth("rgb24", "rgb48be"),
             # Level 1 is five times faster than the default for a tenth more bytes.
             options={"compression_level": "1", "pred": "sub"},
         ),
         Format(
-            "exr", "OpenEXR pictures, premultiplied, linear light, half float", ".exr", None, "exr",
-            _always("gbrapf32le"), _always("gbrpf32le"),
-            options={"compression": "zip1", "format": "half"}, premultiplied=True, linear=True,
+            "exr",
+            "OpenEXR pictures, premultiplied, linear light, half float",
+            ".exr",
+            None,
+            "exr",
+            _always("gbrapf32le"),
+            _always("gbrpf32le"),
+            options={"compression": "zip1", "format": "half"},
+            premultiplied=True,
+            linear=True,
         ),
         Format(
-            "ffv1", "FFV1 in Matroska: lossless archive with alpha", ".mkv", "matroska", "ffv1",
-            _archive(True), _archive(False),
+            "ffv1",
+            "FFV1 in Matroska: lossless archive with alpha",
+            ".mkv",
+            "matroska",
+            "ffv1",
+            _archive(True),
+            _archive(False),
             options={"level": "3", "slices": "4", "slicecrc": "1", "coder": "1", "context": "0"},
-            copies=frozenset({"*"}), audio_codec=_PCM, archive=True,
+            copies=frozenset({"*"}),
+            audio_codec=_PCM,
+            archive=True,
         ),
         Format(
-            "cineform", "CineForm RGBA 12 bit", ".mov", "mov", "cfhd",
-            _always("gbrap12le"), _always("gbrp12le"), options={"quality": "film3+"},
-            container_options=_MOV_OPTIONS, copies=_MOV_AUDIO, audio_codec=_PCM,
+            "cineform",
+            "CineForm RGBA 12 bit",
+            ".mov",
+            "mov",
+            "cfhd",
+            _always("gbrap12le"),
+            _always("gbrp12le"),
+            options={"quality": "film3+"},
+            container_options=_MOV_OPTIONS,
+            copies=_MOV_AUDIO,
+            audio_codec=_PCM,
             timecode_track=True,
         ),
         Format(
-            "qtrle", "QuickTime Animation, lossless 8-bit RGBA", ".mov", "mov", "qtrle",
-            _always("argb"), _always("rgb24"), container_options=_MOV_OPTIONS,
-            copies=_MOV_AUDIO, audio_codec=_PCM, timecode_track=True,
+            "qtrle",
+            "QuickTime Animation, lossless 8-bit RGBA",
+            ".mov",
+            "mov",
+            "qtrle",
+            _always("argb"),
+            _always("rgb24"),
+            container_options=_MOV_OPTIONS,
+            copies=_MOV_AUDIO,
+            audio_codec=_PCM,
+            timecode_track=True,
         ),
         Format(
-            "matte", "the gray matte alone, ProRes 422", ".mov", "mov", "prores_ks",
-            None, _always("yuv422p10le"), range="limited",
-            options={**_PRORES, "profile": "standard"}, container_options=_MOV_OPTIONS,
-            matte_only=True, timecode_track=True,
+            "matte",
+            "the gray matte alone, ProRes 422",
+            ".mov",
+            "mov",
+            "prores_ks",
+            None,
+            _always("yuv422p10le"),
+            range="limited",
+            options={**_PRORES, "profile": "standard"},
+            container_options=_MOV_OPTIONS,
+            matte_only=True,
+            timecode_track=True,
         ),
         Format(
-            "h264", "H.264 over a background", ".mp4", "mp4", "libx264",
-            None, _always("yuv420p"), options={"crf": "18", "preset": "veryfast"},
+            "h264",
+            "H.264 over a background",
+            ".mp4",
+            "mp4",
+            "libx264",
+            None,
+            _always("yuv420p"),
+            options={"crf": "18", "preset": "veryfast"},
             container_options={"movflags": "+faststart+write_colr"},
-            copies=_MP4_AUDIO, audio_codec=_ALAC,
+            copies=_MP4_AUDIO,
+            audio_codec=_ALAC,
         ),
         Format(
-            "hevc", "HEVC over a background, 8 or 10 bit as the source", ".mp4", "mp4", "libx265",
-            None, _by_depth("yuv420p", "yuv420p10le"),
+            "hevc",
+            "HEVC over a background, 8 or 10 bit as the source",
+            ".mp4",
+            "mp4",
+            "libx265",
+            None,
+            _by_depth("yuv420p", "yuv420p10le"),
             options={"crf": "20", "preset": "fast", "x265-params": "log-level=none"},
             container_options={"movflags": "+faststart+write_colr"},
-            copies=_MP4_AUDIO, audio_codec=_ALAC,
+            copies=_MP4_AUDIO,
+            audio_codec=_ALAC,
         ),
     )
-}  # fmt: skip
+}
 # Two clips in one go: the picture without alpha, and the matte.
 FILL_KEY = "fill-key"
 NAMES = (*FORMATS, FILL_KEY)
 
-_BY_SUFFIX = {".mov": "prores", ".webm": "webm", ".mkv": "ffv1", ".mp4": "h264", ".m4v": "h264",
-              ".png": "png", ".exr": "exr", ".apng": "png"}  # fmt: skip
+_BY_SUFFIX = {
+    ".mov": "prores",
+    ".webm": "webm",
+    ".mkv": "ffv1",
+    ".mp4": "h264",
+    ".m4v": "h264",
+    ".png": "png",
+    ".exr": "exr",
+    ".apng": "png",
+}
 
 
 def guess(output: Path | None) -> str:

@@ -14,8 +14,14 @@ from mattecast.filters.composite import Plane
 # Alpha inside a run is an integer of this full scale: clipping and rounding then come free.
 ALPHA_MAX = 65535
 # Packed formats: where in a pixel red, green, blue and alpha stand.
-_PACKED = {"rgb24": (0, 1, 2), "rgba": (0, 1, 2, 3), "argb": (1, 2, 3, 0), "bgra": (2, 1, 0, 3),
-           "rgb48be": (0, 1, 2), "rgba64be": (0, 1, 2, 3)}  # fmt: skip
+_PACKED = {
+    "rgb24": (0, 1, 2),
+    "rgba": (0, 1, 2, 3),
+    "argb": (1, 2, 3, 0),
+    "bgra": (2, 1, 0, 3),
+    "rgb48be": (0, 1, 2),
+    "rgba64be": (0, 1, 2, 3),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,10 @@ def rotated(picture: av.VideoFrame, degrees: int) -> av.VideoFrame:
     turned.color_range, turned.colorspace = picture.color_range, picture.colorspace
     turned.color_primaries, turned.color_trc = picture.color_primaries, picture.color_trc
     turned.pts, turned.time_base, turned.duration = (
-        picture.pts, picture.time_base, picture.duration)  # fmt: skip
+        picture.pts,
+        picture.time_base,
+        picture.duration,
+    )
     for source, target in zip(components(picture), components(turned), strict=True):
         target[:] = np.rot90(source, degrees // 90)
     return turned

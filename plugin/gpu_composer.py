@@ -107,14 +107,14 @@ class GpuComposer:
             recovered.append(torch.where((share > 0) & (share < FULL), code, seen))
         return recovered
 
-    def _behind(
-        self, frame: Frame, planes: list[Tensor], shares: list[Tensor]
-    ) -> list[Tensor]:
+    def _behind(self, frame: Frame, planes: list[Tensor], shares: list[Tensor]) -> list[Tensor]:
         """The planes, or the single codes, of the background."""
         if isinstance(self._background, Blur):
             sigma = self._background.strength / 100
-            return [_blurred(plane, share, sigma * plane.shape[0])
-                    for plane, share in zip(planes, shares, strict=True)]  # fmt: skip
+            return [
+                _blurred(plane, share, sigma * plane.shape[0])
+                for plane, share in zip(planes, shares, strict=True)
+            ]
         time = max(Fraction(0), frame.pts * self._plan.time_base)
         source = self._background.planes(frame.picture, time)
         if source is not self._source:

@@ -195,8 +195,10 @@ def _time(entry: Any) -> Fraction:
 def _box(entry: Any) -> Box:
     place = [float(each) for each in entry["box" if "box" in entry else "point"]]
     if len(place) not in (2, 4) or not all(0 <= each <= 1 for each in place):
-        raise ValueError(f"a person's place is {place}, expected point [x, y] or box "
-                         "[left, top, right, bottom], each from 0 to 1")  # fmt: skip
+        raise ValueError(
+            f"a person's place is {place}, expected point [x, y] or box "
+            "[left, top, right, bottom], each from 0 to 1"
+        )
     left, top, right, bottom = (place * 2)[:4]
     return left, top, right, bottom
 
@@ -225,9 +227,12 @@ class Clock:
 
 
 def guide(
-    estimates: Iterable[Estimated], guidance: Guidance, clock: Clock, times: StageTimes,
+    estimates: Iterable[Estimated],
+    guidance: Guidance,
+    clock: Clock,
+    times: StageTimes,
     look: Look | None = None,
-) -> Iterator[Estimated]:  # fmt: skip
+) -> Iterator[Estimated]:
     """The stage before smoothing: plate, chosen person, corrections, at the network's size.
 
     look: how to see the clip once more; without, corrections act forwards only, and none from
@@ -248,8 +253,9 @@ class Hand:
     look, interval: see `guide`; interval is seconds from one frame to the next, nearly.
     """
 
-    def __init__(self, guidance: Guidance, look: Look | None = None,
-                 interval: Fraction = Fraction(0)) -> None:  # fmt: skip
+    def __init__(
+        self, guidance: Guidance, look: Look | None = None, interval: Fraction = Fraction(0)
+    ) -> None:
         self._guidance, self._look, self._interval = guidance, look, interval
         self._persons, self._left = list(guidance.person), list(guidance.corrections)
         self._plate: NDArray[np.uint8] | None = None
@@ -262,8 +268,10 @@ class Hand:
     def begin(self, start: Fraction) -> bool:
         """Follow what was drawn before the run's first frame into it; gives whether a shot begins
         there, as far as one can see."""
-        persons, early = ([time for time, _ in each if time <= start - self._interval]
-                          for each in (self._persons, self._left))  # fmt: skip
+        persons, early = (
+            [time for time, _ in each if time <= start - self._interval]
+            for each in (self._persons, self._left)
+        )
         if early and (self._look is None or early[-1] < start - LEAD):
             _LOG.warning("corrections before the range are left out, the last at %.2f s", early[-1])
             self._left, early = self._left[len(early) :], []

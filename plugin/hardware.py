@@ -47,8 +47,19 @@ SEMIPLANAR = {"yuv420p": "nv12", "yuv420p10le": "p010le"}
 # Rows of pictures on a GPU begin at multiples of this, as FFmpeg's own do.
 _ALIGNED = 256
 # Wishes for a composite that only the CPU fulfils.
-_CPU_ONLY = ("refine", "choke", "feather", "gamma", "threshold", "light_wrap", "shadow",
-             "colour_match", "linear_light", "blend", "despill")  # fmt: skip
+_CPU_ONLY = (
+    "refine",
+    "choke",
+    "feather",
+    "gamma",
+    "threshold",
+    "light_wrap",
+    "shadow",
+    "colour_match",
+    "linear_light",
+    "blend",
+    "despill",
+)
 # Join the context torch has made current. The primary one is the same, but FFmpeg refuses to join
 # it by that name once torch or TensorRT have made it with flags other than FFmpeg's own.
 _CONTEXT = {"primary_ctx": "0", "current_ctx": "1"}
@@ -64,8 +75,13 @@ def decoder(device: str = "auto") -> HWAccel | None:
     try:
         if owned:
             _make_current(int(index))
-        accel = HWAccel("cuda", index, allow_software_fallback=True, is_hw_owned=owned,
-                        options=dict(_CONTEXT) if owned else None)  # fmt: skip
+        accel = HWAccel(
+            "cuda",
+            index,
+            allow_software_fallback=True,
+            is_hw_owned=owned,
+            options=dict(_CONTEXT) if owned else None,
+        )
         accel.create(av.Codec("h264", "r"))
     except _REFUSALS as error:
         _LOG.warning("no GPU decodes here (%s); the CPU does", no_driver() or _reason(error))
@@ -106,10 +122,12 @@ def _beyond(plan: Plan, settings: Settings, guidance: Guidance) -> str:
     wishes = [name for name in _CPU_ONLY if getattr(settings, name) != getattr(usual, name)]
     told = guidance.before or guidance.garbage or guidance.keep
     cases = {
-        "guidance": told, "bokeh": (plan.background or "").startswith("bokeh"),
-        "fine detail": settings.detail == "fine", "odd sizes": any(plan.padding),
+        "guidance": told,
+        "bokeh": (plan.background or "").startswith("bokeh"),
+        "fine detail": settings.detail == "fine",
+        "odd sizes": any(plan.padding),
         "torch sees no GPU": not _torch_on_gpu(),
-    }  # fmt: skip
+    }
     reasons = [*(name.replace("_", "-") for name in wishes), *(k for k, v in cases.items() if v)]
     return ", ".join(reasons)
 
@@ -133,8 +151,9 @@ def on_gpu() -> Iterator[None]:
         yield
     except RuntimeError as error:
         reason = _reason(error)
-        raise EngineError(f"the GPU failed on a picture ({reason}); without --gpu-video the CPU "
-                          "does its work") from error  # fmt: skip
+        raise EngineError(
+            f"the GPU failed on a picture ({reason}); without --gpu-video the CPU does its work"
+        ) from error
 
 
 def tensors(frame: av.VideoFrame) -> tuple[torch.Tensor, torch.Tensor]:

@@ -35,15 +35,25 @@ def add_engines(parser: argparse.ArgumentParser) -> None:
     _action(actions, "list", "Built engines, last used first, and the folder.", _built)
     build = _action(actions, "build", "Build an engine now, for a quick first run.", _build)
     build.add_argument("--model", default="default")
-    build.add_argument("--for", dest="picture", default="1920x1080", metavar="WxH",
-                       help="size of the clips (default: 1920x1080)")  # fmt: skip
+    build.add_argument(
+        "--for",
+        dest="picture",
+        default="1920x1080",
+        metavar="WxH",
+        help="size of the clips (default: 1920x1080)",
+    )
     for name in ("backend", "precision", "device"):
         build.add_argument(f"--{name}", default="auto", help="as of `mattecast matte`")
     build.add_argument("--network-size", type=int, metavar="PIXELS")
     _action(actions, "verify", "Check every built engine; remove the damaged.", _verify)
     prune = _action(actions, "prune", "Remove engines, least recently used first.", _prune)
-    prune.add_argument("--limit", type=float, default=0.0, metavar="MB",
-                       help="keep this many megabytes (default: 0, all go)")  # fmt: skip
+    prune.add_argument(
+        "--limit",
+        type=float,
+        default=0.0,
+        metavar="MB",
+        help="keep this many megabytes (default: 0, all go)",
+    )
 
 
 def announce_builds() -> None:
@@ -56,8 +66,12 @@ def announce_builds() -> None:
         log.setLevel(logging.INFO if sys.stderr.isatty() else logging.WARNING)
 
 
-def _action(actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str,
-            lines: Lines) -> argparse.ArgumentParser:  # fmt: skip
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    about: str,
+    lines: Lines,
+) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=about, description=about)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(lines=lines)
@@ -134,8 +148,9 @@ def _build(options: argparse.Namespace) -> Iterator[str]:
     wish = (*parse_size(options.picture, 16, 9), options.network_size)
     sizes = engines.network_size(spec, *wish), engines.closer_size(spec, *wish)
     for size in filter(None, sizes):
-        engine = engines.load(spec, size, backend=options.backend, precision=options.precision,
-                              device=options.device)  # fmt: skip
+        engine = engines.load(
+            spec, size, backend=options.backend, precision=options.precision, device=options.device
+        )
         engine.close()
         yield str(engine.info)
 

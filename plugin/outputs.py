@@ -27,9 +27,7 @@ def refuse_losing(output: Path, source: Clip | Pictures, *, overwrite: bool) -> 
     _check_folder(output.parent)
 
 
-def refuse_mixing(
-    folder: Path, pattern: str, source: Clip | Pictures, *, overwrite: bool
-) -> None:
+def refuse_mixing(folder: Path, pattern: str, source: Clip | Pictures, *, overwrite: bool) -> None:
     """Raise OutputError where pictures would replace anything but pictures of the same name.
 
     The folder is replaced as a whole, so nothing else may be in it.

@@ -16,10 +16,25 @@ from mattecast.clip import Clip, Damage
 from mattecast.errors import MattecastError, MediaError
 from mattecast.facts import Facts
 
-SUFFIXES = frozenset({
-    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".dpx", ".bmp", ".webp", ".tga", ".ppm",
-    ".pgm", ".jp2", ".hdr", ".avif",
-})  # fmt: skip
+SUFFIXES = frozenset(
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".tif",
+        ".tiff",
+        ".exr",
+        ".dpx",
+        ".bmp",
+        ".webp",
+        ".tga",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".hdr",
+        ".avif",
+    }
+)
 DEFAULT_RATE = Fraction(25)
 _NUMBER = re.compile(r"%(0?\d{0,2})d")
 
@@ -99,9 +114,12 @@ class Pictures:
         """Nothing stays open between pictures."""
 
     def frames(
-        self, start: Fraction | None = None, end: Fraction | None = None, *,
+        self,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        *,
         passing: int | None = None,
-    ) -> Iterator[av.VideoFrame]:  # fmt: skip
+    ) -> Iterator[av.VideoFrame]:
         """The pictures with pts 0, 1, 2 ... in units of 1/rate; one that cannot be read is skipped
         and counted, and its time stays empty. passing: as Clip has it; none have to be read here.
         """
@@ -144,17 +162,34 @@ class Pictures:
     def _facts(self, first: Facts) -> Facts:
         count = len(self.files)
         return Facts(
-            path=self.path, container="pictures", codec=first.codec,
-            pixel_format=first.pixel_format, bits=first.bits, width=first.width,
-            height=first.height, sar=first.sar, rotation=first.rotation, interlaced=False,
-            rate=self._rate, variable_rate=False, time_base=1 / self._rate, start=Fraction(0),
-            duration=count / self._rate, frames=count, colour=first.colour,
-            has_alpha=first.has_alpha, timecode=None, audio=(), others=(), chapters=0,
-        )  # fmt: skip
+            path=self.path,
+            container="pictures",
+            codec=first.codec,
+            pixel_format=first.pixel_format,
+            bits=first.bits,
+            width=first.width,
+            height=first.height,
+            sar=first.sar,
+            rotation=first.rotation,
+            interlaced=False,
+            rate=self._rate,
+            variable_rate=False,
+            time_base=1 / self._rate,
+            start=Fraction(0),
+            duration=count / self._rate,
+            frames=count,
+            colour=first.colour,
+            has_alpha=first.has_alpha,
+            timecode=None,
+            audio=(),
+            others=(),
+            chapters=0,
+        )
 
 
-def open_source(path: str | Path, *, rate: Fraction | None = None,
-                hwaccel: HWAccel | None = None) -> Clip | Pictures:  # fmt: skip
+def open_source(
+    path: str | Path, *, rate: Fraction | None = None, hwaccel: HWAccel | None = None
+) -> Clip | Pictures:
     """Open a video file, a folder of pictures or a picture pattern.
 
     rate: frames a second of pictures, which carry no time of their own (25 by default).

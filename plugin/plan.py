@@ -19,8 +19,12 @@ from mattecast.timecode import Timecode
 _OPAQUE_DEFAULT = "green"
 _CLOCK = re.compile(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,9})?|\.\d{1,9})", re.ASCII)
 # What pictures of some encoders' formats are worked on as.
-_WORKED_ON = {"gbrapf32le": "gbrap16le", "gbrpf32le": "gbrp16le",
-              "rgba64be": "gbrap16le", "rgb48be": "gbrp16le"}  # fmt: skip
+_WORKED_ON = {
+    "gbrapf32le": "gbrap16le",
+    "gbrpf32le": "gbrp16le",
+    "rgba64be": "gbrap16le",
+    "rgb48be": "gbrp16le",
+}
 # Encoders of 4:2:0 mp4 take even sizes only.
 _EVEN_ONLY = ("h264", "hevc")
 

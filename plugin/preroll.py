@@ -36,8 +36,9 @@ class Following:
     more after `stop`, which any thread may call: 16 pictures of 4K take seconds.
     """
 
-    def __init__(self, reopen: Callable[[], Clip | Pictures], plan: Plan,
-                 network: tuple[int, int]) -> None:  # fmt: skip
+    def __init__(
+        self, reopen: Callable[[], Clip | Pictures], plan: Plan, network: tuple[int, int]
+    ) -> None:
         self._reopen, self._plan, self._network = reopen, plan, network
         self._stopped = False
 

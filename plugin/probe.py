@@ -27,8 +27,11 @@ def probe(path: str | Path, format: str = "prores") -> list[str]:
     lines = [str(path), *_described(facts), f"as {format}:"]
     width, height = wished.size
     lines.append(f"  {width}x{height} {wished.pixels}, {wished.colour}")
-    lines.append("  kept: every frame and timestamp" if not wished.format.is_sequence else "  kept:"
-                 " every frame")  # fmt: skip
+    lines.append(
+        "  kept: every frame and timestamp"
+        if not wished.format.is_sequence
+        else "  kept: every frame"
+    )
     lines += [f"  lost: {loss}" for loss in wished.losses] or ["  lost: nothing"]
     return lines
 
@@ -48,8 +51,14 @@ def _described(facts: Facts) -> Iterator[str]:
         spoken = f", {track.language}" if track.language else ""
         yield f"  sound: {track.codec}, {track.rate} Hz, {track.layout}{spoken}"
     yield f"  timecode: {facts.timecode or 'none'}, chapters: {facts.chapters}"
-    notes = [name for name, holds in (("interlaced", facts.interlaced),
-             ("has alpha of its own", facts.has_alpha)) if holds]  # fmt: skip
+    notes = [
+        name
+        for name, holds in (
+            ("interlaced", facts.interlaced),
+            ("has alpha of its own", facts.has_alpha),
+        )
+        if holds
+    ]
     if notes:
         yield f"  notes: {', '.join(notes)}"
 

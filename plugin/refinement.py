@@ -53,9 +53,13 @@ ABREAST = min(4, all_the_cores())
 
 
 def refine(
-    estimates: Iterable[Estimated], guidance: Guidance, clock: Clock, settings: Settings,
-    times: StageTimes, look: Look | None = None,
-) -> Iterator[Matted]:  # fmt: skip
+    estimates: Iterable[Estimated],
+    guidance: Guidance,
+    clock: Clock,
+    settings: Settings,
+    times: StageTimes,
+    look: Look | None = None,
+) -> Iterator[Matted]:
     """Everything the settings ask for, in order: the one stage between network and encoder.
 
     look: how corrections see what lies before them, as guidance.guide says.
@@ -134,8 +138,12 @@ def smoothers(settings: Settings, island: float = 0.0) -> Iterator[Smoother]:
 
 def edge_wish(settings: Settings) -> EdgeWish:
     """What is asked of the edge."""
-    return EdgeWish(choke=settings.choke, feather=settings.feather, gamma=settings.gamma,
-                    threshold=settings.threshold)  # fmt: skip
+    return EdgeWish(
+        choke=settings.choke,
+        feather=settings.feather,
+        gamma=settings.gamma,
+        threshold=settings.threshold,
+    )
 
 
 def smooth(
@@ -184,14 +192,23 @@ def medium(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np
     """A network's matte, (h, w) float32, whose edge is solved again from the picture it saw. The
     faint traces that solving leaves go with those of the network, see FLOOR."""
     sure = np.clip((alpha - np.float32(FLOOR)) / np.float32(1 - 2 * FLOOR), 0, 1)
-    return closed_form(picture, trimap(sure, SMALL_BAND), sure, prior=SMALL_PRIOR,
-                       steps=SMALL_STEPS, windows=SPARSE)  # fmt: skip
+    return closed_form(
+        picture,
+        trimap(sure, SMALL_BAND),
+        sure,
+        prior=SMALL_PRIOR,
+        steps=SMALL_STEPS,
+        windows=SPARSE,
+    )
 
 
 def enlarge(
-    estimates: Iterable[Estimated], plan: Plan, wish: EdgeWish, times: StageTimes,
+    estimates: Iterable[Estimated],
+    plan: Plan,
+    wish: EdgeWish,
+    times: StageTimes,
     solver: str | None = None,
-) -> Iterator[Matted]:  # fmt: skip
+) -> Iterator[Matted]:
     """The stage: mattes at full size along the picture's edges, then the edge as asked.
 
     solver: what solves the edge again from the full picture, see `solved`.

@@ -10,16 +10,33 @@ from pathlib import Path
 from mattecast.errors import UsageError
 from mattecast.formats import FORMATS, NAMES, PRORES_QUALITY
 
-SOLVERS = ("closed-form", "knn", "random-walk", "learning-based", "shared", "bayesian", "global",
-           "poisson")  # fmt: skip
+SOLVERS = (
+    "closed-form",
+    "knn",
+    "random-walk",
+    "learning-based",
+    "shared",
+    "bayesian",
+    "global",
+    "poisson",
+)
 TINT = 0.25  # of --blend poisson
 SMOOTHING = ("off", "causal", "delayed", "two-way")
 LIVE_SMOOTHING = SMOOTHING[:3]  # what waits for no more than one later picture
 DESPILL = ("green", "blue", "auto")
 # Name, least, most; pixels of the output, or percent of its area; network_size: of what it sees.
-_RANGES = (("choke", -100, 100), ("feather", 0, 100), ("gamma", 0.1, 10), ("threshold", 0, 1),
-           ("min_island", 0, 50), ("min_hole", 0, 50), ("light_wrap", 0, 1), ("shadow", 0, 1),
-           ("colour_match", 0, 1), ("network_size", 64, 4096))  # fmt: skip
+_RANGES = (
+    ("choke", -100, 100),
+    ("feather", 0, 100),
+    ("gamma", 0.1, 10),
+    ("threshold", 0, 1),
+    ("min_island", 0, 50),
+    ("min_hole", 0, 50),
+    ("light_wrap", 0, 1),
+    ("shadow", 0, 1),
+    ("colour_match", 0, 1),
+    ("network_size", 64, 4096),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,13 @@ Seen: TypeAlias = tuple[Frame, bool, list[Small]]
 
 
 def estimate(
-    frames: Iterable[Frame], engine: Engine, times: StageTimes,
-    following: Callable[[Frame], Iterable[Small]] | None, *, cuts: bool = True,
-) -> Iterator[Estimated]:  # fmt: skip
+    frames: Iterable[Frame],
+    engine: Engine,
+    times: StageTimes,
+    following: Callable[[Frame], Iterable[Small]] | None,
+    *,
+    cuts: bool = True,
+) -> Iterator[Estimated]:
     """The stage: the network's matte of each frame, in order.
 
     following: gives small pictures after a frame, which the network sees before a shot's first

@@ -38,9 +38,12 @@ def stoppable(stops: list[int]) -> Iterator[None]:
     stops: the signals that were raised are added. One may stand inside another.
     """
     # A signal that is ignored from the start (nohup, a shell's background jobs) stays ignored.
-    numbers = [number for name in ("SIGINT", "SIGTERM", "SIGHUP")
-               if (number := getattr(signal, name, None))
-               and signal.getsignal(number) is not signal.SIG_IGN]  # fmt: skip
+    numbers = [
+        number
+        for name in ("SIGINT", "SIGTERM", "SIGHUP")
+        if (number := getattr(signal, name, None))
+        and signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
     since = -_PATIENCE
 

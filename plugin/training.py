@@ -53,24 +53,54 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     """`mattecast train ...`"""
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of pairs, cut-outs, clips, backgrounds")
-    add("--out", type=Path, required=True,
-        help="the run: checkpoint, pictures of held-out mattes, network.onnx")  # fmt: skip
-    add("--network", choices=NETWORKS, default="default",
-        help="the embedded kind of network, or one of the papers' (default: default)")
-    add("--share", type=float, default=1.0,
-        help="part of a papers' network's channels, 0.05 to 1: less is quicker (default: 1)")
-    add("--from", dest="start", metavar="WEIGHTS",
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        help="the run: checkpoint, pictures of held-out mattes, network.onnx",
+    )
+    add(
+        "--network",
+        choices=NETWORKS,
+        default="default",
+        help="the embedded kind of network, or one of the papers' (default: default)",
+    )
+    add(
+        "--share",
+        type=float,
+        default=1.0,
+        help="part of a papers' network's channels, 0.05 to 1: less is quicker (default: 1)",
+    )
+    add(
+        "--from",
+        dest="start",
+        metavar="WEIGHTS",
         help="a run's last.pt; for the embedded kind also 'default', a network.onnx, or "
         "'imagenet': an encoder that knows ImageNet (default: imagenet for the embedded kind, "
-        "nothing for the papers' networks)")  # fmt: skip
-    add("--stage", type=_stage, action="append", dest="stages", metavar="STAGE",
+        "nothing for the papers' networks)",
+    )
+    add(
+        "--stage",
+        type=_stage,
+        action="append",
+        dest="stages",
+        metavar="STAGE",
         help="name:steps:batch:frames:HxW,HxW[:rate[:freeze]], repeatable; freeze keeps the norms' "
         "statistics (default: four stages anew, one for fine-tuning; the papers' sizes "
-        "for their networks)")  # fmt: skip
-    add("--partial", action="append", default=[], metavar="PREFIX",
-        help="start of the names of pairs with people not in the alpha; repeatable")  # fmt: skip
-    add("--rate", type=float,
-        help="largest learning rate (default: 0.0015; 0.001 for the papers' networks)")
+        "for their networks)",
+    )
+    add(
+        "--partial",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="start of the names of pairs with people not in the alpha; repeatable",
+    )
+    add(
+        "--rate",
+        type=float,
+        help="largest learning rate (default: 0.0015; 0.001 for the papers' networks)",
+    )
     add("--seed", type=int, default=1)
     add("--workers", type=int, default=1, help="processes that draw samples (default: 1)")
     add("--threads", type=int, default=0, help="of torch on a CPU (default: torch's choice)")
@@ -93,13 +123,22 @@ def run(options: argparse.Namespace) -> int:
     if options.network == "default" and _tuned(options.start) and not options.stages:
         stages = (_stage(FINE_TUNING),)
     try:
-        ended = fit(Settings(
-            data=options.data, out=options.out, start=start, stages=stages,
-            widths=widths(system.name, options.share, start), partial=tuple(options.partial),
-            rate=system.rate if options.rate is None else options.rate,
-            frozen=system.frozen if start else (), seed=options.seed, workers=options.workers,
-            threads=options.threads, device=options.device,
-        ))  # fmt: skip
+        ended = fit(
+            Settings(
+                data=options.data,
+                out=options.out,
+                start=start,
+                stages=stages,
+                widths=widths(system.name, options.share, start),
+                partial=tuple(options.partial),
+                rate=system.rate if options.rate is None else options.rate,
+                frozen=system.frozen if start else (),
+                seed=options.seed,
+                workers=options.workers,
+                threads=options.threads,
+                device=options.device,
+            )
+        )
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     if ended.signal is not None:

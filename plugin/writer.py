@@ -19,8 +19,16 @@ from mattecast.pictures import Pictures, is_pattern, numbered
 from mattecast.plan import Plan, sequence_name
 
 # Tags that describe the old file, not its content.
-_TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "timecode",
-              "handler_name", "vendor_id", "duration"}  # fmt: skip
+_TECHNICAL = {
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "encoder",
+    "timecode",
+    "handler_name",
+    "vendor_id",
+    "duration",
+}
 # How long the muxer may hold pictures back for sound that never comes (microseconds). Its own
 # ten seconds would hold ten seconds of ProRes in memory after a sound track ends.
 _INTERLEAVE = "1000000"
@@ -73,9 +81,7 @@ def open_writer(
 class MovieWriter:
     """One container file: the picture, the sound, timecode, chapters and tags."""
 
-    def __init__(
-        self, source: Clip | Pictures, output: Path, plan: Plan, *, threads: int
-    ) -> None:
+    def __init__(self, source: Clip | Pictures, output: Path, plan: Plan, *, threads: int) -> None:
         self.output, self._plan = output, plan
         self._part = beside(output)
         self._sound: Sound | None = None

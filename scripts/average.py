@@ -26,11 +26,21 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN/last.pt")
-    parser.add_argument("--shares", nargs="+", type=float, metavar="SHARE",
-                        help="how much each counts (default: all alike)")  # fmt: skip
-    parser.add_argument("--parts", nargs="+", default=[""], metavar="NAME",
-                        help="beginnings of the names of what is averaged; all else is as in the "
-                        "first (default: all is averaged)")  # fmt: skip
+    parser.add_argument(
+        "--shares",
+        nargs="+",
+        type=float,
+        metavar="SHARE",
+        help="how much each counts (default: all alike)",
+    )
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        default=[""],
+        metavar="NAME",
+        help="beginnings of the names of what is averaged; all else is as in the "
+        "first (default: all is averaged)",
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="NAME.onnx")
     options = parser.parse_args()
     if options.out.exists():

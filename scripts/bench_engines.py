@@ -80,10 +80,21 @@ def _machine() -> str:
 def _in_a_process(one: str, options: argparse.Namespace) -> dict[str, float] | None:
     """One row's numbers, or None, said on standard error, where it does not run here."""
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, __file__, "--one", one, "--model", options.model,
-                   "--frames", str(options.frames), "--threads", str(options.threads)]  # fmt: skip
-        done = subprocess.run(command, env={**os.environ, "MATTECAST_CACHE": cache},
-                              capture_output=True, text=True)  # fmt: skip
+        command = [
+            sys.executable,
+            __file__,
+            "--one",
+            one,
+            "--model",
+            options.model,
+            "--frames",
+            str(options.frames),
+            "--threads",
+            str(options.threads),
+        ]
+        done = subprocess.run(
+            command, env={**os.environ, "MATTECAST_CACHE": cache}, capture_output=True, text=True
+        )
     if done.returncode:
         print(f"{one}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
         return None
@@ -98,9 +109,13 @@ def _measured(backend: str, precision: str, size: str, options: argparse.Namespa
     def load() -> tuple[engines.Engine, float]:
         start = time.perf_counter()
         engine = engines.load(
-            options.model, (width, height), backend=backend, precision=precision,
-            device="cuda" if cuda else "cpu", threads=options.threads,
-        )  # fmt: skip
+            options.model,
+            (width, height),
+            backend=backend,
+            precision=precision,
+            device="cuda" if cuda else "cpu",
+            threads=options.threads,
+        )
         return engine, time.perf_counter() - start
 
     first, cold = load()
@@ -113,8 +128,13 @@ def _measured(backend: str, precision: str, size: str, options: argparse.Namespa
         engine.step(picture)
         times.append((time.perf_counter() - start) * 1e3)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"cold": cold, "warm": warm, "first": times[0], "frame": statistics.median(times[1:]),
-            "memory": peak}  # fmt: skip
+    return {
+        "cold": cold,
+        "warm": warm,
+        "first": times[0],
+        "frame": statistics.median(times[1:]),
+        "memory": peak,
+    }
 
 
 def _floor(size: str, options: argparse.Namespace) -> tuple[float, float]:
@@ -170,7 +190,8 @@ def _beside(node: Any, count: int) -> Any:
     for _ in range(count):
         weights = opset13.constant(rng.normal(size=node.input(1).get_shape()).astype(np.float32))
         twin = NodeFactory("opset13").create(
-            node.get_type_name(), [data.output(0), weights.output(0)], node.get_attributes())
+            node.get_type_name(), [data.output(0), weights.output(0)], node.get_attributes()
+        )
         sums.append(opset13.reduce_mean(twin, [1, 2, 3], keep_dims=False))
     return Model(sums, [data])
 
@@ -187,16 +208,21 @@ def _best(core: Any, model: Any, options: argparse.Namespace) -> float:
     return min(times)
 
 
-def _print(results: dict[tuple[str, str], list[dict[str, float]]],
-           floors: dict[str, tuple[float, float]]) -> None:  # fmt: skip
-    print("| engine | size | GFLOP | ms a frame | times the floor | first frame, ms | cold load, s "
-          "| warm load, s | peak MB |\n|---|---|---|---|---|---|---|---|---|")  # fmt: skip
+def _print(
+    results: dict[tuple[str, str], list[dict[str, float]]], floors: dict[str, tuple[float, float]]
+) -> None:
+    print(
+        "| engine | size | GFLOP | ms a frame | times the floor | first frame, ms | cold load, s "
+        "| warm load, s | peak MB |\n|---|---|---|---|---|---|---|---|---|"
+    )
     for (row, size), runs in results.items():
         middle = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
         gflop, floor = floors[size]
-        print(f"| {row.replace(':', ' ')} | {size} | {gflop:.1f} | {middle['frame']:.1f} "
-              f"| {middle['frame'] / floor:.2f} | {middle['first']:.0f} | {middle['cold']:.2f} "
-              f"| {middle['warm']:.2f} | {middle['memory']:.0f} |")  # fmt: skip
+        print(
+            f"| {row.replace(':', ' ')} | {size} | {gflop:.1f} | {middle['frame']:.1f} "
+            f"| {middle['frame'] / floor:.2f} | {middle['first']:.0f} | {middle['cold']:.2f} "
+            f"| {middle['warm']:.2f} | {middle['memory']:.0f} |"
+        )
 
 
 if __name__ == "__main__":

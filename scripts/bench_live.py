@@ -63,20 +63,29 @@ BITS, MARK = 16, (1, 0)
 def main() -> int:
     options = _options()
     print(_machine())
-    print("| size | OBS | age p50 / p95 | not matted | added | of it network | fps in | fps out | "
-          "network | CPU ms a frame | handed out p50 / p95 |")  # fmt: skip
+    print(
+        "| size | OBS | age p50 / p95 | not matted | added | of it network | fps in | fps out | "
+        "network | CPU ms a frame | handed out p50 / p95 |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for size in options.size:
         width, height = (int(side) for side in size.split("x"))
-        turns = [[_run(options, (width, height), on=on) for on in (True, False)]
-                 for _ in range(options.runs)]  # fmt: skip
+        turns = [
+            [_run(options, (width, height), on=on) for on in (True, False)]
+            for _ in range(options.runs)
+        ]
         matted, plain = (_middle(runs) for runs in zip(*turns, strict=True))
-        print("| {size} | {obs} | {p50:.0f} / {p95:.0f} | {plain50:.0f} / {plain95:.0f} | "
-              "{more50:.0f} / {more95:.0f} | {engine:.0f} | {fps_in:.1f} | {fps_out:.1f} | "
-              "{network} | {cpu:.0f} | {own50:.0f} / {own95:.0f} |".format(
-                  **matted, plain50=plain["p50"], plain95=plain["p95"],
-                  more50=matted["p50"] - plain["p50"], more95=matted["p95"] - plain["p95"],
-              ))  # fmt: skip
+        print(
+            "| {size} | {obs} | {p50:.0f} / {p95:.0f} | {plain50:.0f} / {plain95:.0f} | "
+            "{more50:.0f} / {more95:.0f} | {engine:.0f} | {fps_in:.1f} | {fps_out:.1f} | "
+            "{network} | {cpu:.0f} | {own50:.0f} / {own95:.0f} |".format(
+                **matted,
+                plain50=plain["p50"],
+                plain95=plain["p95"],
+                more50=matted["p50"] - plain["p50"],
+                more95=matted["p95"] - plain["p95"],
+            )
+        )
         print(f"    {matted['stages']}", file=sys.stderr)
     return 0
 
@@ -89,8 +98,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", nargs="+", default=["640x360", "1280x720"])
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--warm", type=float, default=15.0,
-                        help="seconds before counting: the governor settles (default: 15)")
+    parser.add_argument(
+        "--warm",
+        type=float,
+        default=15.0,
+        help="seconds before counting: the governor settles (default: 15)",
+    )
     parser.add_argument("--rate", type=float, default=30.0)
     parser.add_argument("--runs", type=int, default=1, help="the run with the middle p95 is shown")
     parser.add_argument("--latency", type=float, default=100.0)
@@ -118,11 +131,18 @@ def _run(options: argparse.Namespace, size: tuple[int, int], *, on: bool) -> dic
         viewer = _Reader() if options.no_obs else _Obs(folder, size)
         stack.callback(viewer.close)
         stack.enter_context(tuned())
-        settings = Settings(smooth="causal", network_size=options.network_size,
-                            foreground=options.foreground)  # fmt: skip
-        session = Session(Input("file", "bench", "", loop=True), Wish(settings, on),
-                          options.latency / 1000, [viewer.outlet], link=viewer.link,
-                          to_obs=viewer.outlet, load=_keeping(settings))  # fmt: skip
+        settings = Settings(
+            smooth="causal", network_size=options.network_size, foreground=options.foreground
+        )
+        session = Session(
+            Input("file", "bench", "", loop=True),
+            Wish(settings, on),
+            options.latency / 1000,
+            [viewer.outlet],
+            link=viewer.link,
+            to_obs=viewer.outlet,
+            load=_keeping(settings),
+        )
         pictures = _pictures(options, size)
         _fed_from_memory(session, pictures, size, options.rate)
         stack.callback(session.close)
@@ -131,8 +151,9 @@ def _run(options: argparse.Namespace, size: tuple[int, int], *, on: bool) -> dic
         return _measured(session, viewer, options.seconds, size)
 
 
-def _measured(session: Session, viewer: Any, seconds: float, size: tuple[int, int]
-              ) -> dict[str, Any]:  # fmt: skip
+def _measured(
+    session: Session, viewer: Any, seconds: float, size: tuple[int, int]
+) -> dict[str, Any]:
     before, sent = resource.getrusage(resource.RUSAGE_SELF), viewer.outlet.sent
     ages, own, engine, rates = [], [], [], []
     end = time.monotonic() + seconds
@@ -147,15 +168,20 @@ def _measured(session: Session, viewer: Any, seconds: float, size: tuple[int, in
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     network = session.matting.engine.info.size if session.matting.engine else (0, 0)
     return {
-        "size": f"{size[0]}x{size[1]}", "obs": viewer.about,
-        "p50": 1000 * percentile(ages, 0.5), "p95": 1000 * percentile(ages, 0.95),
-        "engine": statistics.median(engine), "fps_in": statistics.median(r[0] for r in rates),
-        "fps_out": frames / seconds, "network": f"{network[0]}x{network[1]}",
-        "cpu": 1000 * used / max(1, frames), "own50": 1000 * percentile(own, 0.5),
+        "size": f"{size[0]}x{size[1]}",
+        "obs": viewer.about,
+        "p50": 1000 * percentile(ages, 0.5),
+        "p95": 1000 * percentile(ages, 0.95),
+        "engine": statistics.median(engine),
+        "fps_in": statistics.median(r[0] for r in rates),
+        "fps_out": frames / seconds,
+        "network": f"{network[0]}x{network[1]}",
+        "cpu": 1000 * used / max(1, frames),
+        "own50": 1000 * percentile(own, 0.5),
         "own95": 1000 * percentile(own, 0.95),
         "stages": f"{len(ages)} ages; stages {session.status()['stages_ms']}; "
-                  f"{session.matting.governor.reason}",
-    }  # fmt: skip
+        f"{session.matting.governor.reason}",
+    }
 
 
 def _keeping(settings: Settings) -> Any:
@@ -190,21 +216,38 @@ def _pictures(options: argparse.Namespace, size: tuple[int, int]) -> list[Any]:
     return [frame.reformat(*size, "yuv420p").to_ndarray() for frame in frames]
 
 
-def _fed_from_memory(session: Session, pictures: list[Any], size: tuple[int, int], rate: float
-                     ) -> None:  # fmt: skip
+def _fed_from_memory(
+    session: Session, pictures: list[Any], size: tuple[int, int], rate: float
+) -> None:
     """Put a camera in the place of the reader: pictures in memory, each stamped when it is due."""
     from fractions import Fraction
 
     capture = session.capture
     width, height = size
     facts = Facts(
-        path=Path("bench"), container="memory", codec="rawvideo", pixel_format="yuv420p", bits=8,
-        width=width, height=height, sar=Fraction(1), rotation=0, interlaced=False,
-        rate=Fraction(rate).limit_denominator(1001), variable_rate=False, time_base=CLOCK,
-        start=Fraction(0), duration=None, frames=0,
-        colour=_colour(pictures[0]), has_alpha=False, timecode=None, audio=(), others=(),
+        path=Path("bench"),
+        container="memory",
+        codec="rawvideo",
+        pixel_format="yuv420p",
+        bits=8,
+        width=width,
+        height=height,
+        sar=Fraction(1),
+        rotation=0,
+        interlaced=False,
+        rate=Fraction(rate).limit_denominator(1001),
+        variable_rate=False,
+        time_base=CLOCK,
+        start=Fraction(0),
+        duration=None,
+        frames=0,
+        colour=_colour(pictures[0]),
+        has_alpha=False,
+        timecode=None,
+        audio=(),
+        others=(),
         chapters=0,
-    )  # fmt: skip
+    )
 
     def play(input: Input, stop: threading.Event) -> Iterator[Captured]:
         begun, index = now(), 0
@@ -274,8 +317,13 @@ class _Obs:
     def ages(self) -> list[float]:
         asked = now()
         # Small: the time a screenshot takes is not the picture's.
-        answer = self.host.ask("GetSourceScreenshot", sourceName="Main", imageFormat="png",
-                               imageWidth=320, imageHeight=180)  # fmt: skip
+        answer = self.host.ask(
+            "GetSourceScreenshot",
+            sourceName="Main",
+            imageFormat="png",
+            imageWidth=320,
+            imageHeight=180,
+        )
         seen = (asked + now()) / 2
         time.sleep(0.05)
         code = _read(obs_host.decoded(answer))

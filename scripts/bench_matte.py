@@ -66,8 +66,9 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("clip", type=Path)
     parser.add_argument("--frames", type=int, default=30, help="frames each stage is run on")
     parser.add_argument("--runs", type=int, default=3)
@@ -123,8 +124,13 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
         )
         smalls = [frame.small for frame in prepared]
         detector, times = CutDetector(), StageTimes()
-        timed("cuts", lambda: [detector.push(small, smalls[n + 1 : n + 1 + AHEAD])
-                               for n, small in enumerate(smalls)])  # fmt: skip
+        timed(
+            "cuts",
+            lambda: [
+                detector.push(small, smalls[n + 1 : n + 1 + AHEAD])
+                for n, small in enumerate(smalls)
+            ],
+        )
         estimates = [Estimated(*parts) for parts in zip(prepared, alphas, strict=True)]
         estimates = timed("detail", partial(list, solve_small(estimates, times)))
         for smoother in smoothers(settings, ISLAND):
@@ -137,8 +143,9 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
         # As in a run, each picture's memory serves the next; then once more, to have them all.
         timed("compose", lambda: deque(map(composer, mattes), maxlen=1))
         pictures = [composer(matted) for matted in mattes]
-        writer = open_writer(clip, Path(folder) / "out.mov", ours, overwrite=False,
-                             threads=all_the_cores())  # fmt: skip
+        writer = open_writer(
+            clip, Path(folder) / "out.mov", ours, overwrite=False, threads=all_the_cores()
+        )
 
         def encode() -> None:
             for picture, matted in zip(pictures, mattes, strict=True):
@@ -157,9 +164,23 @@ def _take(items: Iterable[Any], count: int) -> list[Any]:
 def _whole(options: argparse.Namespace) -> tuple[float, float, float, int]:
     """The command as users run it: seconds, CPU seconds, peak MB, frames."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "mattecast", "matte", str(options.clip), "-o",
-                   f"{folder}/out.mov", "--format", options.format, "--quality", options.quality,
-                   "--precision", options.precision, "--json", "--quiet"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "mattecast",
+            "matte",
+            str(options.clip),
+            "-o",
+            f"{folder}/out.mov",
+            "--format",
+            options.format,
+            "--quality",
+            options.quality,
+            "--precision",
+            options.precision,
+            "--json",
+            "--quiet",
+        ]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         start = time.perf_counter()
         done = subprocess.run(command, check=True, capture_output=True, text=True)

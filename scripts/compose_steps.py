@@ -40,9 +40,12 @@ def main() -> int:
     front = foreground(picture, alpha)
     composite = composed(front, alpha, covering(behind, picture.shape[:2]))
     steps = {
-        "4-1-segmentation": gray(soft), "4-2-trimap": known, "4-3-alpha": gray(alpha),
-        "4-4-foreground": np.dstack([front, gray(alpha)]), "4-5-composite": composite,
-    }  # fmt: skip
+        "4-1-segmentation": gray(soft),
+        "4-2-trimap": known,
+        "4-3-alpha": gray(alpha),
+        "4-4-foreground": np.dstack([front, gray(alpha)]),
+        "4-5-composite": composite,
+    }
     options.out.mkdir(parents=True, exist_ok=True)
     for name, step in steps.items():
         print(write(options.out / f"{name}.png", step))
@@ -57,8 +60,12 @@ def parse() -> argparse.Namespace:
     add("--background", type=Path, required=True)
     add("--out", type=Path, required=True, help="folder for the five pictures")
     add("--model", default="default", help="network of step 4-1 (default: the embedded one)")
-    add("--solver", default="fine", choices=("fine", *solvers.SOLVERS),
-        help="of step 4-3: ours, or one of PyMatting (default: fine)")  # fmt: skip
+    add(
+        "--solver",
+        default="fine",
+        choices=("fine", *solvers.SOLVERS),
+        help="of step 4-3: ours, or one of PyMatting (default: fine)",
+    )
     return parser.parse_args()
 
 
@@ -100,8 +107,10 @@ def foreground(picture: Bytes, alpha: Float) -> Bytes:
 def covering(behind: Bytes, size: tuple[int, int]) -> Bytes:
     """A background scaled to cover (height, width) and cut at its middle."""
     scale = max(size[0] / behind.shape[0], size[1] / behind.shape[1])
-    large = (max(size[1], round(behind.shape[1] * scale)),
-             max(size[0], round(behind.shape[0] * scale)))  # fmt: skip
+    large = (
+        max(size[1], round(behind.shape[1] * scale)),
+        max(size[0], round(behind.shape[0] * scale)),
+    )
     whole = cv2.resize(behind, large, interpolation=cv2.INTER_AREA)
     top, left = (whole.shape[0] - size[0]) // 2, (whole.shape[1] - size[1]) // 2
     return np.asarray(whole[top : top + size[0], left : left + size[1]], np.uint8)

@@ -228,14 +228,18 @@ def staged(
             continue
         engine = engines.looks(partial(engines.load, spec), spec, *shown)
         following = Following(partial(Clip, clip), ours, size) if warm else None
-        kinds[warm] = [(each.alpha, each.first) for each in
-                       estimate(frames, engine, StageTimes(), following, cuts=warm)]  # fmt: skip
+        kinds[warm] = [
+            (each.alpha, each.first)
+            for each in estimate(frames, engine, StageTimes(), following, cuts=warm)
+        ]
         engine.close()
     for stage in STAGES:
         if stage.warm in kinds:
             frames = prepared(clip, ours, size)
-            estimates = (Estimated(frame, *known) for frame, known in
-                         zip(frames, kinds[stage.warm], strict=False))  # fmt: skip
+            estimates = (
+                Estimated(frame, *known)
+                for frame, known in zip(frames, kinds[stage.warm], strict=False)
+            )
             yield f"{one.name}: {stage.name}", finished(estimates, stage, ours)
 
 

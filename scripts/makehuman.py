@@ -49,10 +49,20 @@ HAIR = {
 }
 HATS = "fedora fedora_cocked Fishing_Hat_01 pith_helmet"
 # BGR of black, brown, fair, red, gray and white hair.
-TONES = np.array([
-    [14, 14, 15], [22, 24, 28], [30, 36, 48], [35, 50, 75], [50, 75, 110], [80, 125, 165],
-    [110, 160, 200], [35, 55, 120], [150, 150, 150], [200, 200, 205],
-])  # fmt: skip
+TONES = np.array(
+    [
+        [14, 14, 15],
+        [22, 24, 28],
+        [30, 36, 48],
+        [35, 50, 75],
+        [50, 75, 110],
+        [80, 125, 165],
+        [110, 160, 200],
+        [35, 55, 120],
+        [150, 150, 150],
+        [200, 200, 205],
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -108,9 +118,7 @@ class Person:
         ]
         posed, quads, skin = mesh.posed(self.body, moves), mesh.quads[people.skin], people.skin
         normals = _normals(posed, quads)
-        surfaces.append(
-            mesh.surface(posed, self.skin, self.shine, skin & ~self.below, normals)
-        )
+        surfaces.append(mesh.surface(posed, self.skin, self.shine, skin & ~self.below, normals))
         if (skin & self.below).any():  # or gaps of the clothes would be holes
             dark, deep = (self.skin * 0.6).astype(np.uint8), posed - UNDER * normals
             surfaces.append(mesh.surface(deep, dark, 0.0, skin & self.below, normals))
@@ -212,10 +220,14 @@ class MakeHuman:
         stored = _read(path / f"{name}.json")
         about = stored["metadata"]
         return _Proxy(
-            path, _Mesh.of(stored), np.array(stored["ref_vIdxs"]), np.array(stored["weights"]),
-            np.array(stored["offsets"]), np.array(about.get("deleteVerts") or [0] * VERTICES, bool),
+            path,
+            _Mesh.of(stored),
+            np.array(stored["ref_vIdxs"]),
+            np.array(stored["weights"]),
+            np.array(stored["offsets"]),
+            np.array(about.get("deleteVerts") or [0] * VERTICES, bool),
             stored["materials"],
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
@@ -241,12 +253,14 @@ class _Mesh:
         each = stored["influencesPerVertex"]
         shares = np.array(stored["skinWeights"], float).reshape(-1, each)
         return cls(
-            np.array(stored["vertices"], float).reshape(-1, 3), faces[:, 1:5], faces[:, 5],
+            np.array(stored["vertices"], float).reshape(-1, 3),
+            faces[:, 1:5],
+            faces[:, 5],
             faces[:, 6:10],
             np.array(stored["uvs"][0]).reshape(-1, 2),
             np.array(stored["skinIndices"]).reshape(-1, each),
             shares / np.maximum(shares.sum(1, keepdims=True), 1e-9),
-        )  # fmt: skip
+        )
 
     def posed(self, vertices: Float, moves: Float) -> Float:
         """Vertices of this mesh, each moved as its bones are (linear blend skinning)."""
@@ -255,9 +269,13 @@ class _Mesh:
         return moved
 
     def surface(
-        self, vertices: Float, texture: Bytes, shine: float, which: NDArray[np.bool_] | None = None,
+        self,
+        vertices: Float,
+        texture: Bytes,
+        shine: float,
+        which: NDArray[np.bool_] | None = None,
         normals: Float | None = None,
-    ) -> Surface:  # fmt: skip
+    ) -> Surface:
         """All of it at these vertices, or which of its quads."""
         if normals is None:
             normals = _normals(vertices, self.quads)

@@ -57,10 +57,13 @@ def main() -> int:
     kept = floats(model.graph, spec, options.keep)
     print(f"{len(samples)} samples; {len(kept)} of {len(model.graph.node)} operations in float")
     quantised = nncf.quantize(
-        model, nncf.Dataset(samples), subset_size=len(samples), fast_bias_correction=True,
+        model,
+        nncf.Dataset(samples),
+        subset_size=len(samples),
+        fast_bias_correction=True,
         preset=nncf.QuantizationPreset.PERFORMANCE,
         ignored_scope=nncf.IgnoredScope(names=sorted(kept)),
-    )  # fmt: skip
+    )
     part = options.out.with_name(f"{options.out.name}.part")
     onnx.save(quantised, part)
     os.replace(part, options.out)
@@ -78,8 +81,13 @@ def parse() -> argparse.Namespace:
     add("--frames", type=int, default=12, help="frames seen of each clip (default: 12)")
     add("--photos", type=int, default=60, help="photos seen, chosen at random (default: 60)")
     add("--samples", type=int, default=200, help="frames taken, evenly spread (default: 200)")
-    add("--keep", nargs="*", default=[], metavar="PART",
-        help="operations with this in their names stay in float too")
+    add(
+        "--keep",
+        nargs="*",
+        default=[],
+        metavar="PART",
+        help="operations with this in their names stay in float too",
+    )
     return parser.parse_args()
 
 
@@ -116,16 +124,19 @@ def sequences(spec: ModelSpec, options: argparse.Namespace) -> Iterator[list[Pic
     """The first frames of each video, and photos, as lists of (h, w, 3) uint8 RGB pictures of the
     size the network sees them in."""
     files = sorted(path for path in options.data.rglob("*") if path.is_file())
-    videos = [path for path in files
-              if path.suffix.lower() in VIDEOS and ".alpha" not in path.suffixes]  # fmt: skip
+    videos = [
+        path for path in files if path.suffix.lower() in VIDEOS and ".alpha" not in path.suffixes
+    ]
     photos = [path for path in files if path.suffix.lower() in PHOTOS]
     if not videos and not photos:
         raise SystemExit(f"{options.data}: no clips or photos found")
     for path in videos:
         with av.open(str(path)) as container:
             frames = container.decode(video=0)
-            yield [shrunk(spec, frame.to_ndarray(format="rgb24"))
-                   for frame, _ in zip(frames, range(options.frames), strict=False)]  # fmt: skip
+            yield [
+                shrunk(spec, frame.to_ndarray(format="rgb24"))
+                for frame, _ in zip(frames, range(options.frames), strict=False)
+            ]
     for path in random.Random(0).sample(photos, min(options.photos, len(photos))):
         picture = cv2.imread(str(path))
         if picture is not None:

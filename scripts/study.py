@@ -69,9 +69,11 @@ class Source:
             return self.path
         place = out / "data" / f"{self.name}-{limit}"
         if not place.exists():
-            photos = [path for path in sorted(self.path.rglob("*.jpg"))
-                      if fnmatch.fnmatch(path.name, self.pattern)
-                      and path.with_suffix(".png").exists()]  # fmt: skip
+            photos = [
+                path
+                for path in sorted(self.path.rglob("*.jpg"))
+                if fnmatch.fnmatch(path.name, self.pattern) and path.with_suffix(".png").exists()
+            ]
             if not photos:
                 raise SystemExit(f"{self.path}: no NAME.jpg with NAME.png called {self.pattern}")
             place.mkdir(parents=True)
@@ -117,8 +119,13 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     plain = argparse.RawDescriptionHelpFormatter
     shared = argparse.ArgumentParser(description=about, formatter_class=plain)
     add = shared.add_argument
-    add("--target", type=Source.read, required=True, metavar="CORPUS:PATH",
-        help="trained or fine-tuned on, and scored")  # fmt: skip
+    add(
+        "--target",
+        type=Source.read,
+        required=True,
+        metavar="CORPUS:PATH",
+        help="trained or fine-tuned on, and scored",
+    )
     add("--out", type=Path, required=True, help="folder of the runs; again, it goes on there")
     add("--size", type=side, default=256, help="side pictures are resized to (default: 256)")
     add("--steps", type=int, default=4000, help="of each run at most (default: 4000)")
@@ -126,12 +133,21 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     add("--patience", type=int, default=8, help="checks without a better one (default: 8)")
     add("--check-every", type=int, default=100, help="steps (default: 100)")
     add("--limit", type=int, default=0, help="pictures of each set (default: all)")
-    add("--held-out", type=int, default=HELD_OUT, metavar="N",
-        help="of the target, one picture in N is not trained on but scored (default: 6)")
+    add(
+        "--held-out",
+        type=int,
+        default=HELD_OUT,
+        metavar="N",
+        help="of the target, one picture in N is not trained on but scored (default: 6)",
+    )
     add("--width", type=int, default=64, help="channels of the first level (default: 64)")
-    add("--workers", type=int, default=0,
+    add(
+        "--workers",
+        type=int,
+        default=0,
         help="processes that read and draw pictures, each with up to 2 GB of them in memory "
-        "(default: none of its own)")  # fmt: skip
+        "(default: none of its own)",
+    )
     add("--threads", type=int, default=0)
     add("--device", default="auto")
     add("--write", type=Path, help="also write NAME.md and NAME.png into this folder")
@@ -149,9 +165,7 @@ def compare(name: str, title: str, plans: dict[str, Plan], options: argparse.Nam
     """Train what is not trained yet, score every plan on the target, and publish the table."""
     talk()
     held = held_out(options.target, options)
-    rows = {
-        what: scored(plan, train(plan, options), held, options) for what, plan in plans.items()
-    }
+    rows = {what: scored(plan, train(plan, options), held, options) for what, plan in plans.items()}
     text = document(title, plans, rows, options, published(name))
     publish(name, text, {what: options.out / plan.name for what, plan in plans.items()}, options)
 
@@ -180,18 +194,38 @@ def release_all(checkpoints: dict[str, Path], options: argparse.Namespace) -> No
 
 
 def document(
-    title: str, plans: dict[str, Plan], rows: dict[str, Scores], options: argparse.Namespace,
+    title: str,
+    plans: dict[str, Plan],
+    rows: dict[str, Scores],
+    options: argparse.Namespace,
     theirs: dict[str, str],
-) -> str:  # fmt: skip
+) -> str:
     """The page of a comparison; theirs: what the paper reports of a row."""
-    titles = (f"on {options.target.name}", "trained parameters", "BCE", "pixel accuracy",
-              "MAD x 1000", "best at step", "CPU s", "paper")  # fmt: skip
+    titles = (
+        f"on {options.target.name}",
+        "trained parameters",
+        "BCE",
+        "pixel accuracy",
+        "MAD x 1000",
+        "best at step",
+        "CPU s",
+        "paper",
+    )
     lines = []
     for what, scores in rows.items():
         entropy, right, mad = scores.pictures.mean(0)
-        lines.append((what, f"{plans[what].parameters:,}", f"{entropy:.3f}", f"{right:.3f}",
-                      f"{mad:.0f}", scores.step, f"{scores.seconds:.0f}",
-                      theirs.get(what, "not at hand")))  # fmt: skip
+        lines.append(
+            (
+                what,
+                f"{plans[what].parameters:,}",
+                f"{entropy:.3f}",
+                f"{right:.3f}",
+                f"{mad:.0f}",
+                scores.step,
+                f"{scores.seconds:.0f}",
+                theirs.get(what, "not at hand"),
+            )
+        )
     count = len(next(iter(rows.values())).pictures)
     return (
         f"# {title}\n\n{table(titles, lines)}\n\nBest first, each with how much worse it is than "
@@ -221,16 +255,28 @@ def train(plan: Plan, options: argparse.Namespace) -> Path:
     if not (out / "done").exists():
         side = (options.size, options.size)
         settings = Settings(
-            data=plan.source.folder(options.out, options.limit), out=out,
-            corpus=plan.source.corpus, limit=options.limit, widths=plan.widths,
-            start=start, frozen=plan.frozen, rate=1e-3, constant=True, decay=0.0, average=0.0,
+            data=plan.source.folder(options.out, options.limit),
+            out=out,
+            corpus=plan.source.corpus,
+            limit=options.limit,
+            widths=plan.widths,
+            start=start,
+            frozen=plan.frozen,
+            rate=1e-3,
+            constant=True,
+            decay=0.0,
+            average=0.0,
             stages=(Stage("study", options.steps, options.batch, 1, (side,)),),
-            recipe=WHOLE, held_out=every(plan.source, options),
-            patience=options.patience, check_every=options.check_every, measure="BCE",
-            log_every=min(options.check_every, 10), workers=options.workers,
+            recipe=WHOLE,
+            held_out=every(plan.source, options),
+            patience=options.patience,
+            check_every=options.check_every,
+            measure="BCE",
+            log_every=min(options.check_every, 10),
+            workers=options.workers,
             threads=options.threads,
             device=options.device,
-        )  # fmt: skip
+        )
         finish(settings)
     return best(out)
 
@@ -277,8 +323,10 @@ def held_out(source: Source, options: argparse.Namespace) -> Library:
     library = corpora.read(source.corpus, folder, limit=options.limit)
     held = library.split(every(source, options))[1]
     if not held.stills and not held.clips:
-        raise MattecastError(f"{source.path}: {library}, of which none is held out to be scored: "
-                             "more are needed, or a lower --held-out")  # fmt: skip
+        raise MattecastError(
+            f"{source.path}: {library}, of which none is held out to be scored: "
+            "more are needed, or a lower --held-out"
+        )
     return held
 
 
@@ -340,8 +388,9 @@ def _pyplot() -> Any:
     try:
         import matplotlib
     except ImportError as error:
-        raise SystemExit(f"curves need matplotlib: pip install 'mattecast[studies]' ({error})") \
-            from error
+        raise SystemExit(
+            f"curves need matplotlib: pip install 'mattecast[studies]' ({error})"
+        ) from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

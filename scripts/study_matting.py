@@ -96,10 +96,19 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--clips", type=Path, metavar="DIR", help="clips with true alpha instead of drawn figures")
     add("--most", type=int, default=0, help="take so many clips only, evenly spread (default: all)")
-    add("--side", type=int, default=0, metavar="PX",
-        help="reduce larger pictures of clips to this long side (default: as they are)")
-    add("--model", default="default", metavar="NAME",
-        help="whose mattes the trimaps of clips come from, or 'truth' (default: default)")
+    add(
+        "--side",
+        type=int,
+        default=0,
+        metavar="PX",
+        help="reduce larger pictures of clips to this long side (default: as they are)",
+    )
+    add(
+        "--model",
+        default="default",
+        metavar="NAME",
+        help="whose mattes the trimaps of clips come from, or 'truth' (default: default)",
+    )
     add("--panels", type=Path, metavar="DIR", help="write the panels here")
     add("--write", type=Path, metavar="DIR", help="write the page here, and the figures' panels")
     return parser.parse_args()
@@ -135,8 +144,9 @@ def hairy(height: int, width: int) -> Float:
     for angle in rng.uniform(-3.3, 0.2, 160):
         along = np.linspace(0.85, rng.uniform(1.1, 1.45), 12)
         bend = angle + rng.normal(0, 0.25) * (along - 0.85) + np.cumsum(rng.normal(0, 0.01, 12))
-        points = np.stack([middle + reach * along * np.cos(bend) * 0.85,
-                           top + reach * along * np.sin(bend)], 1)  # fmt: skip
+        points = np.stack(
+            [middle + reach * along * np.cos(bend) * 0.85, top + reach * along * np.sin(bend)], 1
+        )
         cv2.polylines(canvas, [np.int32(points)], False, 255, int(rng.integers(1, 4)))
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     return small.astype(np.float32) / np.float32(255)
@@ -167,8 +177,9 @@ def clips(options: argparse.Namespace) -> Iterator[Case]:
             settings = mattecast.Settings(model=options.model, foreground="source", detail="fast")
             matted = next(islice(mattecast.mattes(path, settings), middle, None))
             picture, coarse = matted.foreground, matted.alpha
-        yield Case(path.stem, group, *(reduced(each, options.side) for each in (
-            picture, alpha, coarse)))  # fmt: skip
+        yield Case(
+            path.stem, group, *(reduced(each, options.side) for each in (picture, alpha, coarse))
+        )
 
 
 def reduced(plane: Any, side: int) -> Any:
@@ -212,11 +223,32 @@ def document(cases: list[Case], mattes: Mattes, options: argparse.Namespace) -> 
             right = np.mean([accuracy(matte, case) for (matte, _), case in found])
             cost = np.median([seconds for (_, seconds), _ in found])
             mean = metrics.mean(scores)
-            rows.append((group, name, len(members), f"{right:.3f}", f"{mean.mad:.2f}",
-                         f"{mean.mse:.2f}", f"{mean.grad:.2f}", f"{mean.conn:.2f}", f"{cost:.1f}",
-                         theirs.get(f"{group}: {name}", "not at hand")))  # fmt: skip
-    titles = ("group", "method", "n", "accuracy in the band", "MAD", "MSE", "Grad", "Conn",
-              "CPU s", "paper")  # fmt: skip
+            rows.append(
+                (
+                    group,
+                    name,
+                    len(members),
+                    f"{right:.3f}",
+                    f"{mean.mad:.2f}",
+                    f"{mean.mse:.2f}",
+                    f"{mean.grad:.2f}",
+                    f"{mean.conn:.2f}",
+                    f"{cost:.1f}",
+                    theirs.get(f"{group}: {name}", "not at hand"),
+                )
+            )
+    titles = (
+        "group",
+        "method",
+        "n",
+        "accuracy in the band",
+        "MAD",
+        "MSE",
+        "Grad",
+        "Conn",
+        "CPU s",
+        "paper",
+    )
     made = "true outlines" if options.model == "truth" else f"mattes of '{options.model}'"
     large = f", reduced to {options.side} pixels where larger" if options.side else ""
     source = f"the middle frame of {len(cases)} clips{large}, trimaps from {made}"
@@ -237,17 +269,27 @@ def panel(case: Case, mattes: dict[str, tuple[Float, float]], path: Path) -> Non
     rows = [labelled("picture, trimap", [case.picture, np.dstack([case.known] * 3)])]
     for name, alpha in {"truth": case.alpha, **{n: m for n, (m, _) in mattes.items()}}.items():
         front = foreground(case.picture, alpha)
-        rows.append(labelled(name, [np.dstack([gray(alpha)] * 3), *(
-            composed(front, alpha, back) for back in (np.broadcast_to(GREEN, room.shape), room)
-        )]))  # fmt: skip
+        rows.append(
+            labelled(
+                name,
+                [
+                    np.dstack([gray(alpha)] * 3),
+                    *(
+                        composed(front, alpha, back)
+                        for back in (np.broadcast_to(GREEN, room.shape), room)
+                    ),
+                ],
+            )
+        )
     write(path, columns(rows))
 
 
 def columns(rows: list[Bytes]) -> Bytes:
     """Rows of cells, laid out in two columns."""
     wide = max(row.shape[1] for row in rows)
-    even = [np.pad(row, ((0, 0), (0, wide - row.shape[1]), (0, 0)), constant_values=255)
-            for row in rows]  # fmt: skip
+    even = [
+        np.pad(row, ((0, 0), (0, wide - row.shape[1]), (0, 0)), constant_values=255) for row in rows
+    ]
     half = -(-len(even) // 2)
     even += [np.full_like(even[0], 255)] * (2 * half - len(even))
     return np.hstack([np.vstack(even[:half]), np.vstack(even[half:])])

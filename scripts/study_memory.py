@@ -48,8 +48,9 @@ KINDS = {
 def main() -> int:
     options = parse()
     study.talk()
-    rows = {kind.title: score(kind, train(name, kind, options), options)
-            for name, kind in KINDS.items()}  # fmt: skip
+    rows = {
+        kind.title: score(kind, train(name, kind, options), options) for name, kind in KINDS.items()
+    }
     curves = {kind.title: options.out / name for name, kind in KINDS.items()}
     study.publish("memory", document(options, rows), curves, options)
     return 0
@@ -60,8 +61,13 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of training material")
-    add("--partial", action="append", default=[], metavar="PREFIX",
-        help="file names whose bystanders are not in the alpha (repeatable)")  # fmt: skip
+    add(
+        "--partial",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="file names whose bystanders are not in the alpha (repeatable)",
+    )
     add("--from", type=Path, required=True, dest="start", metavar="CHECKPOINT")
     add("--clips", type=Path, required=True, help="clips with true alpha")
     add("--out", type=Path, required=True, help="folder of the runs; again, it goes on there")
@@ -84,14 +90,26 @@ def train(name: str, kind: Kind, options: argparse.Namespace) -> Path:
     if not (out / "done").exists():
         clips = options.batch * FRAMES // kind.frames
         stage = Stage(name, options.steps, clips, kind.frames, (side,), freeze=True)
-        study.finish(Settings(
-            data=options.data, out=out, start=options.start, stages=(stage,),
-            widths=systems.widths("heron", start=options.start), partial=tuple(options.partial),
-            frozen=systems.SYSTEMS["heron"].frozen, recipe=scenes.Recipe(still=kind.still),
-            rate=options.rate, warmup=min(100, options.steps // 10 + 1), average=0.99,
-            check_every=max(1, options.steps // 2), log_every=max(1, options.steps // 20),
-            workers=options.workers, threads=options.threads, device=options.device,
-        ))  # fmt: skip
+        study.finish(
+            Settings(
+                data=options.data,
+                out=out,
+                start=options.start,
+                stages=(stage,),
+                widths=systems.widths("heron", start=options.start),
+                partial=tuple(options.partial),
+                frozen=systems.SYSTEMS["heron"].frozen,
+                recipe=scenes.Recipe(still=kind.still),
+                rate=options.rate,
+                warmup=min(100, options.steps // 10 + 1),
+                average=0.99,
+                check_every=max(1, options.steps // 2),
+                log_every=max(1, options.steps // 20),
+                workers=options.workers,
+                threads=options.threads,
+                device=options.device,
+            )
+        )
     checkpoint: Path = out / "last.pt"
     return checkpoint
 
@@ -113,8 +131,11 @@ def alone(
 def document(options: argparse.Namespace, rows: dict[str, dict[str, Scores]]) -> str:
     titles = ("clips", "trained on", "MAD", "MSE", "Grad", "Conn", "dtSSD", "IoU")
     groups = next(iter(rows.values()))
-    lines = [(group, title, *(f"{value:.3f}" for value in vars(scores[group]).values()))
-             for group in groups for title, scores in rows.items()]  # fmt: skip
+    lines = [
+        (group, title, *(f"{value:.3f}" for value in vars(scores[group]).values()))
+        for group in groups
+        for title, scores in rows.items()
+    ]
     spent = ", ".join(
         f"{kind.title} {study.seconds(options.out / name):.0f} s" for name, kind in KINDS.items()
     )

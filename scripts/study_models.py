@@ -21,8 +21,14 @@ from mattecast.engines.training import systems
 
 def main() -> int:
     parser = study.parser(__doc__)
-    parser.add_argument("--source", type=Source.read, action="append", required=True,
-                        metavar="CORPUS:PATH", help="to pre-train on; repeatable")  # fmt: skip
+    parser.add_argument(
+        "--source",
+        type=Source.read,
+        action="append",
+        required=True,
+        metavar="CORPUS:PATH",
+        help="to pre-train on; repeatable",
+    )
     parser.add_argument("--release", type=Path, metavar="DIR", help="write the models here too")
     options = parser.parse_args()
     plans = networks(options)

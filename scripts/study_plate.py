@@ -75,14 +75,18 @@ def score(engine: engines.Engine, scene: Scene) -> list[tuple[float, float]]:
     """(MAD, IoU) of a scene's mattes without and with its plate."""
     engine.reset()
     alone = [engine.step(picture).alpha.copy() for picture in scene.pictures]
-    plated = [with_plate(alpha, picture, scene.plate)
-              for alpha, picture in zip(alone, scene.pictures, strict=True)]  # fmt: skip
+    plated = [
+        with_plate(alpha, picture, scene.plate)
+        for alpha, picture in zip(alone, scene.pictures, strict=True)
+    ]
     truth = scene.alpha.astype(np.float32) / 255
     return [
-        (float(np.mean([metrics.mad(a, t) for a, t in zip(mattes, truth, strict=True)])),
-         float(np.mean([metrics.iou(a, t) for a, t in zip(mattes, truth, strict=True)])))
+        (
+            float(np.mean([metrics.mad(a, t) for a, t in zip(mattes, truth, strict=True)])),
+            float(np.mean([metrics.iou(a, t) for a, t in zip(mattes, truth, strict=True)])),
+        )
         for mattes in (alone, plated)
-    ]  # fmt: skip
+    ]
 
 
 if __name__ == "__main__":

@@ -39,10 +39,13 @@ def main() -> int:
     start, checkpoints = None, {}
     for name, widths in sizes(options.width).items():
         start = checkpoints[name] = train(name, widths, start, options)
-    text = document(options, {
-        name: score(path, options.clips, mattes, options.size, options.frames)
-        for name, path in checkpoints.items()
-    })
+    text = document(
+        options,
+        {
+            name: score(path, options.clips, mattes, options.size, options.frames)
+            for name, path in checkpoints.items()
+        },
+    )
     curves = {NAMES[name]: options.out / name for name in checkpoints}
     study.publish("refinement", text, curves, options)
     study.release_all(checkpoints, options)
@@ -54,14 +57,24 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of training material")
-    add("--partial", action="append", default=[], metavar="PREFIX",
-        help="file names whose bystanders are not in the alpha (repeatable)")  # fmt: skip
+    add(
+        "--partial",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="file names whose bystanders are not in the alpha (repeatable)",
+    )
     add("--clips", type=Path, required=True, help="clips with true alpha")
     add("--out", type=Path, required=True, help="folder of the runs; again, it goes on there")
     add("--size", type=study.side, default=512, help="side trained at (default: 512)")
     add("--width", type=int, default=256, help="DLMN-G's feature maps (default: 256)")
-    add("--steps", type=steps, default="20000", metavar="N[,N,N]",
-        help="of each run, or of segmentation, DLMN-G and SSRN (default: 20000)")  # fmt: skip
+    add(
+        "--steps",
+        type=steps,
+        default="20000",
+        metavar="N[,N,N]",
+        help="of each run, or of segmentation, DLMN-G and SSRN (default: 20000)",
+    )
     add("--batch", type=int, default=4, help="clips a batch (default: 4)")
     add("--frames", type=int, default=0, help="of each clip that are scored (default: all)")
     add("--check-every", type=int, default=0, help="steps (default: a third of a run)")
@@ -77,8 +90,9 @@ def steps(text: str) -> dict[str, int]:
     """Steps of each network as given on the command line."""
     counts = text.split(",")
     if len(counts) not in (1, len(NAMES)) or not all(each.isdecimal() for each in counts):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected steps, one number or one each "
-                                         f"for {', '.join(NAMES.values())}")  # fmt: skip
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, expected steps, one number or one each for {', '.join(NAMES.values())}"
+        )
     return dict(zip(NAMES, map(int, counts * (len(NAMES) // len(counts))), strict=True))
 
 
@@ -87,8 +101,11 @@ def sizes(width: int) -> dict[str, Any]:
     share = width / 256
     deeplab = systems.widths("deeplab", max(0.25, share))
     dlmn = replace(systems.SYSTEMS["dlmn"].at(share), segmentation=deeplab)
-    return {"deeplab": deeplab, "dlmn": dlmn,
-            "ssrn": replace(systems.SYSTEMS["ssrn"].at(share), base=dlmn)}  # fmt: skip
+    return {
+        "deeplab": deeplab,
+        "dlmn": dlmn,
+        "ssrn": replace(systems.SYSTEMS["ssrn"].at(share), base=dlmn),
+    }
 
 
 def train(name: str, widths: Any, start: Path | None, options: argparse.Namespace) -> Path:
@@ -98,14 +115,22 @@ def train(name: str, widths: Any, start: Path | None, options: argparse.Namespac
     if not (out / "done").exists():
         frames = 1 if name == "deeplab" else 3
         settings = Settings(
-            data=options.data, out=out, start=start, widths=widths, weights=Adversarial(),
+            data=options.data,
+            out=out,
+            start=start,
+            widths=widths,
+            weights=Adversarial(),
             stages=(Stage(name, count, options.batch, frames, (side,)),),
-            partial=tuple(options.partial), rate=1e-3, warmup=min(300, count // 10 + 1),
-            average=0.9 if count < 1000 else 0.998, workers=options.workers,
+            partial=tuple(options.partial),
+            rate=1e-3,
+            warmup=min(300, count // 10 + 1),
+            average=0.9 if count < 1000 else 0.998,
+            workers=options.workers,
             check_every=options.check_every or max(1, count // 3),
             log_every=max(1, count // 20),
-            threads=options.threads, device=options.device,
-        )  # fmt: skip
+            threads=options.threads,
+            device=options.device,
+        )
         study.finish(settings)
     checkpoint: Path = out / "last.pt"
     return checkpoint
@@ -146,13 +171,12 @@ def mattes(
         yield np.clip(whole, 0, 1)
 
 
-def document(
-    options: argparse.Namespace, scores: dict[str, dict[str, metrics.Scores]]
-) -> str:
+def document(options: argparse.Namespace, scores: dict[str, dict[str, metrics.Scores]]) -> str:
     rows = [
         (group, NAMES[name], *(f"{value:.2f}" for value in vars(groups[group]).values()))
-        for group in scores["ssrn"] for name, groups in scores.items()
-    ]  # fmt: skip
+        for group in scores["ssrn"]
+        for name, groups in scores.items()
+    ]
     titles = ("clips", "matte", "MAD", "MSE", "Grad", "Conn", "dtSSD", "IoU")
     before, after = (scores[name]["all"].mad for name in ("dlmn", "ssrn"))
     runs = ", ".join(

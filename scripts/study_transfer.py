@@ -26,8 +26,9 @@ FREEZING = {
 
 def main() -> int:
     parser = study.parser(__doc__)
-    parser.add_argument("--source", type=Source.read, required=True, metavar="CORPUS:PATH",
-                        help="to pre-train on")  # fmt: skip
+    parser.add_argument(
+        "--source", type=Source.read, required=True, metavar="CORPUS:PATH", help="to pre-train on"
+    )
     options = parser.parse_args()
     source, target = options.source, options.target
     unet = systems.widths("unet", options.width / 64)

@@ -145,10 +145,12 @@ def planes(path: Path, index: int = 0) -> list[Any]:
         for number, frame in enumerate(clip.decode(video=0)):
             if number == index:
                 return [
-                    np.frombuffer(memoryview(frame.planes[part.plane]),
-                                  np.dtype("u1" if part.bits <= 8 else "u2"))
+                    np.frombuffer(
+                        memoryview(frame.planes[part.plane]),
+                        np.dtype("u1" if part.bits <= 8 else "u2"),
+                    )
                     .reshape(frame.planes[part.plane].height, -1)[: part.height, : part.width]
                     .copy()
                     for part in frame.format.components
-                ]  # fmt: skip
+                ]
     raise AssertionError(f"{path} has no frame {index}")

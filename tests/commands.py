@@ -51,8 +51,9 @@ def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
     """The command as a process; everything it prints can be read from it."""
     return subprocess.Popen(
         [sys.executable, "-m", "mattecast", *map(str, arguments)],
-        text=True, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-    )  # fmt: skip
+        text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+    )
 
 
 class StandIn:

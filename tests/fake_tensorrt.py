@@ -41,10 +41,17 @@ def module(cuda):
                 return None
 
     names = {name: value for name, value in locals().items() if name != "cuda"}
-    return type("tensorrt_rtx", (), {
-        **names, "__name__": "tensorrt_rtx", "__version__": "1.0", "nptype": staticmethod(np.dtype),
-        "ComputeCapability": type("C", (), {"__members__": ("SM75", "SM89", "SM120")}),
-    })  # fmt: skip
+    return type(
+        "tensorrt_rtx",
+        (),
+        {
+            **names,
+            "__name__": "tensorrt_rtx",
+            "__version__": "1.0",
+            "nptype": staticmethod(np.dtype),
+            "ComputeCapability": type("C", (), {"__members__": ("SM75", "SM89", "SM120")}),
+        },
+    )
 
 
 def build_plan(trt, spec, span, precision, capability=None):
@@ -124,8 +131,9 @@ class Context:
         return True
 
     def zeros(self):
-        return {name: np.zeros(self.shapes[name], self.plan.types[name])
-                for name in self.plan.inputs}  # fmt: skip
+        return {
+            name: np.zeros(self.shapes[name], self.plan.types[name]) for name in self.plan.inputs
+        }
 
     def run(self, inputs):
         with torch.inference_mode():

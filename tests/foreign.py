@@ -30,8 +30,10 @@ class Maker:
         return self.add("Conv", [x, f"{name}.w"], name, pads=[1, 1, 1, 1], strides=[stride] * 2)
 
     def write(self, path, inputs, outputs):
-        ports = [[helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in each]
-                 for each in (inputs, outputs)]  # fmt: skip
+        ports = [
+            [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in each]
+            for each in (inputs, outputs)
+        ]
         graph = helper.make_graph(self.nodes, "foreign", *ports, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
         model.ir_version = 8
@@ -114,8 +116,11 @@ def segmentation(path, *, channels_last=False, planes=1, bounded=True, size=(32,
         x = make.add("Transpose", [x], "first", perm=[0, 3, 1, 2])
     x = make.conv(x, "mask", 3, planes)
     if bounded:
-        x = (make.add("Sigmoid", [x], "sigmoid") if planes == 1
-             else make.add("Softmax", [x], "softmax", axis=1))  # fmt: skip
+        x = (
+            make.add("Sigmoid", [x], "sigmoid")
+            if planes == 1
+            else make.add("Softmax", [x], "softmax", axis=1)
+        )
     if channels_last:
         make.add("Transpose", [x], "mask_out", perm=[0, 2, 3, 1])
         shapes = [1, height, width, 3], [1, height, width, planes]
@@ -133,8 +138,9 @@ def background_matting(path):
     make.add("ReduceMean", ["distance"], "pha", axes=[1])
     make.add("Identity", ["src"], "fgr")
     picture = [1, 3, None, None]
-    return make.write(path, [("src", picture), ("bgr", picture)],
-                      [("pha", [1, 1, None, None]), ("fgr", picture)])  # fmt: skip
+    return make.write(
+        path, [("src", picture), ("bgr", picture)], [("pha", [1, 1, None, None]), ("fgr", picture)]
+    )
 
 
 def classifier(path):

@@ -37,21 +37,33 @@ def network(folder: Path) -> Path:
 
     red = np.array([1, 0, 0], np.float32).reshape(1, 3, 1, 1)
     graph = helper.make_graph(
-        [helper.make_node("Conv", ["image", "red"], ["plane"]),
-         helper.make_node("Clip", ["plane", "least", "most"], ["mask"])],
-        "red", [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "h", "w"])],
+        [
+            helper.make_node("Conv", ["image", "red"], ["plane"]),
+            helper.make_node("Clip", ["plane", "least", "most"], ["mask"]),
+        ],
+        "red",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "h", "w"])],
         [helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 1, "h", "w"])],
-        [numpy_helper.from_array(red, "red"),
-         numpy_helper.from_array(np.float32(0), "least"),
-         numpy_helper.from_array(np.float32(1), "most")],
-    )  # fmt: skip
+        [
+            numpy_helper.from_array(red, "red"),
+            numpy_helper.from_array(np.float32(0), "least"),
+            numpy_helper.from_array(np.float32(1), "most"),
+        ],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     path = folder / "red.onnx"
     onnx.save(model, path)
-    path.with_suffix(".json").write_text(json.dumps({
-        "mean": [0, 0, 0], "deviation": [255, 255, 255], "meaning": "alpha",
-        "long_side": SIZE[0], "multiple": 32,
-    }))  # fmt: skip
+    path.with_suffix(".json").write_text(
+        json.dumps(
+            {
+                "mean": [0, 0, 0],
+                "deviation": [255, 255, 255],
+                "meaning": "alpha",
+                "long_side": SIZE[0],
+                "multiple": 32,
+            }
+        )
+    )
     return path
 
 
@@ -65,8 +77,9 @@ def frame(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:
     return picture
 
 
-def clip(path: Path, *, frames: int = 36, rate: Fraction | int = 30,
-         size: tuple[int, int] = SIZE) -> Path:  # fmt: skip
+def clip(
+    path: Path, *, frames: int = 36, rate: Fraction | int = 30, size: tuple[int, int] = SIZE
+) -> Path:
     """The clip, without loss of colours; in one loop the bar crosses the picture once."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264rgb", rate=rate, options={"qp": "0", "preset": "ultrafast"})

@@ -94,8 +94,14 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 class Host:
     """An OBS on an X server of its own. size: of its canvas. scripts: (path, settings) each."""
 
-    def __init__(self, home: Path, *, size: tuple[int, int] = (640, 360), enabled: bool = True,
-                 scripts: tuple[tuple[Path, dict[str, Any]], ...] = ()) -> None:  # fmt: skip
+    def __init__(
+        self,
+        home: Path,
+        *,
+        size: tuple[int, int] = (640, 360),
+        enabled: bool = True,
+        scripts: tuple[tuple[Path, dict[str, Any]], ...] = (),
+    ) -> None:
         self.home, self.size, self.port = home, size, free_port()
         self.config = home / "config"
         self._enabled = enabled
@@ -115,23 +121,42 @@ class Host:
             _GLOBAL.format(port=self.port, password=PASSWORD, enabled=str(enabled).lower())
         )
         # From obs-websocket 5.5 on; older ones do not look at it.
-        (folder / "plugin_config/obs-websocket/config.json").write_text(json.dumps({
-            "first_load": False, "server_enabled": enabled, "server_port": self.port,
-            "alerts_enabled": False, "auth_required": True, "server_password": PASSWORD,
-        }))  # fmt: skip
+        (folder / "plugin_config/obs-websocket/config.json").write_text(
+            json.dumps(
+                {
+                    "first_load": False,
+                    "server_enabled": enabled,
+                    "server_port": self.port,
+                    "alerts_enabled": False,
+                    "auth_required": True,
+                    "server_password": PASSWORD,
+                }
+            )
+        )
         width, height = self.size
         (folder / "basic/profiles/Test/basic.ini").write_text(
             _PROFILE.format(width=width, height=height, home=self.home)
         )
         empty = {"items": [], "id_counter": 0, "custom_size": False}
-        (folder / "basic/scenes/Test.json").write_text(json.dumps({
-            "name": "Test", "current_scene": "Main", "current_program_scene": "Main",
-            "scene_order": [{"name": "Main"}, {"name": "Other"}],
-            "sources": [{"id": "scene", "name": name, "settings": empty}
-                        for name in ("Main", "Other")],
-            "modules": {"scripts-tool": [{"path": str(path), "settings": settings}
-                                         for path, settings in scripts]},
-        }))  # fmt: skip
+        (folder / "basic/scenes/Test.json").write_text(
+            json.dumps(
+                {
+                    "name": "Test",
+                    "current_scene": "Main",
+                    "current_program_scene": "Main",
+                    "scene_order": [{"name": "Main"}, {"name": "Other"}],
+                    "sources": [
+                        {"id": "scene", "name": name, "settings": empty}
+                        for name in ("Main", "Other")
+                    ],
+                    "modules": {
+                        "scripts-tool": [
+                            {"path": str(path), "settings": settings} for path, settings in scripts
+                        ]
+                    },
+                }
+            )
+        )
 
     def start(self) -> None:
         """Start OBS, and the X server the first time; returns when requests are taken."""
@@ -139,18 +164,35 @@ class Host:
             self._start_screen()
         named = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
         environment = {
-            **named, "HOME": str(self.home), "XDG_CONFIG_HOME": str(self.config),
-            "XDG_RUNTIME_DIR": str(self.home / "runtime"), "DISPLAY": self.display,
-            "XDG_CACHE_HOME": str(self.home / "cache"), "LIBGL_ALWAYS_SOFTWARE": "1",
-            "QT_QPA_PLATFORM": "xcb", "LP_NUM_THREADS": "1", "LANG": "C.UTF-8",
-        }  # fmt: skip
+            **named,
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.config),
+            "XDG_RUNTIME_DIR": str(self.home / "runtime"),
+            "DISPLAY": self.display,
+            "XDG_CACHE_HOME": str(self.home / "cache"),
+            "LIBGL_ALWAYS_SOFTWARE": "1",
+            "QT_QPA_PLATFORM": "xcb",
+            "LP_NUM_THREADS": "1",
+            "LANG": "C.UTF-8",
+        }
         with (self.home / "obs.log").open("ab") as log:
             self._obs = subprocess.Popen(
-                ["obs", "--multi", "--profile", "Test", "--collection", "Test",
-                 "--disable-missing-files-check", "--unfiltered_log"],
-                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [
+                    "obs",
+                    "--multi",
+                    "--profile",
+                    "Test",
+                    "--collection",
+                    "Test",
+                    "--disable-missing-files-check",
+                    "--unfiltered_log",
+                ],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         if self._enabled:
             until(self._answers, 40, "OBS takes requests")
         else:
@@ -161,8 +203,10 @@ class Host:
         reading, writing = os.pipe()
         self._screen = subprocess.Popen(
             ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x800x24", "-nolisten", "tcp"],
-            pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            pass_fds=[writing],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(writing)
         with os.fdopen(reading) as numbers:
             self.display = f":{numbers.readline().strip()}"
@@ -202,10 +246,17 @@ class Host:
     def add_colour(self, colour: tuple[int, int, int], scene: str = "Main") -> None:
         """A plain colour under everything else."""
         red, green, blue = colour
-        self.ask("CreateInput", sceneName=scene, inputName=f"colour {scene}",
-                 inputKind="color_source_v3", inputSettings={
-                     "color": 0xFF000000 | blue << 16 | green << 8 | red,
-                     "width": self.size[0], "height": self.size[1]})  # fmt: skip
+        self.ask(
+            "CreateInput",
+            sceneName=scene,
+            inputName=f"colour {scene}",
+            inputKind="color_source_v3",
+            inputSettings={
+                "color": 0xFF000000 | blue << 16 | green << 8 | red,
+                "width": self.size[0],
+                "height": self.size[1],
+            },
+        )
 
     def signal(self, number: int) -> None:
         """Freeze it, let it go on, or kill it."""
@@ -252,8 +303,9 @@ class Host:
         from Xlib.protocol import event
 
         screen = display.Display(self.display)
-        protocols, delete = (screen.intern_atom(name)
-                             for name in ("WM_PROTOCOLS", "WM_DELETE_WINDOW"))  # fmt: skip
+        protocols, delete = (
+            screen.intern_atom(name) for name in ("WM_PROTOCOLS", "WM_DELETE_WINDOW")
+        )
         for window in screen.screen().root.query_tree().children:
             try:
                 kind, name = window.get_wm_class(), window.get_wm_name()

@@ -75,8 +75,9 @@ def test_light_tables_undo_each_other() -> None:
     assert np.abs(back - codes).max() < 32
 
 
-@pytest.mark.parametrize("wish", [{}, {"linear_light": True}, {"light_wrap": 0.5, "shadow": 0.5,
-                                                               "colour_match": 0.5}])
+@pytest.mark.parametrize(
+    "wish", [{}, {"linear_light": True}, {"light_wrap": 0.5, "shadow": 0.5, "colour_match": 0.5}]
+)
 @pytest.mark.parametrize("background", ["blur", "bokeh:3", "#00b140"])
 def test_a_solid_matte_shows_the_person(wish: dict, background: str, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "all.png"), np.full((4, 4), 255, np.uint8))

@@ -82,8 +82,9 @@ def test_no_audio_when_asked(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_in_sync_after_ten_minutes(tmp_path: Path) -> None:
     """NTSC picture and AAC sound for ten minutes: the last click is where it was."""
-    recipe = Recipe(rate=Fraction(30000, 1001), pts=tuple(range(17983)), size=(32, 32),
-                    audio=("aac",))  # fmt: skip
+    recipe = Recipe(
+        rate=Fraction(30000, 1001), pts=tuple(range(17983)), size=(32, 32), audio=("aac",)
+    )
     source = make(tmp_path / "source.mp4", recipe)
     matte(source, tmp_path / "out.mov")
     before, after = _clicks(source), _clicks(tmp_path / "out.mov")

@@ -46,8 +46,10 @@ def test_the_embedded_network(bench, monkeypatch):
 
     monkeypatch.setitem(graph.OPERATIONS, "Conv", conv)
     spec, size = find("default"), (512, 288)
-    inputs = {name: torch.zeros(shape, device=meta)
-              for name, shape in back_end.state_shapes(spec, size).items()}  # fmt: skip
+    inputs = {
+        name: torch.zeros(shape, device=meta)
+        for name, shape in back_end.state_shapes(spec, size).items()
+    }
     inputs[spec.picture] = torch.zeros((1, 288, 512, 3), dtype=torch.uint8, device=meta)
     graph.Graph(prepared(spec, size, "f32"), meta).run(inputs)
     assert len(work) > 20

@@ -98,7 +98,9 @@ def test_one_that_fails_stops_no_other(talk: Path, tmp_path: Path) -> None:
     assert result.code == 1 and entries(out) == ["talk.matte.mov"]
     lines = [line for line in result.err.splitlines() if not line.startswith("  ")]
     assert [line.split(": ")[1] for line in lines[::2]] == [
-        str(tmp_path / "broken.mp4"), str(tmp_path / "none.mp4")]  # fmt: skip
+        str(tmp_path / "broken.mp4"),
+        str(tmp_path / "none.mp4"),
+    ]
     assert lines[1].startswith(f"{out / 'talk.matte.mov'}: 12 frames")
 
 
@@ -111,8 +113,9 @@ def test_a_wish_that_one_of_many_cannot_meet_is_a_failure(talk: Path, tmp_path: 
     assert result.code == 1 and entries(tmp_path / "out") == ["talk.matte.mov"]
 
 
-def test_outputs_are_named_after_inputs(talk: Path, tmp_path: Path,
-                                        monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_outputs_are_named_after_inputs(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     shots = pictures(tmp_path / "shots.v2")
     names = {
@@ -150,8 +153,9 @@ def test_pictures_as_a_folder_or_a_pattern(name: str, tmp_path: Path) -> None:
     assert times(output) == [n * Fraction(1001, 24000) for n in range(4)]
 
 
-def test_requests_that_would_lose_something(talk: Path, tmp_path: Path,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_requests_that_would_lose_something(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("talk.mov", "talk.mp4", "talk.matte.mov"):
         Path(name).write_bytes(talk.read_bytes())
@@ -270,8 +274,7 @@ def test_no_stdout_at_all(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_progress_on_a_terminal(tmp_path: Path) -> None:
     """A real process on a terminal shows frames a second, time left and the limiting stage."""
-    recipe = Recipe(codec="mjpeg", pixels="yuvj420p", size=SMALL, options=(),
-                    pts=tuple(range(150)))  # fmt: skip
+    recipe = Recipe(codec="mjpeg", pixels="yuvj420p", size=SMALL, options=(), pts=tuple(range(150)))
     source = make(tmp_path / "long.mp4", recipe)
     master, slave = pty.openpty()
     process = start("matte", source, "-o", tmp_path / "long.mov", stdout=None, stderr=slave)

@@ -28,7 +28,7 @@ class Seer(CheckedEngine):
         self.steps += 1
         alpha = picture[..., 0].astype(np.float32) / 255
         alpha = cv2.blur(alpha, (self.soft, self.soft))
-        alpha[:, round(self.blind * alpha.shape[1]):] = 0  # fmt: skip
+        alpha[:, round(self.blind * alpha.shape[1]) :] = 0
         return Estimate(alpha, None)
 
     def _forget(self):
@@ -94,11 +94,17 @@ def test_no_network_stays_open_where_the_closer_look_cannot_be_had():
 @pytest.mark.parametrize(
     ("shown", "seen"),
     [
-        ((480, 320), (640, 416)), ((360, 288), (640, 512)), ((288, 360), (512, 640)),
-        ((854, 480), (640, 352)), ((480, 908), (352, 640)), ((160, 96), (320, 192)),
-        ((960, 540), None), ((1920, 1080), None), ((40, 40), (64, 64)),
+        ((480, 320), (640, 416)),
+        ((360, 288), (640, 512)),
+        ((288, 360), (512, 640)),
+        ((854, 480), (640, 352)),
+        ((480, 908), (352, 640)),
+        ((160, 96), (320, 192)),
+        ((960, 540), None),
+        ((1920, 1080), None),
+        ((40, 40), (64, 64)),
     ],
-)  # fmt: skip
+)
 def test_small_pictures_are_looked_at_closer(shown, seen):
     assert closer_size(find("default"), *shown) == seen
     assert closer_size(replace(find("default"), closer_side=None), *shown) is None
@@ -107,8 +113,11 @@ def test_small_pictures_are_looked_at_closer(shown, seen):
 def test_a_run_looks_closer_unless_it_is_to_be_fast_or_told_a_size(tmp_path):
     clip = make(tmp_path / "a.mp4", Recipe(size=(160, 96), pts=(0, 1, 2)))
     engines_used = {}
-    for name, settings in {"usual": Settings(), "fast": Settings(detail="fast"),
-                           "told": Settings(network_size=96)}.items():  # fmt: skip
+    for name, settings in {
+        "usual": Settings(),
+        "fast": Settings(detail="fast"),
+        "told": Settings(network_size=96),
+    }.items():
         summary = matte(clip, tmp_path / f"{name}.mov", settings)
         assert summary.frames == 3
         engines_used[name] = summary.engine

@@ -97,9 +97,14 @@ def video(root):
 
 
 TREES = {
-    "pairs": plain, "ppm100": ppm100, "voc2012": voc, "aisegment": aisegment, "dim": dim,
-    "p3m": p3m, "videomatte240k": video,
-}  # fmt: skip
+    "pairs": plain,
+    "ppm100": ppm100,
+    "voc2012": voc,
+    "aisegment": aisegment,
+    "dim": dim,
+    "p3m": p3m,
+    "videomatte240k": video,
+}
 
 
 def test_every_set_has_a_tree():

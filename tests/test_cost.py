@@ -33,8 +33,17 @@ def lengthened(source: Path, path: Path, laps: int) -> Path:
 
 def peak_megabytes(source: Path, output: Path) -> float:
     """Peak resident memory of a whole `mattecast matte`, by the kernel's own account."""
-    command = [sys.executable, "-m", "mattecast", "matte", str(source), "-o", str(output),
-               "--quiet", "--overwrite"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "mattecast",
+        "matte",
+        str(source),
+        "-o",
+        str(output),
+        "--quiet",
+        "--overwrite",
+    ]
     process = subprocess.Popen(command)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -52,8 +61,12 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_memory_at_1080p_over_3000_frames(tmp_path: Path) -> None:
-    recipe = Recipe(size=(1920, 1080), rate=Fraction(30), pts=tuple(range(30)),
-                    options=(("preset", "medium"), ("bf", "2")))  # fmt: skip
+    recipe = Recipe(
+        size=(1920, 1080),
+        rate=Fraction(30),
+        pts=tuple(range(30)),
+        options=(("preset", "medium"), ("bf", "2")),
+    )
     base = make(tmp_path / "base.mp4", recipe)
     first = peak_megabytes(lengthened(base, tmp_path / "300.mp4", 10), tmp_path / "out.mov")
     second = peak_megabytes(lengthened(base, tmp_path / "3000.mp4", 100), tmp_path / "out.mov")

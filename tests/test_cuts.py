@@ -32,8 +32,11 @@ def _shot(seed: int, frames: int, *, speed: float = 1.0) -> Shot:
 
 def _found(pictures: Shot) -> list[int]:
     detector = CutDetector()
-    return [n for n, picture in enumerate(pictures)
-            if detector.push(picture, pictures[n + 1 : n + 1 + AHEAD])]  # fmt: skip
+    return [
+        n
+        for n, picture in enumerate(pictures)
+        if detector.push(picture, pictures[n + 1 : n + 1 + AHEAD])
+    ]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -52,8 +55,10 @@ def test_a_flash_is_no_cut(length: int) -> None:
 
 def test_a_fade_and_fast_movement_are_none() -> None:
     first, second = _shot(1, 12), _shot(2, 12)
-    mixed = [(a * (1 - w) + b * w).astype(np.uint8)
-             for a, b, w in zip(first, second, np.linspace(0, 1, 12), strict=True)]  # fmt: skip
+    mixed = [
+        (a * (1 - w) + b * w).astype(np.uint8)
+        for a, b, w in zip(first, second, np.linspace(0, 1, 12), strict=True)
+    ]
     assert _found(first[:4] + mixed + second[-4:]) == [0]
     assert _found(_shot(4, 14, speed=20)) == [0]
 
@@ -66,8 +71,9 @@ def test_after_black_a_shot_begins_with_its_picture() -> None:
 def test_a_fade_over_black_is_one_cut() -> None:
     light = np.concatenate([np.linspace(1, 0, 20), np.linspace(0, 1, 20)])
     shots = _shot(1, 20) + _shot(2, 20)
-    faded = [(picture * share).astype(np.uint8)
-             for picture, share in zip(shots, light, strict=True)]  # fmt: skip
+    faded = [
+        (picture * share).astype(np.uint8) for picture, share in zip(shots, light, strict=True)
+    ]
     found = _found(faded)
     assert len(found) == 2 and found[0] == 0 and 20 <= found[1] <= 30
 
@@ -101,8 +107,32 @@ def test_each_shot_starts_with_a_memory_of_itself() -> None:
     assert [each.first for each in out] == [n in (0, 6) for n in range(12)]
     assert [each.frame.pts for each in out] == list(range(12))
     # Nothing of the shot after the first is seen before it.
-    assert engine.seen == ["reset", 5, 4, 3, 2, 1, 0, 1, 2, 3, 4, 5,
-                           "reset", 11, 10, 9, 8, 7, 6, 7, 8, 9, 10, 11]  # fmt: skip
+    assert engine.seen == [
+        "reset",
+        5,
+        4,
+        3,
+        2,
+        1,
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        "reset",
+        11,
+        10,
+        9,
+        8,
+        7,
+        6,
+        7,
+        8,
+        9,
+        10,
+        11,
+    ]
 
 
 def test_what_waits_anyway_is_not_asked_for() -> None:

@@ -33,15 +33,21 @@ def _matte() -> np.ndarray:
 def _planes(rgb: np.ndarray, table: np.ndarray, bits: int, step: int) -> list[np.ndarray]:
     kind = np.uint8 if bits <= 8 else np.uint16
     planes = [np.round(rgb @ row[:3] + row[3]) for row in table]
-    planes[1:] = [cv2.resize(each, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
-                  for each in planes[1:]]  # fmt: skip
+    planes[1:] = [
+        cv2.resize(each, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
+        for each in planes[1:]
+    ]
     return [np.clip(np.round(each), 0, (1 << bits) - 1).astype(kind) for each in planes]
 
 
 def _rgb(planes: list[np.ndarray], table: np.ndarray) -> np.ndarray:
     size = planes[0].shape[::-1]
-    codes = np.dstack([cv2.resize(each.astype(np.float64), size, interpolation=cv2.INTER_NEAREST)
-                       for each in planes])  # fmt: skip
+    codes = np.dstack(
+        [
+            cv2.resize(each.astype(np.float64), size, interpolation=cv2.INTER_NEAREST)
+            for each in planes
+        ]
+    )
     return (codes - table[:, 3]) @ np.linalg.inv(table[:, :3].astype(np.float64)).T
 
 

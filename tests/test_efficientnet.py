@@ -28,12 +28,15 @@ def published():
     for stage in encoder.stages:
         for block in stage:
             if isinstance(block.widen, ConvNorm):
-                layers.append((block.widen, f"_blocks.{number}._expand_conv",
-                               f"_blocks.{number}._bn0"))  # fmt: skip
-            layers.append((block.filter, f"_blocks.{number}._depthwise_conv",
-                           f"_blocks.{number}._bn1"))  # fmt: skip
-            layers.append((block.narrow, f"_blocks.{number}._project_conv",
-                           f"_blocks.{number}._bn2"))  # fmt: skip
+                layers.append(
+                    (block.widen, f"_blocks.{number}._expand_conv", f"_blocks.{number}._bn0")
+                )
+            layers.append(
+                (block.filter, f"_blocks.{number}._depthwise_conv", f"_blocks.{number}._bn1")
+            )
+            layers.append(
+                (block.narrow, f"_blocks.{number}._project_conv", f"_blocks.{number}._bn2")
+            )
             number += 1
     for layer, conv, norm in layers:
         stored[f"{conv}.weight"] = torch.randn_like(layer.conv.weight)
@@ -58,15 +61,19 @@ def test_published_weights_are_taken_whole(tmp_path):
     systems.start(network, tmp_path / "lite0.pth")
     taken = network.encoder.state_dict()
     assert torch.equal(taken["stem.conv.weight"], stored["_conv_stem.weight"])
-    assert torch.equal(taken["stages.5.3.narrow.conv.weight"],
-                       stored["_blocks.14._project_conv.weight"])  # fmt: skip
+    assert torch.equal(
+        taken["stages.5.3.narrow.conv.weight"], stored["_blocks.14._project_conv.weight"]
+    )
     assert set(pretrained(stored)) == set(taken)
 
 
-@pytest.mark.parametrize("harm", [
-    lambda stored: stored.pop("_blocks.3._bn1.running_var"),
-    lambda stored: stored.update({"_conv_stem.weight": torch.zeros(40, 3, 3, 3)}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda stored: stored.pop("_blocks.3._bn1.running_var"),
+        lambda stored: stored.update({"_conv_stem.weight": torch.zeros(40, 3, 3, 3)}),
+    ],
+)
 def test_other_weights_are_refused(harm):
     stored = published()
     harm(stored)

@@ -92,9 +92,7 @@ def test_alpha_is_the_same_without_the_foreground(load):
 
 def test_the_reference_is_followed(load, case):
     """Every back-end against OpenVINO in f32, from the first picture on."""
-    reference = engines.load(
-        "default", SIZE, backend="openvino", precision="f32", foreground=True
-    )
+    reference = engines.load("default", SIZE, backend="openvino", precision="f32", foreground=True)
     bound = 1e-4 if case[2] == "f32" else 0.05
     engine = load(foreground=True)
     for picture in pictures(4):
@@ -193,8 +191,11 @@ def test_a_precision_asked_for_is_had_or_refused(precision):
     else:
         compiled = engine._request.get_compiled_model()
         layers = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
-        run_in = {one["runtimePrecision"].astype(str) for one in layers
-                  if one["layerType"].astype(str) == "Convolution"}  # fmt: skip
+        run_in = {
+            one["runtimePrecision"].astype(str)
+            for one in layers
+            if one["layerType"].astype(str) == "Convolution"
+        }
         assert run_in == {precision} == {engine.info.precision}
 
 
@@ -266,8 +267,10 @@ def test_a_hundred_frames_of_openvino_follow_torch():
 def test_bf16_stays_near():
     """It never is chosen on its own: eight bits of mantissa show where the network is unsure."""
     clip = list(pictures(100))
-    mattes = [run(engines.load("default", SIZE, backend="openvino", precision=precision), clip)
-              for precision in ("bf16", "f32")]  # fmt: skip
+    mattes = [
+        run(engines.load("default", SIZE, backend="openvino", precision=precision), clip)
+        for precision in ("bf16", "f32")
+    ]
     worst, mean = gate(*mattes)
     assert mean <= 0.5, f"mean {mean:.3f}/255, worst {worst:.2f}/255"
     assert worst <= 25, f"mean {mean:.3f}/255, worst {worst:.2f}/255"
@@ -277,7 +280,9 @@ def test_bf16_stays_near():
 def test_half_meets_the_parity_gate(fake_gpu):
     """The halved file, in true half arithmetic, against the same file in float."""
     clip = list(pictures(100, size=(64, 32)))
-    mattes = [run(engines.load("default", (64, 32), backend="tensorrt", precision=precision), clip)
-              for precision in ("f16", "f32")]  # fmt: skip
+    mattes = [
+        run(engines.load("default", (64, 32), backend="tensorrt", precision=precision), clip)
+        for precision in ("f16", "f32")
+    ]
     worst, mean = gate(*mattes)
     assert mean <= 0.2 and worst <= 2, f"mean {mean:.3f}/255, worst {worst:.2f}/255"

@@ -27,8 +27,9 @@ def pictures(count, size):
 
 def step(path, picture, backend="openvino", **more):
     height, width, _ = picture.shape
-    engine = engines.load(str(path), (width, height), backend=backend, device="cpu",
-                          precision="f32", **more)  # fmt: skip
+    engine = engines.load(
+        str(path), (width, height), backend=backend, device="cpu", precision="f32", **more
+    )
     estimate = engine.step(picture)
     engine.close()
     return estimate
@@ -69,8 +70,10 @@ def test_torch_never_waits_for_the_gpu(tmp_path, precision):
     meta, half = torch.device("meta"), {"f32": torch.float32, "f16": torch.float16}[precision]
     for name in ("default", str(foreign.rvm(tmp_path / "rvm.onnx"))):
         spec = find(name)
-        inputs = {key: torch.zeros(shape, dtype=half, device=meta)
-                  for key, shape in state_shapes(spec, (96, 64)).items()}  # fmt: skip
+        inputs = {
+            key: torch.zeros(shape, dtype=half, device=meta)
+            for key, shape in state_shapes(spec, (96, 64)).items()
+        }
         inputs[spec.picture] = torch.zeros((1, 64, 96, 3), dtype=torch.uint8, device=meta)
         outputs = Graph(prepared(spec, (96, 64), precision), meta).run(inputs)
         assert outputs[spec.alpha].dtype == torch.float32
@@ -106,9 +109,20 @@ def test_rvm_mattes_a_clip_without_torch(tmp_path):
         "from mattecast.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "matte", str(source), "-o", str(tmp_path / "out.mov"),
-         "--model", str(model)], capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            code,
+            "matte",
+            str(source),
+            "-o",
+            str(tmp_path / "out.mov"),
+            "--model",
+            str(model),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.mov").stat().st_size > 0 and "rvm.onnx at" in done.stderr
 
@@ -145,8 +159,12 @@ def test_segmentation_in_every_shape(tmp_path, channels_last, planes):
     picture = pictures(1, (64, 32))[0]
     mattes = []
     for bounded in (False, True):
-        path = foreign.segmentation(tmp_path / f"{bounded}.onnx", channels_last=channels_last,
-                                    planes=planes, bounded=bounded)  # fmt: skip
+        path = foreign.segmentation(
+            tmp_path / f"{bounded}.onnx",
+            channels_last=channels_last,
+            planes=planes,
+            bounded=bounded,
+        )
         spec = find(str(path))
         assert spec.family == "segmentation" and spec.fixed == (64, 32)
         assert spec.channels_last == spec.alpha_last == channels_last
@@ -161,18 +179,23 @@ def test_a_network_of_one_size_gets_it_from_any_clip(tmp_path):
     assert network_size(spec, 1920, 1080) == network_size(spec, 100, 500) == (64, 32)
     with pytest.raises(ValueError, match=r"takes \(64, 32\) only"):
         engines.load(spec, (96, 64))
-    summary = matte(make(tmp_path / "a.mp4", Recipe(pts=(0, 1))), tmp_path / "a.mov",
-                    Settings(model=str(path)))  # fmt: skip
+    summary = matte(
+        make(tmp_path / "a.mp4", Recipe(pts=(0, 1))), tmp_path / "a.mov", Settings(model=str(path))
+    )
     assert summary.frames == 2 and "fixed.onnx at 64x32" in summary.engine
 
 
 @pytest.mark.parametrize(
     ("shown", "seen"),
     [
-        ((1920, 1080), (480, 256)), ((1080, 1920), (256, 480)), ((854, 480), (480, 256)),
-        ((1280, 854), (512, 352)), ((640, 480), (512, 384)), ((360, 288), (352, 288)),
+        ((1920, 1080), (480, 256)),
+        ((1080, 1920), (256, 480)),
+        ((854, 480), (480, 256)),
+        ((1280, 854), (512, 352)),
+        ((640, 480), (512, 384)),
+        ((360, 288), (352, 288)),
     ],
-)  # fmt: skip
+)
 def test_wide_pictures_are_seen_smaller(shown: tuple[int, int], seen: tuple[int, int]) -> None:
     assert network_size(find("default"), *shown) == seen
     assert network_size(find("default"), 1920, 1080, 384) == (384, 224)  # what is asked for counts
@@ -197,8 +220,9 @@ def test_background_matting_wants_a_plate(tmp_path):
             step(path, picture, backend)
     expected = np.abs(picture.astype(float) - plate).mean(2) / 255
     for backend in BACKENDS:
-        np.testing.assert_allclose(step(path, picture, backend, plate=plate).alpha, expected,
-                                   atol=1e-4)  # fmt: skip
+        np.testing.assert_allclose(
+            step(path, picture, backend, plate=plate).alpha, expected, atol=1e-4
+        )
 
 
 def test_background_matting_takes_the_plate_of_a_run(tmp_path):
@@ -209,8 +233,9 @@ def test_background_matting_takes_the_plate_of_a_run(tmp_path):
         list(mattes(clip, Settings(model=str(path))))
     plate = pictures(1, (96, 64))[0]
     av.VideoFrame.from_ndarray(plate, "rgb24").save(tmp_path / "plate.png")
-    settings = Settings(model=str(path), plate=str(tmp_path / "plate.png"), smooth="off",
-                        detail="fast")  # fmt: skip
+    settings = Settings(
+        model=str(path), plate=str(tmp_path / "plate.png"), smooth="off", detail="fast"
+    )
     for matted in mattes(clip, settings):
         expected = np.abs(matted.frame.small.astype(float) - plate).mean(2) / 255
         assert expected.mean() > 0.1
@@ -237,14 +262,18 @@ def test_a_file_that_is_no_network(tmp_path, content, capfd):
 
 @pytest.mark.parametrize(
     ("said", "words"),
-    [("[]", "expected {...} with any of mean, deviation"), ('{"colour": 1}', "'colour' is not one"),
-     ('{"mean": [1, 2]}', r"mean is \[1, 2\], expected three numbers"),
-     ('{"mean": "bright"}', "expected three numbers"), ("{", "not readable as JSON"),
-     ('{"deviation": [1, 0, 1]}', "expected three numbers above 0"),
-     ('{"meaning": "mask"}', 'meaning is "mask", expected one of alpha, logit, classes'),
-     ('{"long_side": 0}', "long_side is 0, expected a whole number above 0"),
-     ('{"multiple": 1.5}', "multiple is 1.5, expected a whole number")],
-)  # fmt: skip
+    [
+        ("[]", "expected {...} with any of mean, deviation"),
+        ('{"colour": 1}', "'colour' is not one"),
+        ('{"mean": [1, 2]}', r"mean is \[1, 2\], expected three numbers"),
+        ('{"mean": "bright"}', "expected three numbers"),
+        ("{", "not readable as JSON"),
+        ('{"deviation": [1, 0, 1]}', "expected three numbers above 0"),
+        ('{"meaning": "mask"}', 'meaning is "mask", expected one of alpha, logit, classes'),
+        ('{"long_side": 0}', "long_side is 0, expected a whole number above 0"),
+        ('{"multiple": 1.5}', "multiple is 1.5, expected a whole number"),
+    ],
+)
 def test_a_wrong_json_file_beside_a_network(tmp_path, said, words):
     path = foreign.modnet(tmp_path / "x.onnx")
     path.with_suffix(".json").write_text(said)

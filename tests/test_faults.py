@@ -88,8 +88,13 @@ def sound_with_a_cover(folder: Path) -> Path:
         cover: Any = out.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = *SMALL, "yuvj420p"
         cover.disposition = Disposition.attached_pic
-        _sound(out, "libmp3lame", before=lambda: out.mux(
-            [*cover.encode(av.VideoFrame(*SMALL, "yuvj420p")), *cover.encode(None)]))  # fmt: skip
+        _sound(
+            out,
+            "libmp3lame",
+            before=lambda: out.mux(
+                [*cover.encode(av.VideoFrame(*SMALL, "yuvj420p")), *cover.encode(None)]
+            ),
+        )
     return folder / "talk.mp3"
 
 
@@ -130,8 +135,11 @@ def pictures_of_nothing(folder: Path) -> Path:
 
 def encrypted(folder: Path) -> Path:
     key = "00112233445566778899aabbccddeeff"
-    options = (("encryption_scheme", "cenc-aes-ctr"), ("encryption_key", key),
-               ("encryption_kid", key))  # fmt: skip
+    options = (
+        ("encryption_scheme", "cenc-aes-ctr"),
+        ("encryption_key", key),
+        ("encryption_kid", key),
+    )
     return make(folder / "talk.mp4", Recipe(size=SMALL, container_options=options))
 
 
@@ -171,8 +179,9 @@ def _png(path: Path, width: int, height: int) -> Path:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     rows = zlib.compress(bytes(1 + width) * min(height, 16))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows)
-                     + chunk(b"IEND", b""))  # fmt: skip
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
     return path
 
 
@@ -285,8 +294,9 @@ def spoil(path: Path, packets: Any, kind: str = "video") -> Path:
 
 
 def test_a_file_cut_in_the_middle_gives_what_is_there(tmp_path: Path) -> None:
-    recipe = Recipe(size=SMALL, options=X264, pts=tuple(range(24)), audio=("aac",),
-                    container_options=FASTSTART)  # fmt: skip
+    recipe = Recipe(
+        size=SMALL, options=X264, pts=tuple(range(24)), audio=("aac",), container_options=FASTSTART
+    )
     source = make(tmp_path / "talk.mp4", recipe)
     whole = times(source)
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 6 // 10])
@@ -308,12 +318,18 @@ def test_a_file_that_ends_before_its_length_says_so(suffix: str, tmp_path: Path)
 
 BROKEN = {
     "h264": (Recipe(size=SMALL, options=X264, pts=tuple(range(16))), ".mp4"),
-    "b-frames": (Recipe(size=SMALL, options=(*X264, ("bf", "2"), ("b_strategy", "0")),
-                        pts=tuple(range(16))), ".mp4"),
-    "prores": (Recipe(codec="prores_ks", pixels="yuv422p10le", size=SMALL, options=(),
-                      pts=tuple(range(16))), ".mov"),
+    "b-frames": (
+        Recipe(size=SMALL, options=(*X264, ("bf", "2"), ("b_strategy", "0")), pts=tuple(range(16))),
+        ".mp4",
+    ),
+    "prores": (
+        Recipe(
+            codec="prores_ks", pixels="yuv422p10le", size=SMALL, options=(), pts=tuple(range(16))
+        ),
+        ".mov",
+    ),
     "vp9": (Recipe(codec="libvpx-vp9", size=SMALL, options=(), pts=tuple(range(16))), ".webm"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("threads", [1, 16])
@@ -353,12 +369,15 @@ def test_a_broken_picture_leaves_its_time_empty(tmp_path: Path) -> None:
     assert summary.damage == ("2 picture packets could not be decoded: skipped",)
 
 
-@pytest.mark.parametrize(("suffix", "codec", "output"), [
-    (".mp4", "aac", "out.mov"), (".mp4", "aac", "out.webm"), (".mkv", "flac", "out.mov"),
-])  # fmt: skip
-def test_broken_sound_stays_in_sync(
-    suffix: str, codec: str, output: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "codec", "output"),
+    [
+        (".mp4", "aac", "out.mov"),
+        (".mp4", "aac", "out.webm"),
+        (".mkv", "flac", "out.mov"),
+    ],
+)
+def test_broken_sound_stays_in_sync(suffix: str, codec: str, output: str, tmp_path: Path) -> None:
     """The click after the broken packets comes when it did, copied or not."""
     recipe = Recipe(size=SMALL, pts=tuple(range(28)), audio=(codec,))
     source = make(tmp_path / f"talk{suffix}", recipe)
@@ -396,8 +415,9 @@ def test_unknown_sound_does_not_stop_the_picture(tmp_path: Path) -> None:
 
 def test_times_that_make_no_sense_are_replaced(tmp_path: Path) -> None:
     """One clock that jumps by hours and back must not stretch the clip, nor squeeze the rest."""
-    recipe = Recipe(size=SMALL, time_base=Fraction(1, 1000),
-                    pts=(0, 40, 80, 7_200_080, 7_200_120, 7_200_160))  # fmt: skip
+    recipe = Recipe(
+        size=SMALL, time_base=Fraction(1, 1000), pts=(0, 40, 80, 7_200_080, 7_200_120, 7_200_160)
+    )
     source = make(tmp_path / "talk.mkv", recipe)
     summary = matte(source, tmp_path / "out.mov", Settings(cfr=Fraction(25)))
     assert times(tmp_path / "out.mov") == [Fraction(n, 25) for n in range(6)]
@@ -414,11 +434,19 @@ def test_a_stream_without_times_can_be_cut(tmp_path: Path) -> None:
 
 BASES = {
     "talk.mp4": Recipe(size=SMALL, options=X264, pts=tuple(range(6)), audio=("aac",)),
-    "talk.mov": Recipe(codec="prores_ks", pixels="yuva444p10le", size=SMALL, options=(),
-                       pts=tuple(range(4)), audio=("pcm_s16le",), timecode="01:00:00:00"),
-    "talk.webm": Recipe(codec="libvpx-vp9", size=SMALL, options=(), pts=tuple(range(6)),
-                        audio=("libopus",)),
-}  # fmt: skip
+    "talk.mov": Recipe(
+        codec="prores_ks",
+        pixels="yuva444p10le",
+        size=SMALL,
+        options=(),
+        pts=tuple(range(4)),
+        audio=("pcm_s16le",),
+        timecode="01:00:00:00",
+    ),
+    "talk.webm": Recipe(
+        codec="libvpx-vp9", size=SMALL, options=(), pts=tuple(range(6)), audio=("libopus",)
+    ),
+}
 
 
 @pytest.mark.parametrize("name", BASES)
@@ -428,11 +456,17 @@ def test_flipped_bytes(name: str, tmp_path_factory: pytest.TempPathFactory) -> N
     whole = make(folder / name, BASES[name]).read_bytes()
     (folder / "out").mkdir()
 
-    flips = st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(1, 255)),
-                     min_size=1, max_size=12)  # fmt: skip
+    flips = st.lists(
+        st.tuples(st.integers(0, len(whole) - 1), st.integers(1, 255)), min_size=1, max_size=12
+    )
 
-    @settings(max_examples=40, deadline=None, database=None, derandomize=True,
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(
+        max_examples=40,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(flips=flips)
     def run(flips: list[tuple[int, int]]) -> None:
         data = bytearray(whole)
@@ -496,8 +530,9 @@ def test_an_output_is_only_replaced_when_asked(talk: Path, tmp_path: Path) -> No
     assert entries(tmp_path) == ["talk.mov"]
 
 
-def test_a_failed_run_leaves_the_old_output(talk: Path, tmp_path: Path,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_failed_run_leaves_the_old_output(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = tmp_path / "talk.mov"
     output.write_text("precious")
     _break(monkeypatch, "mattecast.compose.Composer.__call__")
@@ -535,8 +570,9 @@ def test_a_link_to_a_folder_stays_one(talk: Path, tmp_path: Path) -> None:
     assert entries(tmp_path) == ["disk", "frames"]
 
 
-def test_names_that_libav_takes_for_protocols(talk: Path, tmp_path: Path,
-                                              monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_names_that_libav_takes_for_protocols(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("at 12:30.mp4").write_bytes(talk.read_bytes())
     assert call("matte", "at 12:30.mp4", "-o", "a:b.mov").code == 0
@@ -626,8 +662,9 @@ def test_an_output_that_never_opened_is_left_in_peace(
     assert entries(tmp_path) == []
 
 
-def test_two_outputs_appear_together_or_not(talk: Path, tmp_path: Path,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_two_outputs_appear_together_or_not(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     flush = mattecast.writer.MovieWriter.flush
 
     def fail_on_the_second(writer: Any) -> None:
@@ -646,8 +683,9 @@ def test_two_outputs_appear_together_or_not(talk: Path, tmp_path: Path,
 @pytest.fixture(scope="module")
 def long_talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip that takes many seconds to matte."""
-    recipe = Recipe(codec="mjpeg", pixels="yuvj420p", size=SMALL, options=(),
-                    pts=tuple(range(4000)))  # fmt: skip
+    recipe = Recipe(
+        codec="mjpeg", pixels="yuvj420p", size=SMALL, options=(), pts=tuple(range(4000))
+    )
     return make(tmp_path_factory.mktemp("long") / "long.mp4", recipe)
 
 
@@ -668,9 +706,14 @@ def running(*arguments: str | Path, folder: Path) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize(("number", "code", "format"), [
-    (signal.SIGINT, 130, "prores"), (signal.SIGTERM, 143, "png"), (signal.SIGHUP, 129, "fill-key"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("number", "code", "format"),
+    [
+        (signal.SIGINT, 130, "prores"),
+        (signal.SIGTERM, 143, "png"),
+        (signal.SIGHUP, 129, "fill-key"),
+    ],
+)
 def test_a_signal_leaves_nothing(
     number: int, code: int, format: str, long_talk: Path, tmp_path: Path
 ) -> None:
@@ -737,9 +780,12 @@ def _named(name: str) -> Any:
 
 
 STAGES = [
-    "mattecast.clip.Clip._judge", "mattecast.chain.Preparer._frame", "commands.StandIn.step",
-    "mattecast.compose.Composer.__call__", "mattecast.writer.MovieWriter.write",
-]  # fmt: skip
+    "mattecast.clip.Clip._judge",
+    "mattecast.chain.Preparer._frame",
+    "commands.StandIn.step",
+    "mattecast.compose.Composer.__call__",
+    "mattecast.writer.MovieWriter.write",
+]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -871,30 +917,33 @@ def test_times_of_stages_survive_an_error() -> None:
 # ---------------------------------------------------------------- requests that make no sense
 
 
-@pytest.mark.parametrize(("wish", "code", "said"), [
-    (("--background", "none.png"), 2, "no such file"),
-    (("--background", "#12"), 2, "#rrggbb"),
-    (("--background", "blur:1000"), 2, "blur strength"),
-    (("--background", "BROKEN.png"), 1, "BROKEN.png"),
-    (("--background", "BROKEN.mp4"), 1, "BROKEN.mp4"),
-    (("--background", "FOLDER"), 1, "not a regular file"),
-    (("--range", "5"), 2, "START..END"),
-    (("--range", "3..2"), 2, "the end does not come after"),
-    (("--range", "99.."), 2, "after the clip ends"),
-    (("--range", "1e999999999.."), 2, "expected seconds"),
-    (("--range", "00:00:00:99.."), 2, "expected seconds"),
-    (("--size", "9x9"), 2, "sides 16 to 16384"),
-    (("--size", "99999999999p"), 2, "expected WIDTHxHEIGHT"),
-    (("--cfr", "0"), 2, "--cfr"),
-    (("--cfr", "1e999999999"), 2, "not a frame rate"),
-    (("--threads", "0"), 2, "threads"),
-    (("--network-size", "-5"), 2, "network_size"),
-    (("--network-size", "5"), 2, "network_size: 5 is out of range (64 to 4096)"),
-    (("--model", "none.onnx"), 1, "none.onnx"),
-    (("--format", "gif"), 2, "--format"),
-    (("--quality", "best"), 2, "--quality"),
-    (("--no-such-flag",), 2, "--no-such-flag"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wish", "code", "said"),
+    [
+        (("--background", "none.png"), 2, "no such file"),
+        (("--background", "#12"), 2, "#rrggbb"),
+        (("--background", "blur:1000"), 2, "blur strength"),
+        (("--background", "BROKEN.png"), 1, "BROKEN.png"),
+        (("--background", "BROKEN.mp4"), 1, "BROKEN.mp4"),
+        (("--background", "FOLDER"), 1, "not a regular file"),
+        (("--range", "5"), 2, "START..END"),
+        (("--range", "3..2"), 2, "the end does not come after"),
+        (("--range", "99.."), 2, "after the clip ends"),
+        (("--range", "1e999999999.."), 2, "expected seconds"),
+        (("--range", "00:00:00:99.."), 2, "expected seconds"),
+        (("--size", "9x9"), 2, "sides 16 to 16384"),
+        (("--size", "99999999999p"), 2, "expected WIDTHxHEIGHT"),
+        (("--cfr", "0"), 2, "--cfr"),
+        (("--cfr", "1e999999999"), 2, "not a frame rate"),
+        (("--threads", "0"), 2, "threads"),
+        (("--network-size", "-5"), 2, "network_size"),
+        (("--network-size", "5"), 2, "network_size: 5 is out of range (64 to 4096)"),
+        (("--model", "none.onnx"), 1, "none.onnx"),
+        (("--format", "gif"), 2, "--format"),
+        (("--quality", "best"), 2, "--quality"),
+        (("--no-such-flag",), 2, "--no-such-flag"),
+    ],
+)
 def test_wishes_that_cannot_be_met(
     wish: tuple[str, ...], code: int, said: str, talk: Path, tmp_path: Path
 ) -> None:

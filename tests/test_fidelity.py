@@ -64,8 +64,14 @@ def test_every_codec(kind: str, tmp_path: Path) -> None:
     codec, pixels, suffix = CODECS[kind]
     options = {"dnxhd": {"profile": "dnxhr_hqx"}, "libx265": {"x265-params": "log-level=none"}}
     colour = (2, 1, 1, 1) if pixels == "yuvj420p" else (1, 1, 1, 1)
-    recipe = Recipe(codec=codec, pixels=pixels, size=(256, 144), colour=colour,
-                    options=tuple(options.get(codec, {}).items()), pts=(0, 1, 2, 3))  # fmt: skip
+    recipe = Recipe(
+        codec=codec,
+        pixels=pixels,
+        size=(256, 144),
+        colour=colour,
+        options=tuple(options.get(codec, {}).items()),
+        pts=(0, 1, 2, 3),
+    )
     source = make(tmp_path / f"source{suffix}", recipe)
     summary = matte(source, tmp_path / "out.mov")
     assert summary.frames == 4 and times(tmp_path / "out.mov") == times(source)
@@ -77,9 +83,7 @@ def test_pictures_by_folder_and_by_pattern(tmp_path: Path) -> None:
         frame = picture(Recipe(), number).reformat(format="rgb24")
         frame.save(tmp_path / "shot" / f"shot_{number}.png")
     for source in (tmp_path / "shot", tmp_path / "shot" / "shot_%d.png"):
-        settings = Settings(
-            rate=NTSC_FILM, whole_picture=True, foreground="source", overwrite=True
-        )
+        settings = Settings(rate=NTSC_FILM, whole_picture=True, foreground="source", overwrite=True)
         matte(source, tmp_path / "out.mov", settings)
         assert times(tmp_path / "out.mov") == [n / NTSC_FILM for n in range(4)]
         # Number 8 comes before number 10, whatever the alphabet says.
@@ -191,9 +195,7 @@ def test_range_by_seconds_and_by_timecode(tmp_path: Path) -> None:
     source = make(tmp_path / "source.mov", recipe)
     for text in ("0.4..0.8", "10:00:00:10..10:00:00:20"):
         out = tmp_path / "out.mov"
-        settings = Settings(
-            range=text, whole_picture=True, foreground="source", overwrite=True
-        )
+        settings = Settings(range=text, whole_picture=True, foreground="source", overwrite=True)
         summary = matte(source, out, settings)
         assert summary.frames == 10 and summary.timecode == "10:00:00:10"
         assert times(out) == [Fraction(n, 25) for n in range(10)]
@@ -219,6 +221,8 @@ def _tags(path: Path) -> tuple[int, int, int, int]:
     with av.open(str(path)) as clip:
         frame = next(clip.decode(video=0))
         return (
-            int(frame.color_range), int(frame.colorspace), int(frame.color_primaries),
+            int(frame.color_range),
+            int(frame.colorspace),
+            int(frame.color_primaries),
             int(frame.color_trc),
-        )  # fmt: skip
+        )

@@ -32,10 +32,18 @@ def test_a_sharp_edge_of_the_picture_sharpens_the_matte() -> None:
     assert np.abs(alpha - truth).mean() < 0.25 * np.abs(plain - truth).mean()
 
 
-@given(ALPHA, st.sampled_from([
-    ((40, 56), (135, 240)), ((40, 56), (160, 216)), ((40, 56), (101, 83)),
-    ((200, 64), (800, 270)), ((160, 224), (608, 896)),
-]))  # fmt: skip
+@given(
+    ALPHA,
+    st.sampled_from(
+        [
+            ((40, 56), (135, 240)),
+            ((40, 56), (160, 216)),
+            ((40, 56), (101, 83)),
+            ((200, 64), (800, 270)),
+            ((160, 224), (608, 896)),
+        ]
+    ),
+)
 @settings(max_examples=25, deadline=None)
 def test_working_only_where_alpha_is_soft_changes_nothing(
     random: np.random.Generator, sizes: tuple[tuple[int, int], tuple[int, int]]

@@ -61,8 +61,10 @@ def test_only_soft_pixels_change_and_a_grey_picture_stays() -> None:
 def test_planes_are_worked_on_alike_together_and_alone() -> None:
     foreground, background, alpha = _scene(2)
     picture = background + alpha[..., None] * (foreground - background)
-    small, few = (cv2.resize(each, (192, 108), interpolation=cv2.INTER_AREA)
-                  for each in (picture * 255, alpha))  # fmt: skip
+    small, few = (
+        cv2.resize(each, (192, 108), interpolation=cv2.INTER_AREA)
+        for each in (picture * 255, alpha)
+    )
     colours = local_colours(small, few)
     planes = [np.round(picture[..., n] * 255).astype(np.uint8) for n in range(3)]
     alone = [plane.copy() for plane in planes]

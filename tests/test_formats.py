@@ -76,9 +76,12 @@ def _frames(path: Path) -> list[av.VideoFrame]:
 
 def _floats(frame: av.VideoFrame) -> list[np.ndarray]:
     """The components of a frame of half or whole floats, each (H, W)."""
-    return [np.frombuffer(memoryview(frame.planes[part.plane]), f"f{part.bits // 8}")
-            .reshape(frame.planes[part.plane].height, -1)[:, : part.width]
-            for part in frame.format.components]  # fmt: skip
+    return [
+        np.frombuffer(memoryview(frame.planes[part.plane]), f"f{part.bits // 8}").reshape(
+            frame.planes[part.plane].height, -1
+        )[:, : part.width]
+        for part in frame.format.components
+    ]
 
 
 def _shown(path: Path) -> np.ndarray:
@@ -111,9 +114,14 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
     ],
 )
 def test_the_file_holds_the_alpha(
-    format: str, suffix: str, bits: int, tolerance: float, source: Path, tmp_path: Path,
+    format: str,
+    suffix: str,
+    bits: int,
+    tolerance: float,
+    source: Path,
+    tmp_path: Path,
     alphas: list[np.ndarray],
-) -> None:  # fmt: skip
+) -> None:
     out = tmp_path / f"out{suffix}"
     summary = matte(source, out, Settings(format=format))
     assert summary.frames == 3 and times(out) == times(source)
@@ -172,9 +180,7 @@ def test_premultiplied_prores(source: Path, tmp_path: Path, alphas: list[np.ndar
     assert np.abs(luma - (64 + (straight - 64) * alphas[0])).mean() <= 1.5
 
 
-def test_matte_alone_is_gray_alpha(
-    source: Path, tmp_path: Path, alphas: list[np.ndarray]
-) -> None:
+def test_matte_alone_is_gray_alpha(source: Path, tmp_path: Path, alphas: list[np.ndarray]) -> None:
     matte(source, tmp_path / "out.mov", Settings(format="matte", quality="max"))
     luma, *chroma = (plane.astype(float) for plane in components(_frames(tmp_path / "out.mov")[0]))
     assert np.abs((luma - 64) / 876 - alphas[0]).mean() < 0.02
@@ -203,16 +209,22 @@ def test_composite_over_a_colour(
     assert np.abs(luma - (behind + (before - behind) * alphas[0])).mean() < 4
 
 
-@pytest.mark.parametrize(("size", "sar"),
-                         [((96, 64), 1), ((48, 64), 2), ((96, 32), Fraction(1, 2))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("size", "sar"), [((96, 64), 1), ((48, 64), 2), ((96, 32), Fraction(1, 2))]
+)
 @pytest.mark.parametrize(("behind_size", "behind_sar"), [((96, 64), 1), ((48, 64), 2)])
 def test_a_background_keeps_the_shape_it_is_shown_in(
-    size: tuple[int, int], sar: Fraction, behind_size: tuple[int, int], behind_sar: Fraction,
+    size: tuple[int, int],
+    sar: Fraction,
+    behind_size: tuple[int, int],
+    behind_sar: Fraction,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     """All of them are shown as 96x64: whatever their pixels, nothing is cut off."""
-    clip, behind = (Recipe(size=one, sar=Fraction(shape), pts=(0, 1))
-                    for one, shape in ((size, sar), (behind_size, behind_sar)))  # fmt: skip
+    clip, behind = (
+        Recipe(size=one, sar=Fraction(shape), pts=(0, 1))
+        for one, shape in ((size, sar), (behind_size, behind_sar))
+    )
     source, video = make(tmp_path / "clip.mp4", clip), make(tmp_path / "behind.mp4", behind)
     (luma,) = _luma_behind(source, video, 1, "h264")
     whole = cv2.resize(components(picture(behind, 0))[0], size, interpolation=cv2.INTER_AREA)
@@ -229,16 +241,28 @@ def test_a_background_lying_on_its_side_keeps_its_ten_bits(source: Path, tmp_pat
     assert (luma % 4).any()
 
 
-OPAQUE = [("prores", ".mov", None), ("png", "", 8), ("png", "", 16), ("exr", "", 32),
-          ("ffv1", ".mkv", None), ("qtrle", ".mov", None), ("cineform", ".mov", None)]  # fmt: skip
+OPAQUE = [
+    ("prores", ".mov", None),
+    ("png", "", 8),
+    ("png", "", 16),
+    ("exr", "", 32),
+    ("ffv1", ".mkv", None),
+    ("qtrle", ".mov", None),
+    ("cineform", ".mov", None),
+]
 
 
 @pytest.mark.parametrize(("format", "suffix", "depth"), OPAQUE)
 @pytest.mark.parametrize("wish", ["#c83c1e", "picture"])
 def test_a_composite_is_the_same_in_every_format(
-    wish: str, format: str, suffix: str, depth: int | None, source: Path, tmp_path: Path,
+    wish: str,
+    format: str,
+    suffix: str,
+    depth: int | None,
+    source: Path,
+    tmp_path: Path,
     alphas: list[np.ndarray],
-) -> None:  # fmt: skip
+) -> None:
     if wish == "picture":
         wish = str(tmp_path / "behind.png")
         cv2.imwrite(wish, np.full((64, 96, 3), (30, 60, 200), np.uint8))
@@ -251,8 +275,15 @@ def test_a_composite_is_the_same_in_every_format(
     assert np.abs(seen - expected).mean() < 2 / 255
 
 
-@pytest.mark.parametrize("wish", [{"linear_light": True}, {"light_wrap": 1.0, "shadow": 0.5},
-                                  {"colour_match": 0.5}, {"blend": "poisson"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"linear_light": True},
+        {"light_wrap": 1.0, "shadow": 0.5},
+        {"colour_match": 0.5},
+        {"blend": "poisson"},
+    ],
+)
 def test_the_options_of_a_composite_do_the_same_at_16_bits(
     wish: dict[str, object], source: Path, tmp_path: Path
 ) -> None:
@@ -264,9 +295,10 @@ def test_the_options_of_a_composite_do_the_same_at_16_bits(
     assert np.abs(pictures[0] - pictures[1]).mean() < 1 / 255
 
 
-@pytest.mark.parametrize(("format", "suffix", "depth", "codes"),
-                         [("png", "", 8, 1), ("png", "", 16, 1), ("ffv1", ".mkv", None, 2),
-                          ("qtrle", ".mov", None, 1)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("format", "suffix", "depth", "codes"),
+    [("png", "", 8, 1), ("png", "", 16, 1), ("ffv1", ".mkv", None, 2), ("qtrle", ".mov", None, 1)],
+)
 def test_premultiplied_colours_are_the_straight_ones_times_alpha(
     format: str, suffix: str, depth: int | None, codes: int, source: Path, tmp_path: Path
 ) -> None:
@@ -274,8 +306,11 @@ def test_premultiplied_colours_are_the_straight_ones_times_alpha(
     held = []
     for premultiplied in (False, True):
         out = tmp_path / f"{premultiplied}{suffix}"
-        matte(source, out, Settings(format=format, depth=depth, premultiplied=premultiplied,
-                                    whole_picture=True))  # fmt: skip
+        matte(
+            source,
+            out,
+            Settings(format=format, depth=depth, premultiplied=premultiplied, whole_picture=True),
+        )
         file = sorted(out.iterdir())[0] if out.is_dir() else out
         held.append(_frames(file)[0].to_ndarray(format="rgba64le") / 65535)
     straight, multiplied = held
@@ -376,4 +411,3 @@ def test_wishes_that_make_no_sense(
         matte(source, tmp_path / out, Settings(**settings))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
-

@@ -61,8 +61,9 @@ def drawn(small: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.clip((bright - 110) / 80, 0, 1)
 
 
-def composites(source: Path, wish: Settings, device: str | None,
-               network: tuple[int, int] = SMALL) -> Iterator[list[NDArray[np.int_]]]:  # fmt: skip
+def composites(
+    source: Path, wish: Settings, device: str | None, network: tuple[int, int] = SMALL
+) -> Iterator[list[NDArray[np.int_]]]:
     """The component planes of each composite, made by torch on a device or by numpy."""
     with Clip(source) as clip:
         ours = replace(plan(clip.facts, wish, FORMATS[wish.format or ""]), device=device)
@@ -70,8 +71,11 @@ def composites(source: Path, wish: Settings, device: str | None,
         frames = preparer.frames(own_times(clip.frames(), clip.facts, ours), StageTimes())
         estimates = (Estimated(frame, drawn(frame.small)) for frame in frames)
         clock = Clock(ours, clip.facts.start)
-        mattes = (settle(estimates, wish, StageTimes()) if device
-                  else refine(estimates, Guidance(), clock, wish, StageTimes()))  # fmt: skip
+        mattes = (
+            settle(estimates, wish, StageTimes())
+            if device
+            else refine(estimates, Guidance(), clock, wish, StageTimes())
+        )
         composer = GpuComposer(ours, wish) if device else Composer(ours, wish)
         for matted in mattes:
             picture = composer(matted)
@@ -84,8 +88,11 @@ def composites(source: Path, wish: Settings, device: str | None,
 
 def check_equal(source: Path, wish: Settings, device: str, **more: tuple[int, int]) -> None:
     """Hold torch's composites against numpy's, which differ from the source themselves."""
-    pairs = zip(composites(source, wish, device, **more), composites(source, wish, None, **more),
-                strict=True)  # fmt: skip
+    pairs = zip(
+        composites(source, wish, device, **more),
+        composites(source, wish, None, **more),
+        strict=True,
+    )
     # OpenCV blurs 8 bits with rounded weights.
     count, blurred = 0, str(wish.background).startswith("blur")
     for ours, theirs in pairs:
@@ -106,10 +113,13 @@ def backdrop(tmp_path: Path) -> Path:
 
 
 CASES = {
-    "colour": {}, "8 bits": {"format": "h264"}, "blur": {"background": "blur"},
+    "colour": {},
+    "8 bits": {"format": "h264"},
+    "blur": {"background": "blur"},
     "strong blur": {"background": "blur:12", "format": "h264"},
-    "slight blur": {"background": "blur:0.4"}, "source colours": {"foreground": "source"},
-}  # fmt: skip
+    "slight blur": {"background": "blur:0.4"},
+    "source colours": {"foreground": "source"},
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -222,12 +232,18 @@ def test_a_gpu_that_fails_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("wish", "said"), [
-    ({"choke": 2.0, "light_wrap": 0.5}, "choke, light-wrap"), ({"background": "bokeh:2"}, "bokeh"),
-    ({}, ""), ({"smooth": "two-way", "foreground": "source"}, ""),
-])  # fmt: skip
-def test_what_only_the_cpu_makes_is_said(wish: dict[str, Any], said: str, tmp_path: Path,
-                                         monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"choke": 2.0, "light_wrap": 0.5}, "choke, light-wrap"),
+        ({"background": "bokeh:2"}, "bokeh"),
+        ({}, ""),
+        ({"smooth": "two-way", "foreground": "source"}, ""),
+    ],
+)
+def test_what_only_the_cpu_makes_is_said(
+    wish: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hardware, "_torch_on_gpu", lambda: True)
     settings = replace(USUAL, **wish)
     with Clip(film(tmp_path / "a.mkv", "yuv420p")) as clip:

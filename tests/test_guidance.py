@@ -171,8 +171,9 @@ def test_two_corrections_meet_in_between() -> None:
     for frame in range(20):
         time = Fraction(frame, 25)
         wanted = zero if frame == 0 else None
-        alpha = correction.step(zero, pictures[frame], wanted, coming.at(time),
-                                coming.share(time, Fraction(0)))  # fmt: skip
+        alpha = correction.step(
+            zero, pictures[frame], wanted, coming.at(time), coming.share(time, Fraction(0))
+        )
         levels.append(float(alpha.mean()))
     assert levels[0] < 0.01 and levels[-1] > 0.9
     assert np.abs(np.array(levels) - np.arange(20) / 20).max() < 0.05
@@ -196,14 +197,20 @@ def test_a_correction_late_in_a_clip_mends_what_is_before_it(
     clip = _filmed(tmp_path / "clip.mp4", _panned(26, 8))
     for name, drawn in (("square", _square(20)), ("none", np.zeros((96, 128)))):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.round(drawn * 255).astype(np.uint8))
-    _sidecar(tmp_path, corrections=[{"time": 0.8, "mask": "square.png"},
-                                    {"time": 0.96, "mask": "none.png"}])  # fmt: skip
+    _sidecar(
+        tmp_path,
+        corrections=[{"time": 0.8, "mask": "square.png"}, {"time": 0.96, "mask": "none.png"}],
+    )
     off = replace(wish, smooth="off", guidance="off")
     plain = [each.alpha for each in mattecast.mattes(clip, off)]
     mended = [each.alpha for each in mattecast.mattes(clip, replace(off, guidance=None))]
     start = 26 - len(plain) if wish.range is None else 3
-    errors = {at + start: [float(np.abs(each[at] - _square(at + start)).mean())
-                           for each in (plain, mended)] for at in range(len(plain))}  # fmt: skip
+    errors = {
+        at + start: [
+            float(np.abs(each[at] - _square(at + start)).mean()) for each in (plain, mended)
+        ]
+        for at in range(len(plain))
+    }
     for frame in range(8, 21):
         assert errors[frame][1] < 0.45 * errors[frame][0]
     for frame in range(start, 8):  # of another shot
@@ -265,19 +272,21 @@ def test_a_signal_ends_a_look_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("cut", [None, 8])
-def test_what_was_drawn_before_a_range_is_followed_into_it(
-    cut: int | None, tmp_path: Path
-) -> None:
+def test_what_was_drawn_before_a_range_is_followed_into_it(cut: int | None, tmp_path: Path) -> None:
     """A range looks as the whole clip does there."""
     clip = _filmed(tmp_path / "clip.mp4", _panned(20, cut))
     cv2.imwrite(str(tmp_path / "square.png"), np.round(_square(4) * 255).astype(np.uint8))
-    _sidecar(tmp_path, corrections=[{"time": 0, "mask": "square.png"},
-                                    {"time": 0.16, "mask": "square.png"}])  # fmt: skip
+    _sidecar(
+        tmp_path,
+        corrections=[{"time": 0, "mask": "square.png"}, {"time": 0.16, "mask": "square.png"}],
+    )
     wish = Settings(smooth="off")
     whole = [each.alpha for each in mattecast.mattes(clip, wish)][12:]
     part = [each.alpha for each in mattecast.mattes(clip, replace(wish, range="0.48..0.8"))]
-    plain = [each.alpha for each in mattecast.mattes(clip, replace(wish, range="0.48..0.8",
-                                                                   guidance="off"))]  # fmt: skip
+    plain = [
+        each.alpha
+        for each in mattecast.mattes(clip, replace(wish, range="0.48..0.8", guidance="off"))
+    ]
     assert len(part) == len(whole) == 8
     assert max(np.abs(a - b).mean() for a, b in zip(part, whole, strict=True)) < 0.02
     moved = np.abs(part[0] - _square(12)).mean() / np.abs(plain[0] - _square(12)).mean()
@@ -321,8 +330,9 @@ def test_a_trimap_says_only_what_is_sure(tmp_path: Path) -> None:
     drawn = np.full((height, width), 128, np.uint8)
     drawn[:, : width // 3], drawn[:, -(width // 3) :] = 255, 0
     cv2.imwrite(str(tmp_path / "trimap.png"), drawn)
-    told = next(mattecast.mattes(clip, Settings(trimap=str(tmp_path / "trimap.png"),
-                                                smooth="off"))).alpha  # fmt: skip
+    told = next(
+        mattecast.mattes(clip, Settings(trimap=str(tmp_path / "trimap.png"), smooth="off"))
+    ).alpha
     margin = width // 8  # the guided filter's reach
     assert (told[:, : width // 3 - margin] == 1).all()
     assert not told[:, -(width // 3) + margin :].any()

@@ -34,11 +34,19 @@ def source(tmp_path: Path) -> Path:
 
 
 @here
-@pytest.mark.parametrize(("output", "said"), [
-    ("out.mov", ["no GPU decodes here (no NVIDIA driver); the CPU does"]),
-    ("out.mp4", ["no GPU decodes here (no NVIDIA driver); the CPU does",
-                 "no GPU encodes this (no NVIDIA driver); the CPU does"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("out.mov", ["no GPU decodes here (no NVIDIA driver); the CPU does"]),
+        (
+            "out.mp4",
+            [
+                "no GPU decodes here (no NVIDIA driver); the CPU does",
+                "no GPU encodes this (no NVIDIA driver); the CPU does",
+            ],
+        ),
+    ],
+)
 def test_without_a_driver_the_cpu_does_it_and_that_is_said(
     output: str, said: list[str], source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -63,9 +71,12 @@ def test_a_picture_is_shrunk_to_what_swscale_sees(pixels: str, tags: tuple[int, 
     decoded = frame.reformat(format=pixels, src_color_range=tags[0], dst_color_range=tags[0])
     exact = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     whole = frame.reformat(
-        format="rgb24", interpolation=exact, src_color_range=tags[0], dst_color_range=2,
+        format="rgb24",
+        interpolation=exact,
+        src_color_range=tags[0],
+        dst_color_range=2,
         src_colorspace=colour.swscale_matrix,
-    ).to_ndarray()  # fmt: skip
+    ).to_ndarray()
     expected = cv2.resize(whole, (160, 96), interpolation=cv2.INTER_AREA).astype(int)
     shrunk = hardware.shrunk(decoded, (160, 96), colour)
     assert shrunk.shape == (96, 160, 3) and shrunk.dtype == np.uint8
@@ -78,8 +89,10 @@ def test_a_picture_is_shrunk_to_what_swscale_sees(pixels: str, tags: tuple[int, 
 @pytest.mark.parametrize(("codec", "pixels"), [("libx264", "yuv420p"), ("libx265", "yuv420p10le")])
 def test_a_gpu_decodes_what_the_cpu_decodes(codec: str, pixels: str, tmp_path: Path) -> None:
     options = (("preset", "ultrafast"),)
-    clip = make(tmp_path / "a.mp4", Recipe(codec=codec, pixels=pixels, size=(640, 384),
-                                           pts=tuple(range(12)), options=options))  # fmt: skip
+    clip = make(
+        tmp_path / "a.mp4",
+        Recipe(codec=codec, pixels=pixels, size=(640, 384), pts=tuple(range(12)), options=options),
+    )
     accel = hardware.decoder()
     assert accel is not None
     with Clip(clip) as ours, Clip(clip, hwaccel=accel) as theirs:
@@ -102,8 +115,9 @@ def test_a_gpu_decodes_what_the_cpu_decodes(codec: str, pixels: str, tmp_path: P
 
 
 @pytest.mark.gpu
-def test_alpha_formats_are_what_the_cpu_makes(source: Path, tmp_path: Path,
-                                        caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+def test_alpha_formats_are_what_the_cpu_makes(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Decoded on the GPU, downloaded through pinned memory."""
     caplog.set_level("WARNING", "mattecast")
     for name, more in (("gpu", ["--gpu-video"]), ("cpu", [])):
@@ -132,20 +146,29 @@ def nvenc() -> None:
 @pytest.mark.parametrize("more", [[], ["--background", "blur"], ["--choke", "1"]])
 @pytest.mark.parametrize(("format", "pixels"), [("h264", "yuv420p"), ("hevc", "yuv420p10le")])
 def test_a_gpu_encodes_composites(
-    format: str, pixels: str, more: list[str], tmp_path: Path, nvenc: None,
+    format: str,
+    pixels: str,
+    more: list[str],
+    tmp_path: Path,
+    nvenc: None,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     """Made on the GPU or, where asked for what only the CPU does, uploaded: a valid file, alike."""
     caplog.set_level("WARNING", "mattecast")
     codec = "libx265" if pixels.endswith("10le") else "libx264"
-    source = make(tmp_path / "a.mp4", Recipe(codec=codec, pixels=pixels, size=(320, 192),
-                                             options=(("preset", "ultrafast"),)))  # fmt: skip
+    source = make(
+        tmp_path / "a.mp4",
+        Recipe(codec=codec, pixels=pixels, size=(320, 192), options=(("preset", "ultrafast"),)),
+    )
     outputs = [tmp_path / f"{name}.mp4" for name in ("gpu", "cpu")]
     wish = ["--format", format, *more]
     assert call("matte", source, "-o", outputs[0], *wish, "--gpu-video").code == 0
     said = [record.message for record in caplog.records]
-    assert said == (["composites are made on the CPU (choke); the GPU encodes them"]
-                    if "--choke" in more else [])  # fmt: skip
+    assert said == (
+        ["composites are made on the CPU (choke); the GPU encodes them"]
+        if "--choke" in more
+        else []
+    )
     assert call("matte", source, "-o", outputs[1], *wish).code == 0
     assert times(outputs[0]) == times(outputs[1])
     with av.open(str(outputs[0])) as ours, av.open(str(outputs[1])) as theirs:
@@ -158,8 +181,9 @@ def test_a_gpu_encodes_composites(
 
 
 @pytest.mark.gpu
-def test_nothing_of_a_composite_comes_down(source: Path, tmp_path: Path, nvenc: None,
-                                           monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_nothing_of_a_composite_comes_down(
+    source: Path, tmp_path: Path, nvenc: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From the decoder to the encoder the output's picture stays on the GPU."""
     handed: list[str] = []
     write = MovieWriter.write

@@ -187,8 +187,9 @@ def test_an_outlet_that_hangs_delays_no_other(sessions, tmp_path):
     hangs, stop = Collected(), threading.Event()
     hangs.write = lambda picture: stop.wait(60)
     quick = Collected()
-    session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True),
-                       Outlet(hangs), Outlet(quick))  # fmt: skip
+    session = sessions(
+        parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), Outlet(hangs), Outlet(quick)
+    )
     until(lambda: len(quick.pictures) > 20, 60, "pictures beside an outlet that hangs")
     stop.set()
     assert session.check()
@@ -228,20 +229,30 @@ def test_times_grow_and_ages_are_those_of_the_frames(sessions, tmp_path):
 # Sources.
 
 
-@pytest.mark.parametrize("text, kind, url", [
-    ("rtsp://user:secret@cam/1?key=2", "stream", "rtsp://user:secret@cam/1?key=2"),
-    ("udp://239.0.0.1:5000", "stream", "udp://239.0.0.1:5000"),
-    ("udp://@:5000", "stream", "udp://@:5000"), ("tcp://[::1]:5000", "stream", "tcp://[::1]:5000"),
-    ("rtsp://me:p[w#secret@cam/1", "stream", "rtsp://me:p[w#secret@cam/1"), ("-", "pipe", "pipe:0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, kind, url",
+    [
+        ("rtsp://user:secret@cam/1?key=2", "stream", "rtsp://user:secret@cam/1?key=2"),
+        ("udp://239.0.0.1:5000", "stream", "udp://239.0.0.1:5000"),
+        ("udp://@:5000", "stream", "udp://@:5000"),
+        ("tcp://[::1]:5000", "stream", "tcp://[::1]:5000"),
+        ("rtsp://me:p[w#secret@cam/1", "stream", "rtsp://me:p[w#secret@cam/1"),
+        ("-", "pipe", "pipe:0"),
+    ],
+)
 def test_what_inputs_mean(text, kind, url):
     found = parse(text)
     assert (found.kind, found.url) == (kind, url) and "secret" not in found.name
 
 
-@pytest.mark.parametrize("url", [
-    "rtsp://me:pw@cam:554/a?token=x", "rtsp://me:p@w@cam:554/a", "rtsp://cam:554/a?x=\ntoken",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://me:pw@cam:554/a?token=x",
+        "rtsp://me:p@w@cam:554/a",
+        "rtsp://cam:554/a?x=\ntoken",
+    ],
+)
 def test_secrets_of_addresses_are_never_shown(url):
     assert public(url) == "rtsp://cam:554/a"
 
@@ -252,11 +263,19 @@ def test_a_stream_key_is_never_shown():
     assert target("rtmp://live.example/app/the-key", None).name == "rtmp://live.example/app"
 
 
-@pytest.mark.parametrize("text, words", [
-    ("nothing.mp4", "no such file"), ("camera:77", "camera '77'"), ("gopher://x", "streams can be"),
-    ("rtsp://", "rtsp://HOST"), ("rtsp:///1", "rtsp://HOST"), ("http://a:70000/b", "http://HOST"),
-    ("camera:nobody's", "no such camera"), ("obs", "Start Virtual Camera"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("nothing.mp4", "no such file"),
+        ("camera:77", "camera '77'"),
+        ("gopher://x", "streams can be"),
+        ("rtsp://", "rtsp://HOST"),
+        ("rtsp:///1", "rtsp://HOST"),
+        ("http://a:70000/b", "http://HOST"),
+        ("camera:nobody's", "no such camera"),
+        ("obs", "Start Virtual Camera"),
+    ],
+)
 def test_inputs_that_cannot_be(text, words):
     with pytest.raises(UsageError, match=words):
         parse(text)
@@ -279,13 +298,18 @@ def device(filters: str, attempts: tuple = ({},), wishes: dict | None = None) ->
     return Input("camera", "drawn", filters, "lavfi", attempts, wishes or {})
 
 
-@pytest.mark.parametrize("wishes, said", [
-    ({"video_size": "1280x720"}, "live, 64x48 instead of 1280x720"),
-    ({"video_size": "1280x720", "framerate": "60"},
-     "live, 64x48 at 25 fps instead of 1280x720 at 60 fps"),
-    ({"framerate": "60"}, "live, 25 fps instead of 60 fps"),
-    ({"video_size": "64x48", "framerate": "25000/1001"}, "live"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wishes, said",
+    [
+        ({"video_size": "1280x720"}, "live, 64x48 instead of 1280x720"),
+        (
+            {"video_size": "1280x720", "framerate": "60"},
+            "live, 64x48 at 25 fps instead of 1280x720 at 60 fps",
+        ),
+        ({"framerate": "60"}, "live, 25 fps instead of 60 fps"),
+        ({"video_size": "64x48", "framerate": "25000/1001"}, "live"),
+    ],
+)
 def test_a_camera_that_gives_something_else_than_was_asked_says_so(wishes, said):
     capture = Capture(device("testsrc=size=64x48:rate=25,realtime", ({},), wishes))
     capture.start()
@@ -341,8 +365,11 @@ def test_sizes_and_rates_of_a_linux_camera(monkeypatch):
         length, index = request >> 16 & 0x3FFF, int.from_bytes(held[:4], "little")
         assert len(held) == length and request >> 30 == 3
         words = memoryview(held).cast("I")
-        listed = {2: list(sizes), 74: sizes.get(words[1], []),
-                  75: rates.get((words[2], words[3]), [])}[request & 0xFF]  # fmt: skip
+        listed = {
+            2: list(sizes),
+            74: sizes.get(words[1], []),
+            75: rates.get((words[2], words[3]), []),
+        }[request & 0xFF]
         if index >= len(listed):
             raise OSError(22, "Invalid argument")
         if request & 0xFF == 2:
@@ -367,13 +394,21 @@ def captured(capture: Capture, count: int, seconds: float = 30) -> list:
     return found
 
 
-@pytest.mark.parametrize("rate", [
-    Fraction(15), Fraction(30000, 1001), pytest.param(Fraction(24), marks=pytest.mark.slow),
-    pytest.param(Fraction(60), marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "rate",
+    [
+        Fraction(15),
+        Fraction(30000, 1001),
+        pytest.param(Fraction(24), marks=pytest.mark.slow),
+        pytest.param(Fraction(60), marks=pytest.mark.slow),
+    ],
+)
 def test_files_play_at_their_own_pace(tmp_path, rate):
-    capture = Capture(parse(str(clips.make(tmp_path / "a.mp4", clips.Recipe(
-        rate=rate, pts=range(int(2 * rate)))))))  # fmt: skip
+    capture = Capture(
+        parse(
+            str(clips.make(tmp_path / "a.mp4", clips.Recipe(rate=rate, pts=range(int(2 * rate)))))
+        )
+    )
     capture.start()
     try:
         began = time.monotonic()
@@ -452,8 +487,9 @@ def transport(size: tuple[int, int] = (96, 64), frames: int = 300, matrix: int =
     """An MPEG transport stream as a network camera sends it. matrix: its colour tag (H.273)."""
     held = io.BytesIO()
     with av.open(held, "w", format="mpegts") as out:
-        stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "5",
-                                                             "tune": "zerolatency"})  # fmt: skip
+        stream = out.add_stream(
+            "libx264", rate=25, options={"preset": "ultrafast", "g": "5", "tune": "zerolatency"}
+        )
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.codec_context.colorspace = matrix
         rng = np.random.default_rng(1)
@@ -718,15 +754,17 @@ def test_composites_for_outputs_without_alpha():
     shown = over_colour(picture(10), (0, 255, 0))
     assert tuple(shown[-1, 0]) == (10, 100, 200)
     assert np.abs(shown[0, 0].astype(int) - (5, 177, 100)).max() <= 1
-    assert over_colour(blank((8, 8), 0.0, opaque=False)).reshape(-1, 3).tolist() == [
-        [64, 177, 0]] * 64  # fmt: skip
+    assert (
+        over_colour(blank((8, 8), 0.0, opaque=False)).reshape(-1, 3).tolist() == [[64, 177, 0]] * 64
+    )
 
 
 def test_recording_beside_the_live_path(tmp_path, sessions):
     output = tmp_path / "take.mov"
     kept, recorder = Collected(), Recorder(output, overwrite=False)
-    session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True),
-                       Outlet(kept), recorder)  # fmt: skip
+    session = sessions(
+        parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), Outlet(kept), recorder
+    )
     until(lambda: recorder.sent > 10, 90, "recorded frames")
     assert not output.exists()
     session.close()
@@ -742,19 +780,41 @@ def test_recording_beside_the_live_path(tmp_path, sessions):
 
 def test_a_recording_is_not_written_over(tmp_path):
     (tmp_path / "take.mov").write_text("wanted")
-    result = call("live", keyed.clip(tmp_path / "bar.mkv", frames=3), "--obs", "off",
-                  "--record", tmp_path / "take.mov", "-o", "-")  # fmt: skip
+    result = call(
+        "live",
+        keyed.clip(tmp_path / "bar.mkv", frames=3),
+        "--obs",
+        "off",
+        "--record",
+        tmp_path / "take.mov",
+        "-o",
+        "-",
+    )
     result.refuses(1, "exists already", "--overwrite")
 
 
 def piped(clip: Path, network: Path, *flags: str) -> subprocess.Popen[bytes]:
     """The command with its standard output a pipe of bytes."""
-    arguments = ("live", clip, "-o", "-", "--model", network, "--network-size", 160,
-                 "--latency", 5000, "--quiet", *flags)  # fmt: skip
+    arguments = (
+        "live",
+        clip,
+        "-o",
+        "-",
+        "--model",
+        network,
+        "--network-size",
+        160,
+        "--latency",
+        5000,
+        "--quiet",
+        *flags,
+    )
     return subprocess.Popen(
-        [sys.executable, "-m", "mattecast", *map(str, arguments)], stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "mattecast", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 @pytest.mark.parametrize("format", ["nut", pytest.param("y4m", marks=pytest.mark.slow)])
@@ -783,13 +843,25 @@ def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path, network):
     worker.stderr.close()
 
 
-@pytest.mark.parametrize("sent, read, options", [
-    ("udp://127.0.0.1:{}?pkt_size=1316", "udp://127.0.0.1:{}?timeout=20000000", {}),
-    pytest.param("rtmp://127.0.0.1:{}/app/key", "rtmp://127.0.0.1:{}/app/key", {"listen": "1"},
-                 marks=pytest.mark.slow),
-    pytest.param("rtsp://127.0.0.1:{}/live", "rtsp://127.0.0.1:{}/live",
-                 {"rtsp_flags": "listen", "listen_timeout": "60"}, marks=pytest.mark.slow),
-], ids=["udp", "rtmp", "rtsp"])  # fmt: skip
+@pytest.mark.parametrize(
+    "sent, read, options",
+    [
+        ("udp://127.0.0.1:{}?pkt_size=1316", "udp://127.0.0.1:{}?timeout=20000000", {}),
+        pytest.param(
+            "rtmp://127.0.0.1:{}/app/key",
+            "rtmp://127.0.0.1:{}/app/key",
+            {"listen": "1"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "rtsp://127.0.0.1:{}/live",
+            "rtsp://127.0.0.1:{}/live",
+            {"rtsp_flags": "listen", "listen_timeout": "60"},
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["udp", "rtmp", "rtsp"],
+)
 def test_a_stream_server_gets_a_composite(tmp_path, sessions, sent, read, options):
     """libav as the server, on this machine."""
     from mattecast.live.targets import target
@@ -887,8 +959,15 @@ def test_no_virtual_camera_is_said_and_ends_it(tmp_path, network):
     pytest.importorskip("pyvirtualcam")
     if Path("/dev/video0").exists():
         pytest.skip("there is a video device here")
-    result = start("live", keyed.clip(tmp_path / "bar.mkv"), "--loop", "--virtual-camera",
-                   "--model", network, stdin=subprocess.DEVNULL)  # fmt: skip
+    result = start(
+        "live",
+        keyed.clip(tmp_path / "bar.mkv"),
+        "--loop",
+        "--virtual-camera",
+        "--model",
+        network,
+        stdin=subprocess.DEVNULL,
+    )
     _, said = result.communicate(timeout=60)
     assert "virtual camera: cannot be opened" in said and "Traceback" not in said
 
@@ -896,10 +975,16 @@ def test_no_virtual_camera_is_said_and_ends_it(tmp_path, network):
 # Colours.
 
 
-@pytest.mark.parametrize("pixels, colour", [
-    ("yuv420p", (1, 1, 1, 1)), ("yuv420p", (1, 6, 6, 6)), ("yuv420p", (2, 1, 1, 1)),
-    ("yuv422p", (2, 6, 6, 6)), ("yuv420p10le", (1, 1, 1, 1)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "pixels, colour",
+    [
+        ("yuv420p", (1, 1, 1, 1)),
+        ("yuv420p", (1, 6, 6, 6)),
+        ("yuv420p", (2, 1, 1, 1)),
+        ("yuv422p", (2, 6, 6, 6)),
+        ("yuv420p10le", (1, 1, 1, 1)),
+    ],
+)
 def test_colours_are_those_the_source_is_tagged_with(tmp_path, sessions, pixels, colour):
     """range, matrix, primaries and transfer as cameras have them: each its own way to the same."""
     wanted = ((200, 40, 60), (40, 160, 90), (255, 255, 255), (0, 0, 0))
@@ -908,14 +993,19 @@ def test_colours_are_those_the_source_is_tagged_with(tmp_path, sessions, pixels,
         stream = out.add_stream("libx264", rate=30, options={"qp": "0", "preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = 128, 64, pixels
         context = stream.codec_context
-        (context.color_range, context.colorspace, context.color_primaries,
-         context.color_trc) = colour  # fmt: skip
+        (context.color_range, context.colorspace, context.color_primaries, context.color_trc) = (
+            colour
+        )
         flat = np.repeat(np.repeat(np.array([wanted], np.uint8), 32, axis=1), 64, axis=0)
         for _ in range(20):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(flat), format="rgb24")
-            made = frame.reformat(format=pixels, dst_colorspace={1: 1, 6: 5}[colour[1]],
-                                  src_color_range=2, dst_color_range=colour[0],
-                                  interpolation="BICUBIC")  # fmt: skip
+            made = frame.reformat(
+                format=pixels,
+                dst_colorspace={1: 1, 6: 5}[colour[1]],
+                src_color_range=2,
+                dst_color_range=colour[0],
+                interpolation="BICUBIC",
+            )
             out.mux(stream.encode(made))
         out.mux(stream.encode(None))
     session = sessions(parse(str(clip), loop=True))
@@ -964,9 +1054,21 @@ def test_far_outside_all_is_empty_and_black(tmp_path, sessions):
 def test_ten_minutes_with_faults_stay_flat():
     script = Path(__file__).parent.parent / "scripts" / "soak_live.py"
     soak = subprocess.run(
-        [sys.executable, str(script), "--seconds", "600", "--every", "20", "--faults",
-         "--flags", "--network-size 256"], capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
+        [
+            sys.executable,
+            str(script),
+            "--seconds",
+            "600",
+            "--every",
+            "20",
+            "--faults",
+            "--flags",
+            "--network-size 256",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     print(soak.stdout)
     assert soak.returncode == 0, soak.stdout[-2000:] + soak.stderr[-1000:]
 
@@ -977,8 +1079,9 @@ def test_ten_minutes_with_faults_stay_flat():
 def test_backgrounds_are_switched_while_it_runs(tmp_path, sessions):
     session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True))
     until(lambda: session.newest, 60, "a picture")
-    still = clips.make(tmp_path / "still.png", clips.Recipe(codec="png", pixels="rgb24",
-                                                           options=(), pts=(0,)))
+    still = clips.make(
+        tmp_path / "still.png", clips.Recipe(codec="png", pixels="rgb24", options=(), pts=(0,))
+    )
     video = clips.make(tmp_path / "behind.mp4")
     for background in ("blur", "bokeh:3", "#ff8000", str(still), str(video), "none"):
         session.do("background", background)
@@ -989,12 +1092,25 @@ def test_backgrounds_are_switched_while_it_runs(tmp_path, sessions):
     assert session.check()
 
 
-@pytest.mark.parametrize("wish", [{}, {"light_wrap": 0.5}, {"shadow": 1.0}, {"linear_light": True},
-                                  {"colour_match": 0.5}, {"blend": "poisson"}])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {},
+        {"light_wrap": 0.5},
+        {"shadow": 1.0},
+        {"linear_light": True},
+        {"colour_match": 0.5},
+        {"blend": "poisson"},
+    ],
+)
 def test_a_composite_is_opaque_whatever_its_options(tmp_path, sessions, wish):
     kept = Collected()
-    sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), Outlet(kept),
-             background="#404040", **wish)  # fmt: skip
+    sessions(
+        parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True),
+        Outlet(kept),
+        background="#404040",
+        **wish,
+    )
     until(lambda: len(kept.pictures) > 3, 60, "pictures")
     bgra = kept.pictures[-1].bgra
     behind = bgra[170:190, :, :3].astype(int)  # below the bar
@@ -1011,8 +1127,12 @@ def test_masks_and_a_person_hold_for_a_camera(tmp_path, sessions):
         cv2.imwrite(masks[name], drawn)
     kept = Collected()
     middle = (keyed.patch(1).start + 20) / keyed.SIZE[0]  # of the half-transparent patch
-    session = sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), Outlet(kept),
-                       person=f"{middle},0.8", **masks)  # fmt: skip
+    session = sessions(
+        parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True),
+        Outlet(kept),
+        person=f"{middle},0.8",
+        **masks,
+    )
     until(lambda: len(kept.pictures) > 3, 60, "pictures")
     alpha = kept.pictures[-1].bgra[..., 3]
     assert not alpha[200:, 320:].any() and (alpha[200:, :32] == 255).all()
@@ -1067,9 +1187,19 @@ def test_keys_of_a_terminal(tmp_path, network):
     import pty
 
     ours, theirs = pty.openpty()
-    worker = start("live", keyed.clip(tmp_path / "bar.mkv"), "--loop", "-o",
-                   f"tcp://127.0.0.1:{free_port()}", "--model", network, "--network-size", 160,
-                   stdin=theirs, stderr=theirs)  # fmt: skip
+    worker = start(
+        "live",
+        keyed.clip(tmp_path / "bar.mkv"),
+        "--loop",
+        "-o",
+        f"tcp://127.0.0.1:{free_port()}",
+        "--model",
+        network,
+        "--network-size",
+        160,
+        stdin=theirs,
+        stderr=theirs,
+    )
     os.close(theirs)
     shown = b""
     try:
@@ -1088,9 +1218,21 @@ def test_keys_of_a_terminal(tmp_path, network):
 
 
 def test_commands_and_json_by_the_line(tmp_path, network):
-    worker = start("live", keyed.clip(tmp_path / "bar.mkv"), "--loop", "-o",
-                   f"tcp://127.0.0.1:{free_port()}", "--commands", "--json", "--model", network,
-                   "--network-size", 160, "--quiet", stdin=subprocess.PIPE)  # fmt: skip
+    worker = start(
+        "live",
+        keyed.clip(tmp_path / "bar.mkv"),
+        "--loop",
+        "-o",
+        f"tcp://127.0.0.1:{free_port()}",
+        "--commands",
+        "--json",
+        "--model",
+        network,
+        "--network-size",
+        160,
+        "--quiet",
+        stdin=subprocess.PIPE,
+    )
     assert worker.stdin is not None and worker.stdout is not None
     worker.stdin.write("background green\nkey +\nnonsense\n")
     worker.stdin.flush()
@@ -1112,9 +1254,21 @@ def test_commands_and_json_by_the_line(tmp_path, network):
 def test_a_stopped_process_goes_on_with_new_pictures(tmp_path, network):
     port = free_port()
     with socket.create_server(("127.0.0.1", port)) as server:
-        worker = start("live", keyed.clip(tmp_path / "bar.mkv"), "--loop", "-o",
-                       f"tcp://127.0.0.1:{port}", "--json", "--model", network, "--network-size",
-                       160, "--latency", 400, stdin=subprocess.DEVNULL)  # fmt: skip
+        worker = start(
+            "live",
+            keyed.clip(tmp_path / "bar.mkv"),
+            "--loop",
+            "-o",
+            f"tcp://127.0.0.1:{port}",
+            "--json",
+            "--model",
+            network,
+            "--network-size",
+            160,
+            "--latency",
+            400,
+            stdin=subprocess.DEVNULL,
+        )
         server.settimeout(60)
         connection, _ = server.accept()
         drained = threading.Thread(target=_drain, args=(connection,), daemon=True)
@@ -1194,8 +1348,10 @@ def handshake(connection: socket.socket) -> None:
     key = next(line.split(": ")[1] for line in request.splitlines() if "WebSocket-Key" in line)
     magic = (key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()
     accept = base64.b64encode(hashlib.sha1(magic).digest()).decode()
-    connection.sendall(f"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                       f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())  # fmt: skip
+    connection.sendall(
+        f"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+    )
     HELD.append(connection)
 
 
@@ -1210,12 +1366,16 @@ def protocol_4(connection: socket.socket) -> None:
 HELD: list[socket.socket] = []
 
 
-@pytest.mark.parametrize("talk, words, fatal", [
-    (HELD.append, "hangs or is still starting", False),
-    (handshake, "hangs or is still starting", False),
-    (protocol_4, "does not speak obs-websocket 5", True),
-    (lambda connection: connection.sendall(b"220 mail.example\r\n\r\n"), "is not OBS's", True),
-], ids=["frozen", "frozen later", "old protocol", "another program"])  # fmt: skip
+@pytest.mark.parametrize(
+    "talk, words, fatal",
+    [
+        (HELD.append, "hangs or is still starting", False),
+        (handshake, "hangs or is still starting", False),
+        (protocol_4, "does not speak obs-websocket 5", True),
+        (lambda connection: connection.sendall(b"220 mail.example\r\n\r\n"), "is not OBS's", True),
+    ],
+    ids=["frozen", "frozen later", "old protocol", "another program"],
+)
 def test_what_is_not_obs_is_said_within_five_seconds(talk, words, fatal):
     port, server = served(talk)
     began = time.monotonic()
@@ -1230,10 +1390,15 @@ def test_what_is_not_obs_is_said_within_five_seconds(talk, words, fatal):
             HELD.pop().close()
 
 
-@pytest.mark.parametrize("text, host, port", [
-    ("", "127.0.0.1", 4455), ("studio", "studio", 4455), (":4466", "127.0.0.1", 4466),
-    ("studio:1", "studio", 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, host, port",
+    [
+        ("", "127.0.0.1", 4455),
+        ("studio", "studio", 4455),
+        (":4466", "127.0.0.1", 4466),
+        ("studio:1", "studio", 1),
+    ],
+)
 def test_addresses(text, host, port):
     assert (address(text).host, address(text).port) == (host, port)
 
@@ -1244,11 +1409,16 @@ def test_addresses_that_are_none(text):
         address(text)
 
 
-@pytest.mark.parametrize("settings, port", [
-    ({"input": "tcp://127.0.0.1:9700?listen=1"}, 9700),
-    ({"input": "tcp://127.0.0.1:9700"}, None), ({"input": "rtmp://a:1?listen=1"}, None), ({}, None),
-    ({"input": "tcp://127.0.0.1:9700?listen=1", "is_local_file": True}, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings, port",
+    [
+        ({"input": "tcp://127.0.0.1:9700?listen=1"}, 9700),
+        ({"input": "tcp://127.0.0.1:9700"}, None),
+        ({"input": "rtmp://a:1?listen=1"}, None),
+        ({}, None),
+        ({"input": "tcp://127.0.0.1:9700?listen=1", "is_local_file": True}, None),
+    ],
+)
 def test_only_our_own_kind_of_source_is_adopted(settings, port):
     assert listening_port(settings) == port
 
@@ -1267,8 +1437,15 @@ def test_where_passwords_come_from(tmp_path, monkeypatch):
         )
         assert Password(here, None)() == "old"
         (own / "plugin_config" / "obs-websocket" / "config.json").write_text(
-            json.dumps({"server_enabled": True, "server_port": 4455, "auth_required": True,
-                        "server_password": "new"}))  # fmt: skip
+            json.dumps(
+                {
+                    "server_enabled": True,
+                    "server_port": 4455,
+                    "auth_required": True,
+                    "server_password": "new",
+                }
+            )
+        )
         assert Password(here, None)() == "new" and Password(Address("far"), None)() == ""
     monkeypatch.setenv("OBS_PASSWORD", "environment")
     assert Password(here, None)() == "environment"
@@ -1292,7 +1469,8 @@ def test_obs_is_found_on_the_port_it_is_set_to(tmp_path, monkeypatch):
     told = call("doctor", "--obs").out
     assert "wrong   its WebSocket server is off" in told
     (own / "plugin_config" / "obs-websocket" / "config.json").write_text(
-        json.dumps({"server_enabled": True, "server_port": port}))  # fmt: skip
+        json.dumps({"server_enabled": True, "server_port": port})
+    )
     told = call("doctor", "--obs").out
     assert f"nothing listens at 127.0.0.1:{port}" in told and "server is off" not in told
     for text in ("127.0.0.1:4455", "studio"):
@@ -1335,23 +1513,32 @@ def test_list_and_script():
     assert script.name == "mattecast_obs.py" and script.is_file()
 
 
-@pytest.mark.parametrize("flags, words", [
-    (["--camera", "0", "clip.mp4"], "name one of them"), (["nothing.mp4"], "no such file"),
-    (["-", "--smooth", "two-way"], "live knows off, causal, delayed"),
-    (["-", "--latency", "0"], "range"),
-    (["-", "-o", "file.mov"], "--record"), (["-", "--format", "nut"], "-o -"),
-    (["-", "--obs", "a:b:c:d"], "HOST:PORT"), (["-", "--rate", "x", "-o", "-"], "frame rate"),
-    (["-", "--record", "x.png", "-o", "-"], "live records movies"),
-    (["-", "--for", "-1"], "not a positive"), (["-", "--for", "nan"], "not a positive"),
-    (["-", "--media-port", "70000"], "no port"), (["-", "--name", ""], "needs one"),
-    (["-", "--commands"], "both pictures and --commands"),
-    (["-", "--control", "70000"], "no port"), (["-", "-o", "-", "--json"], "one thing only"),
-    (["--obs", __file__], "name INPUT before"),
-    (["--virtual-camera", __file__], "name INPUT before"),
-    (["-", "-o", "-", "-o", "-"], "one thing only"),
-    (["-", "-o", "-", "--garbage", "none.png"], "no such file"),
-    (["-", "-o", "-", "--shadow", "2"], "shadow: 2.0 is out of range"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--camera", "0", "clip.mp4"], "name one of them"),
+        (["nothing.mp4"], "no such file"),
+        (["-", "--smooth", "two-way"], "live knows off, causal, delayed"),
+        (["-", "--latency", "0"], "range"),
+        (["-", "-o", "file.mov"], "--record"),
+        (["-", "--format", "nut"], "-o -"),
+        (["-", "--obs", "a:b:c:d"], "HOST:PORT"),
+        (["-", "--rate", "x", "-o", "-"], "frame rate"),
+        (["-", "--record", "x.png", "-o", "-"], "live records movies"),
+        (["-", "--for", "-1"], "not a positive"),
+        (["-", "--for", "nan"], "not a positive"),
+        (["-", "--media-port", "70000"], "no port"),
+        (["-", "--name", ""], "needs one"),
+        (["-", "--commands"], "both pictures and --commands"),
+        (["-", "--control", "70000"], "no port"),
+        (["-", "-o", "-", "--json"], "one thing only"),
+        (["--obs", __file__], "name INPUT before"),
+        (["--virtual-camera", __file__], "name INPUT before"),
+        (["-", "-o", "-", "-o", "-"], "one thing only"),
+        (["-", "-o", "-", "--garbage", "none.png"], "no such file"),
+        (["-", "-o", "-", "--shadow", "2"], "shadow: 2.0 is out of range"),
+    ],
+)
 def test_requests_that_make_no_sense(flags, words):
     call("live", *flags).refuses(2, words)
 
@@ -1380,8 +1567,9 @@ def test_another_camera_that_is_not_there_ends_nothing(tmp_path, reading):
 
 
 def test_a_background_that_is_not_there_is_refused_at_the_start(tmp_path):
-    call("live", keyed.clip(tmp_path / "bar.mkv", frames=3), "-o", "-", "--background",
-         "nothing.png").refuses(2, "no such file")  # fmt: skip
+    call(
+        "live", keyed.clip(tmp_path / "bar.mkv", frames=3), "-o", "-", "--background", "nothing.png"
+    ).refuses(2, "no such file")
 
 
 def test_a_failing_capture_raises_what_it_met(tmp_path):

@@ -89,11 +89,18 @@ def test_without_the_token_nothing_is_served(page, token):
         assert status in (403, 414) and b"mattecast live" not in body
 
 
-@pytest.mark.parametrize("headers", [
-    {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1"},
-    {"Host": "evil.example"}, {"Host": "localhost"}, {"Sec-Fetch-Site": "cross-site"},
-    {"Sec-Fetch-Site": "same-site"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1"},
+        {"Host": "evil.example"},
+        {"Host": "localhost"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
 def test_foreign_pages_are_refused_even_with_the_token(page, session, headers):
     before = session.matting.wish
     assert ask(page, headers=headers)[0] == 403
@@ -122,11 +129,24 @@ def test_commands_change_the_picture(page, session):
     assert do(page, json.dumps({"name": "on"}))[0] == 200
 
 
-@pytest.mark.parametrize("name, value", [
-    ("nothing", ""), ("choke", "much"), ("choke", "1e9"), ("choke", "nan"), ("gamma", "0"),
-    ("background", "no such file.png"), ("background", "#12"), ("background", "blur:900"),
-    ("smooth", "two-way"), ("smooth", "7"), ("camera", "77"), ("place", ""), ("sync", "mic"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("nothing", ""),
+        ("choke", "much"),
+        ("choke", "1e9"),
+        ("choke", "nan"),
+        ("gamma", "0"),
+        ("background", "no such file.png"),
+        ("background", "#12"),
+        ("background", "blur:900"),
+        ("smooth", "two-way"),
+        ("smooth", "7"),
+        ("camera", "77"),
+        ("place", ""),
+        ("sync", "mic"),
+    ],
+)
 def test_commands_that_cannot_be_are_refused_in_one_line(page, session, name, value):
     before = session.matting.wish
     status, said = do(page, json.dumps({"name": name, "value": value}))
@@ -134,19 +154,22 @@ def test_commands_that_cannot_be_are_refused_in_one_line(page, session, name, va
     assert session.matting.wish is before and session.check()
 
 
-@pytest.mark.parametrize("body, headers, status", [
-    (b"{}", {"Content-Type": "text/plain"}, 415),
-    (b"x" * (LONGEST + 1), {}, 413),
-    (b"", {"Content-Length": "99999999999999999999"}, 413),
-    (b"", {"Content-Length": "-1"}, 411),
-    (b"", {"Content-Length": "two"}, 411),
-    (b"2\r\n{}\r\n0\r\n\r\n", {"Transfer-Encoding": "chunked"}, 411),
-    (b"[" * LONGEST, {}, 400),
-    (b'{"name": "off", "more": 1}', {}, 400),
-    (b'{"name": ["off"]}', {}, 400),
-    (b'{"name": "choke", "value": true}', {}, 400),
-    (b"\xff\xfe", {}, 400),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "body, headers, status",
+    [
+        (b"{}", {"Content-Type": "text/plain"}, 415),
+        (b"x" * (LONGEST + 1), {}, 413),
+        (b"", {"Content-Length": "99999999999999999999"}, 413),
+        (b"", {"Content-Length": "-1"}, 411),
+        (b"", {"Content-Length": "two"}, 411),
+        (b"2\r\n{}\r\n0\r\n\r\n", {"Transfer-Encoding": "chunked"}, 411),
+        (b"[" * LONGEST, {}, 400),
+        (b'{"name": "off", "more": 1}', {}, 400),
+        (b'{"name": ["off"]}', {}, 400),
+        (b'{"name": "choke", "value": true}', {}, 400),
+        (b"\xff\xfe", {}, 400),
+    ],
+)
 def test_malformed_and_oversized_messages(page, session, body, headers, status):
     before = session.matting.wish
     assert do(page, body, **headers)[0] == status
@@ -154,12 +177,16 @@ def test_malformed_and_oversized_messages(page, session, body, headers, status):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.one_of(
-    st.binary(max_size=300),
-    st.recursive(st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
-                 lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-                 max_leaves=8).map(lambda value: json.dumps(value).encode()),
-))  # fmt: skip
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.recursive(
+            st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=8,
+        ).map(lambda value: json.dumps(value).encode()),
+    )
+)
 def test_any_message_is_a_command_or_refused(message):
     try:
         name, value = read_command(message)
@@ -168,8 +195,9 @@ def test_any_message_is_a_command_or_refused(message):
     assert isinstance(name, str) and isinstance(value, str)
 
 
-@settings(max_examples=150, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.sampled_from(sorted(set(COMMANDS) - {"quit", "camera"})), st.text(max_size=40))
 def test_any_value_is_taken_or_refused(page, session, name, value):
     status, said = do(page, json.dumps({"name": name, "value": value}))
@@ -177,8 +205,9 @@ def test_any_value_is_taken_or_refused(page, session, name, value):
     assert session.check()
 
 
-@settings(max_examples=100, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.binary(max_size=400))
 def test_any_bytes_leave_it_standing(page, data):
     with socket.create_connection(("127.0.0.1", page[0]), 5) as raw:

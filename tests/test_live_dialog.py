@@ -62,8 +62,9 @@ def test_start_and_status_are_seen_before_anything_is_scrolled(script):
     names = [asked[2] for asked in script.obs.asked if asked[0].startswith("obs_properties_add")]
     assert set(names[:6]) == {"input", "background", "start", "stop", "look", "status"}
     assert set(names[6:]) >= {"quality", "engine", "blend", "autostart", "python", "more"}
-    described = [asked for asked in script.obs.asked
-                 if asked[0] == "obs_property_set_long_description"]  # fmt: skip
+    described = [
+        asked for asked in script.obs.asked if asked[0] == "obs_property_set_long_description"
+    ]
     assert len(described) == len(script.TIPS) and set(script.TIPS) < set(names)
 
 
@@ -72,12 +73,16 @@ def test_a_worker_that_gives_up_is_started_again_and_why_is_said(script):
     assert said == "no such camera; starting again in 1 s"
     until(lambda: script.WORKER.look_after() or script.WORKER.running, 10, "another one")
     assert script.WORKER.said.startswith("starting again (no such camera)") or (
-        script.WORKER.said in ("opening", "no such camera"))  # fmt: skip
+        script.WORKER.said in ("opening", "no such camera")
+    )
 
 
 def test_what_a_killed_worker_said_last_is_not_why_it_ended(script):
-    said = ended(script, "print('live', file=sys.stderr, flush=True)\n"
-                         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")  # fmt: skip
+    said = ended(
+        script,
+        "print('live', file=sys.stderr, flush=True)\n"
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    )
     assert "exit code" in said and "live" not in said
 
 
@@ -100,9 +105,13 @@ def test_settings_of_the_moment_are_those_of_a_restart(script):
     until(lambda: script.WORKER.look_after() or len(asked) > 1, 30, "the command, asked for again")
 
 
-@pytest.mark.parametrize("settings, words", [
-    ({"python": "/no/python"}, "/no/python cannot be started"), ({"more": 'a "b'}, "More flags"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"python": "/no/python"}, "/no/python cannot be started"),
+        ({"more": 'a "b'}, "More flags"),
+    ],
+)
 def test_settings_that_start_nothing_are_said(script, settings, words):
     script.WORKER.start(lambda: script.command(settings, "tcp://127.0.0.1:1"))
     assert script.WORKER.said.startswith(words)
@@ -130,5 +139,7 @@ def test_cameras_are_listed_once_and_in_order(script, tmp_path, monkeypatch):
         device.mkdir()
         (device / "name").write_text(f"Cam {number}\n")
         (device / "index").write_text(f"{index}\n")
-    assert script.cameras() == [("Cam 2 (video2)", "camera:/dev/video2"),
-                                ("Cam 10 (video10)", "camera:/dev/video10")]  # fmt: skip
+    assert script.cameras() == [
+        ("Cam 2 (video2)", "camera:/dev/video2"),
+        ("Cam 10 (video10)", "camera:/dev/video10"),
+    ]

@@ -23,14 +23,13 @@ SIZE = 96, 64
 FRAMES, PACE = 200, 0.03
 
 
-def encoded(
-    file: object, format: str, frames: int, *, pace: float = 0.0, **options: str
-) -> None:
+def encoded(file: object, format: str, frames: int, *, pace: float = 0.0, **options: str) -> None:
     """Gray pictures as a camera sends them, each a little lighter than the last. pace: seconds
     from one to the next."""
     with av.open(file, "w", format=format, options=options) as out:
-        stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "5",
-                                                             "tune": "zerolatency"})  # fmt: skip
+        stream = out.add_stream(
+            "libx264", rate=25, options={"preset": "ultrafast", "g": "5", "tune": "zerolatency"}
+        )
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
         for index in range(frames):
             gray = np.full((SIZE[1], SIZE[0], 3), 60 + index % 100, np.uint8)
@@ -104,8 +103,10 @@ class Interleaved:
 
 def _rtsp(connection: socket.socket) -> None:
     """One viewer of a camera that speaks RTSP (RFC 2326) as far as a viewer needs."""
-    sdp = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n" \
-          "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=control:track\r\n"
+    sdp = (
+        "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n"
+        "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=control:track\r\n"
+    )
     requests = connection.makefile("rb")
     while line := requests.readline():
         number = b""
@@ -120,8 +121,14 @@ def _rtsp(connection: socket.socket) -> None:
         }.get(method, ("Session: 1\r\n", ""))
         connection.sendall(f"RTSP/1.0 200 OK\r\n{number.decode()}\r\n{more}\r\n{body}".encode())
         if method == "PLAY":
-            encoded(Interleaved(connection), "rtp", FRAMES, pace=PACE, packetsize="1400",
-                    payload_type="96")  # fmt: skip
+            encoded(
+                Interleaved(connection),
+                "rtp",
+                FRAMES,
+                pace=PACE,
+                packetsize="1400",
+                payload_type="96",
+            )
 
 
 @contextmanager
@@ -160,10 +167,15 @@ def test_a_stream_is_a_camera(served: Callable[[], object]):
     assert not capture.failure and "secret" not in capture.state
 
 
-@pytest.mark.parametrize("sent, code, said", [
-    (transport(), 0, "played to its end"), (b"", 1, "cannot be opened"),
-    (b"no video" * 99, 1, "cannot be opened"),
-], ids=["whole", "empty", "no video"])  # fmt: skip
+@pytest.mark.parametrize(
+    "sent, code, said",
+    [
+        (transport(), 0, "played to its end"),
+        (b"", 1, "cannot be opened"),
+        (b"no video" * 99, 1, "cannot be opened"),
+    ],
+    ids=["whole", "empty", "no video"],
+)
 def test_a_pipe_that_ends_is_over(tmp_path, sent, code, said):
     (tmp_path / "sent").write_bytes(sent)
     with (tmp_path / "sent").open("rb") as pipe:

@@ -32,10 +32,16 @@ def network(tmp_path_factory):
     return keyed.network(tmp_path_factory.mktemp("network"))
 
 
-@pytest.mark.parametrize("data, keys", [
-    (b"+", ["+"]), (b"b q", ["b", " ", "q"]), ("é".encode(), ["é"]),
-    (b"\x1b[F", ["\x1b[F"]), (b"\x1b", ["\x1b"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "data, keys",
+    [
+        (b"+", ["+"]),
+        (b"b q", ["b", " ", "q"]),
+        ("é".encode(), ["é"]),
+        (b"\x1b[F", ["\x1b[F"]),
+        (b"\x1b", ["\x1b"]),
+    ],
+)
 def test_an_arrow_is_one_key_and_none_of_its_letters(data, keys):
     assert list(split(data)) == keys
 
@@ -45,8 +51,19 @@ def test_the_terminal_is_left_as_it_was_however_it_ends(tmp_path, network):
     for number in (signal.SIGINT, signal.SIGTERM):
         ours, theirs = pty.openpty()
         before = termios.tcgetattr(theirs)
-        worker = start("live", clip, "--loop", "-o", f"tcp://127.0.0.1:{free_port()}", "--model",
-                       network, "--network-size", 160, "--quiet", stdin=theirs)  # fmt: skip
+        worker = start(
+            "live",
+            clip,
+            "--loop",
+            "-o",
+            f"tcp://127.0.0.1:{free_port()}",
+            "--model",
+            network,
+            "--network-size",
+            160,
+            "--quiet",
+            stdin=theirs,
+        )
         until(lambda theirs=theirs, before=before: termios.tcgetattr(theirs) != before, 60, "keys")
         worker.send_signal(number)
         worker.communicate(timeout=30)
@@ -59,10 +76,22 @@ def test_the_terminal_is_left_as_it_was_however_it_ends(tmp_path, network):
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs a shell with jobs")
 def test_keys_of_a_job(tmp_path, network):
     """In the background it runs on; whenever it is in front its keys are heard."""
-    command = shlex.join([
-        sys.executable, "-m", "mattecast", "live", str(keyed.clip(tmp_path / "bar.mkv")), "--loop",
-        "-o", f"tcp://127.0.0.1:{free_port()}", "--model", str(network), "--network-size", "160",
-    ])  # fmt: skip
+    command = shlex.join(
+        [
+            sys.executable,
+            "-m",
+            "mattecast",
+            "live",
+            str(keyed.clip(tmp_path / "bar.mkv")),
+            "--loop",
+            "-o",
+            f"tcp://127.0.0.1:{free_port()}",
+            "--model",
+            str(network),
+            "--network-size",
+            "160",
+        ]
+    )
     with _shell() as (type, seen):
         type(f"{command} &\n")
         seen(rb"bar.mkv: live")
@@ -89,9 +118,13 @@ def _shell() -> Iterator[tuple[Callable[[str], object], Callable[[bytes], None]]
     """An interactive shell: what types into it, and what waits for it to show something new."""
     ours, theirs = pty.openpty()
     shell = subprocess.Popen(
-        ["bash", "--norc", "--noprofile", "-i"], stdin=theirs, stdout=theirs, stderr=theirs,
-        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
+        ["bash", "--norc", "--noprofile", "-i"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
     shown = b""
 
     def seen(words: bytes) -> None:

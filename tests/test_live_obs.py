@@ -55,12 +55,28 @@ def workers():
 
     def run(media, port, *flags, password=PASSWORD):
         clip, network = media
-        running.append(start(
-            "live", clip, "--loop", "--obs", f"127.0.0.1:{port}", "--model", network,
-            "--network-size", keyed.SIZE[0], "--smooth", "off", "--foreground", "source",
-            "--latency", "5000", *flags, stdin=subprocess.DEVNULL,
-            env={**os.environ, "OBS_PASSWORD": password},
-        ))  # fmt: skip
+        running.append(
+            start(
+                "live",
+                clip,
+                "--loop",
+                "--obs",
+                f"127.0.0.1:{port}",
+                "--model",
+                network,
+                "--network-size",
+                keyed.SIZE[0],
+                "--smooth",
+                "off",
+                "--foreground",
+                "source",
+                "--latency",
+                "5000",
+                *flags,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "OBS_PASSWORD": password},
+            )
+        )
         return running[-1]
 
     yield run
@@ -209,9 +225,17 @@ def test_the_users_transform_stays(host, workers, media):
     worker = workers(media, host.port)
     until(lambda: there(host), PATIENCE, "the bar")
     item = host.ask("GetSceneItemId", sceneName="Main", sourceName="mattecast")["sceneItemId"]
-    host.ask("SetSceneItemTransform", sceneName="Main", sceneItemId=item,
-             sceneItemTransform={"positionX": 100.0, "positionY": 30.0, "cropLeft": 8,
-                                 "boundsType": "OBS_BOUNDS_NONE"})  # fmt: skip
+    host.ask(
+        "SetSceneItemTransform",
+        sceneName="Main",
+        sceneItemId=item,
+        sceneItemTransform={
+            "positionX": 100.0,
+            "positionY": 30.0,
+            "cropLeft": 8,
+            "boundsType": "OBS_BOUNDS_NONE",
+        },
+    )
     stop(worker)
     workers(media, host.port)
     until(lambda: bar_seen(host), PATIENCE, "the bar again")
@@ -252,8 +276,9 @@ def test_a_microphone_is_delayed_as_the_picture_is(host, workers, media):
     workers(media, host.port, "--sync-audio", "mic")
     offset = until(
         lambda: host.ask("GetInputAudioSyncOffset", inputName="mic")["inputAudioSyncOffset"],
-        PATIENCE, "an offset",
-    )  # fmt: skip
+        PATIENCE,
+        "an offset",
+    )
     assert 50 <= offset < 5000
 
 
@@ -274,8 +299,10 @@ def test_a_frozen_obs_is_said_within_five_seconds_and_let_go(host):
     host.signal(signal.SIGSTOP)
     os.waitpid(host.pid, os.WUNTRACED)  # its other threads run on until the first has stopped
     try:
-        for act, words in ((lambda: client.request("GetVersion"), "does not answer"),
-                           (lambda: Client(Address(port=host.port), PASSWORD), "hangs")):
+        for act, words in (
+            (lambda: client.request("GetVersion"), "does not answer"),
+            (lambda: Client(Address(port=host.port), PASSWORD), "hangs"),
+        ):
             began = time.monotonic()
             with pytest.raises(ObsError, match=words):
                 act()
@@ -291,10 +318,17 @@ def test_a_port_that_is_taken_is_left_to_its_owner(host, workers, media):
     with socket.socket() as owner:
         owner.bind(("127.0.0.1", 0))
         owner.listen()
-        settings = {"input": f"tcp://127.0.0.1:{owner.getsockname()[1]}?listen=1",
-                    "is_local_file": False}  # fmt: skip
-        host.ask("CreateInput", sceneName="Main", inputName="mattecast",
-                 inputKind="ffmpeg_source", inputSettings=settings)  # fmt: skip
+        settings = {
+            "input": f"tcp://127.0.0.1:{owner.getsockname()[1]}?listen=1",
+            "is_local_file": False,
+        }
+        host.ask(
+            "CreateInput",
+            sceneName="Main",
+            inputName="mattecast",
+            inputKind="ffmpeg_source",
+            inputSettings=settings,
+        )
         threading.Thread(target=_swallow, args=(owner,), daemon=True).start()
         workers(media, host.port)
         until(lambda: bar_seen(host), PATIENCE, "the bar through another port")
@@ -346,10 +380,18 @@ def test_the_doctor_finds_what_is_wrong(host, monkeypatch):
     monkeypatch.setenv("OBS_PASSWORD", "not it")
     assert "password is wrong" in findings("wrong")[0]
     monkeypatch.delenv("OBS_PASSWORD")
-    settings = {"input": "tcp://127.0.0.1:9700?listen=1", "is_local_file": False,
-                "restart_on_activate": True}  # fmt: skip
-    made = host.ask("CreateInput", sceneName="Main", inputName="mattecast",
-                    inputKind="ffmpeg_source", inputSettings=settings)  # fmt: skip
+    settings = {
+        "input": "tcp://127.0.0.1:9700?listen=1",
+        "is_local_file": False,
+        "restart_on_activate": True,
+    }
+    made = host.ask(
+        "CreateInput",
+        sceneName="Main",
+        inputName="mattecast",
+        inputKind="ffmpeg_source",
+        inputSettings=settings,
+    )
     host.ask("SetSceneItemEnabled", sceneName="Main", sceneItemEnabled=False, **made)
     wrong = " ".join(findings("wrong"))
     for word in ("linear_alpha is off", "restart_on_activate is on", "hidden in scene 'Main'"):
@@ -378,9 +420,17 @@ def test_a_real_person(host, workers, tmp_path):
     name = os.environ.get("MATTECAST_TEST_CLIP")
     if not name:
         pytest.skip("MATTECAST_TEST_CLIP names no clip")
-    worker = start("live", Path(name), "--loop", "--obs", host.where, stdin=subprocess.DEVNULL,
-                   env={**os.environ, "OBS_PASSWORD": PASSWORD})  # fmt: skip
+    worker = start(
+        "live",
+        Path(name),
+        "--loop",
+        "--obs",
+        host.where,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "OBS_PASSWORD": PASSWORD},
+    )
     try:
+
         def person():
             shot = host.shot()[..., :3].astype(int)
             other = np.abs(shot - GROUND).max(axis=2) > 8

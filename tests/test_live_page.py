@@ -23,8 +23,9 @@ from obs_host import until
 
 from mattecast.live.control import serve
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-               None)  # fmt: skip
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no Chromium (apt-get install chromium)"),
     pytest.mark.slow,
@@ -37,13 +38,26 @@ class Page:
     def __init__(self, address: str, home: Path) -> None:
         assert BROWSER is not None
         self._browser = subprocess.Popen(
-            [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,1000",
-             "--remote-debugging-port=0", f"--user-data-dir={home}", "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [
+                BROWSER,
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--window-size=1280,1000",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={home}",
+                "about:blank",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         assert self._browser.stderr is not None
-        port = next(found[1] for line in self._browser.stderr
-                    if (found := re.search(r"ws://[^/]+:(\d+)/", line)))  # fmt: skip
+        port = next(
+            found[1]
+            for line in self._browser.stderr
+            if (found := re.search(r"ws://[^/]+:(\d+)/", line))
+        )
         self._drain = threading.Thread(target=self._browser.stderr.read)
         self._drain.start()
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=30) as answer:
@@ -60,8 +74,11 @@ class Page:
         number = next(self._numbers)
         self._link.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while (said := json.loads(self._link.recv())).get("id") != number:
-            if said["method"] in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled",
-                                  "Log.entryAdded"):  # fmt: skip
+            if said["method"] in (
+                "Runtime.exceptionThrown",
+                "Runtime.consoleAPICalled",
+                "Log.entryAdded",
+            ):
                 self.complaints.append(json.dumps(said["params"]))
         return dict(said.get("result", {}))
 
@@ -79,18 +96,30 @@ class Page:
         x, y, width = self.js(
             f"(box => [box.x, box.y + box.height / 2, box.width])"
             f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
-        )  # fmt: skip
+        )
         for kind in ("mousePressed", "mouseReleased"):
-            self._do("Input.dispatchMouseEvent", type=kind, x=x + part * width, y=y, button="left",
-                     clickCount=1)  # fmt: skip
+            self._do(
+                "Input.dispatchMouseEvent",
+                type=kind,
+                x=x + part * width,
+                y=y,
+                button="left",
+                clickCount=1,
+            )
 
     def type(self, selector: str, text: str) -> None:
         """Type into an element, and press Enter."""
         self.click(selector)
         self._do("Input.insertText", text=text)
         for kind in ("keyDown", "keyUp"):
-            self._do("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r",
-                     windowsVirtualKeyCode=13)  # fmt: skip
+            self._do(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key="Enter",
+                code="Enter",
+                text="\r",
+                windowsVirtualKeyCode=13,
+            )
 
     def picture(self) -> np.ndarray:
         """The page as it is seen: (H, W, 3) uint8 BGR."""

@@ -48,12 +48,14 @@ SCRIPT = Path(mattecast.__file__).parent / "hosts" / "obs" / "mattecast_obs.py"
 def host(request, tmp_path):
     clip, network = keyed.clip(tmp_path / "bar.mkv"), keyed.network(tmp_path)
     settings = {
-        "input": str(clip), "python": sys.executable, "autostart": True,
+        "input": str(clip),
+        "python": sys.executable,
+        "autostart": True,
         "blend": "linear" if request.param == "shared" else request.param,
         "shared": request.param == "shared",
         "more": f"--model {network} --network-size {keyed.SIZE[0]} --smooth off "
-                "--foreground source --latency 5000",
-    }  # fmt: skip
+        "--foreground source --latency 5000",
+    }
     probe = tmp_path / "probe.py"
     probe.write_text(PROBE.format(asked=str(tmp_path / "asked"), found=str(tmp_path / "found")))
     made = Host(tmp_path / "obs", size=keyed.SIZE, scripts=((SCRIPT, settings), (probe, {})))
@@ -113,9 +115,12 @@ def test_the_script_starts_restarts_and_stops_the_worker(host):
 
 def test_properties_and_hotkeys(host):
     until(lambda: there(host), PATIENCE, "the bar")
-    found = inside(host, "[bool(obs.obs_properties_get(ours.script_properties(), name)) for name in"
-                   " ('input', 'background', 'quality', 'engine', 'blend', 'autostart', 'python',"
-                   " 'more', 'start', 'stop', 'look', 'status')]")  # fmt: skip
+    found = inside(
+        host,
+        "[bool(obs.obs_properties_get(ours.script_properties(), name)) for name in"
+        " ('input', 'background', 'quality', 'engine', 'blend', 'autostart', 'python',"
+        " 'more', 'start', 'stop', 'look', 'status')]",
+    )
     assert all(found), found
     command = inside(host, "ours.command(ours.SETTINGS, 'tcp://127.0.0.1:1')")
     assert command[0] == sys.executable and "--commands" in command
@@ -134,8 +139,11 @@ def test_properties_and_hotkeys(host):
 
 def test_the_background_of_the_dialog_changes_at_once_and_stays_after_a_restart(host):
     until(lambda: there(host), PATIENCE, "the bar")
-    inside(host, "ours.script_update(obs.obs_data_create_from_json("
-                 "json.dumps({**ours.SETTINGS, 'background': '#ff0000'})))")  # fmt: skip
+    inside(
+        host,
+        "ours.script_update(obs.obs_data_create_from_json("
+        "json.dumps({**ours.SETTINGS, 'background': '#ff0000'})))",
+    )
 
     def red() -> bool:
         return tuple(host.shot()[5, 5, :3]) == (255, 0, 0)
@@ -187,22 +195,30 @@ def test_another_source_of_that_name_is_left_alone(host):
 
 def test_blending_is_set_within_a_group_too(host):
     until(lambda: there(host), PATIENCE, "the bar")
-    inside(host, """[
+    inside(
+        host,
+        """[
         obs.obs_sceneitem_group_add_item(obs.obs_scene_add_group(scene, "group"), item)
         for scene in [obs.obs_scene_from_source(obs.obs_frontend_get_current_scene())]
         for item in [obs.obs_scene_find_source(scene, "mattecast") or
                      obs.obs_scene_find_source(scene, "mattecast (shared memory)")]
-    ]""")
-    inside(host, """[
+    ]""",
+    )
+    inside(
+        host,
+        """[
         obs.obs_sceneitem_set_blending_method(obs.obs_scene_find_source_recursive(
             obs.obs_scene_from_source(obs.obs_frontend_get_current_scene()), name), 1 - srgb)
         for name in ["mattecast (shared memory)" if ours.SETTINGS["shared"] else "mattecast"]
         for srgb in [ours.SETTINGS["blend"] == "srgb"]
-    ]""")
+    ]""",
+    )
 
     def as_wished() -> bool:
         light = host.blend == "linear"
-        return all(abs(seen - blended(red, light=light)).max() <= 2
-                   for red, seen in zip(keyed.REDS, patches(host), strict=True))  # fmt: skip
+        return all(
+            abs(seen - blended(red, light=light)).max() <= 2
+            for red, seen in zip(keyed.REDS, patches(host), strict=True)
+        )
 
     until(as_wished, 10, "patches blended as wished")

@@ -77,8 +77,12 @@ CONTENT = bytes(range(256)) * 4000
 def test_a_download_is_whole_and_says_how_far_it_is(server, tmp_path):
     server.files["/a"] = CONTENT
     seen = []
-    found = download(f"{server.address}/a", tmp_path / "new" / "a", sha256=sha(CONTENT),
-                     progress=lambda *at: seen.append(at))  # fmt: skip
+    found = download(
+        f"{server.address}/a",
+        tmp_path / "new" / "a",
+        sha256=sha(CONTENT),
+        progress=lambda *at: seen.append(at),
+    )
     assert (tmp_path / "new" / "a").read_bytes() == CONTENT and found == sha(CONTENT)
     assert seen[-1] == (len(CONTENT), len(CONTENT)) and len(seen) > 2
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a"]
@@ -161,8 +165,16 @@ def row(server, folder, tmp_path, monkeypatch):
     """A row of the table whose file is on the loopback."""
     content = foreign.segmentation(tmp_path / "source.onnx").read_bytes()
     server.files["/m.onnx"] = content
-    row = WellKnown("small", "a test", "MIT", "https://example.org", f"{server.address}/m.onnx",
-                    len(content), sha(content), {"mean": [1, 2, 3]})  # fmt: skip
+    row = WellKnown(
+        "small",
+        "a test",
+        "MIT",
+        "https://example.org",
+        f"{server.address}/m.onnx",
+        len(content),
+        sha(content),
+        {"mean": [1, 2, 3]},
+    )
     monkeypatch.setitem(catalogue.CATALOGUE, "small", row)
     return row
 
@@ -262,8 +274,13 @@ def test_weights_in_a_file_of_their_own(folder, tmp_path, capsys):
     import onnx
 
     path = tmp_path / "wide.onnx"
-    onnx.save(onnx.load(foreign.modnet(path)), path, save_as_external_data=True,
-              location="wide.onnx.data", size_threshold=0)  # fmt: skip
+    onnx.save(
+        onnx.load(foreign.modnet(path)),
+        path,
+        save_as_external_data=True,
+        location="wide.onnx.data",
+        size_threshold=0,
+    )
     before = find(str(path)).sha256
     assert main(["models", "add", str(path)]) == 1
     assert "save it as one file" in capsys.readouterr().err and not list(folder.iterdir())
@@ -317,8 +334,15 @@ def test_built_engines_by_command(tmp_path, monkeypatch, capsys):
     assert "2 engines removed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("wrong", [["prune", "--limit", "nan"], ["prune", "--limit", "-1"],
-                                   ["build", "--network-size", "0"], ["build", "--for", "wide"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["prune", "--limit", "nan"],
+        ["prune", "--limit", "-1"],
+        ["build", "--network-size", "0"],
+        ["build", "--for", "wide"],
+    ],
+)
 def test_wrong_requests_about_built_engines(wrong, capsys):
     assert main(["engines", *wrong]) == 2
     out, err = capsys.readouterr()

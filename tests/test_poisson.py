@@ -175,8 +175,10 @@ def test_planes_of_any_depth_take_it_and_stay_in_range(kind, top):
     assert (plane == round(0.75 * top)).all()
 
 
-@pytest.mark.parametrize(("wish", "words"), [("poisson:2", "out of range"), ("glue", "not known"),
-                                             ("over:1", "takes no amount")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [("poisson:2", "out of range"), ("glue", "not known"), ("over:1", "takes no amount")],
+)
 def test_blends_that_make_no_sense_are_refused(wish, words):
     with pytest.raises(UsageError, match=words):
         Settings(blend=wish)
@@ -200,8 +202,19 @@ def test_a_clip_takes_the_light_it_is_asked_to(tmp_path, left_half):
     lumas = []
     for wish in ("over", "poisson:0", "poisson:0.3", "poisson:1"):
         out = tmp_path / f"{len(lumas)}.mov"
-        result = call("matte", source, "-o", out, "--background", "white", "--blend", wish,
-                      "--foreground", "source", "--quiet")  # fmt: skip
+        result = call(
+            "matte",
+            source,
+            "-o",
+            out,
+            "--background",
+            "white",
+            "--blend",
+            wish,
+            "--foreground",
+            "source",
+            "--quiet",
+        )
         assert result.code == 0, result.err
         lumas.append(mean_luma(out))
     assert lumas[0] == pytest.approx(lumas[1], abs=0.2)
@@ -213,8 +226,17 @@ def test_a_picture_is_blended_by_cloning(tmp_path, left_half):
     means = []
     for wish in ("over", "poisson:1"):
         out = tmp_path / f"out{len(means)}.png"
-        result = call("matte", tmp_path / "photo.png", "-o", out, "--background", "white",
-                      "--blend", wish, "--quiet")  # fmt: skip
+        result = call(
+            "matte",
+            tmp_path / "photo.png",
+            "-o",
+            out,
+            "--background",
+            "white",
+            "--blend",
+            wish,
+            "--quiet",
+        )
         assert result.code == 0, result.err
         picture = cv2.imread(str(out), cv2.IMREAD_UNCHANGED)
         assert picture.shape == (96, 160, 3) and (picture[:, 110:] == 255).all()

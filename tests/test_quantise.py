@@ -49,10 +49,13 @@ def test_a_network_is_quantised(tmp_path):
     make(tmp_path / "talk.mp4", Recipe(size=(128, 96), pts=tuple(range(6))))
     make(tmp_path / "talk.alpha.mp4", Recipe(size=(128, 96), pts=tuple(range(6))))
     out = tmp_path / "net.int8.onnx"
-    subprocess.run([sys.executable, SCRIPT, "--data", tmp_path, "--out", out, "--frames", "4"],
-                   check=True)  # fmt: skip
+    subprocess.run(
+        [sys.executable, SCRIPT, "--data", tmp_path, "--out", out, "--frames", "4"], check=True
+    )
     assert out.stat().st_size < 0.7 * find("default").path.stat().st_size
     clip = list(pictures(5))
-    ours, theirs = (run(engines.load(one, (96, 64), backend="openvino", precision="f32"), clip)
-                    for one in (str(out), "default"))  # fmt: skip
+    ours, theirs = (
+        run(engines.load(one, (96, 64), backend="openvino", precision="f32"), clip)
+        for one in (str(out), "default")
+    )
     assert 0 < np.abs(np.array(ours) - theirs).mean() < 0.02

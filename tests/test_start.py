@@ -26,12 +26,15 @@ def test_every_public_name_is_there(package) -> None:
         _ = package.no_such_name
 
 
-@pytest.mark.parametrize("code", [
-    "import mattecast, mattecast.engines",
-    "from mattecast.cli import main; main(['--help'])",
-    "from mattecast.cli import main; main(['matte', '--help'])",
-    "from mattecast.cli import main; main(['matte'])",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import mattecast, mattecast.engines",
+        "from mattecast.cli import main; main(['--help'])",
+        "from mattecast.cli import main; main(['matte', '--help'])",
+        "from mattecast.cli import main; main(['matte'])",
+    ],
+)
 def test_help_loads_no_large_library(code: str) -> None:
     guarded = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\n"
     told = f"print([name for name in {LARGE} if name in sys.modules], file=sys.stderr)"
@@ -45,16 +48,26 @@ def _heed() -> None:
 
 
 # Modules that are done while a larger one around them is still loading.
-@pytest.mark.parametrize("module", [
-    "argparse", "mattecast.formats", "numpy._core.multiarray", "av.packet", "mattecast.plan",
-    "openvino._pyopenvino",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "module",
+    [
+        "argparse",
+        "mattecast.formats",
+        "numpy._core.multiarray",
+        "av.packet",
+        "mattecast.plan",
+        "openvino._pyopenvino",
+    ],
+)
 def test_ctrl_c_while_modules_load(module: str, tmp_path: Path) -> None:
     source, output = make(tmp_path / "a.mp4", Recipe(pts=(0, 1, 2))), tmp_path / "out.mov"
     process = subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", "mattecast", "matte", source, "-o", output],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heed,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heed,
+    )
     assert process.stderr
     for line in process.stderr:
         if line.rpartition("|")[2].strip() == module:
@@ -83,8 +96,7 @@ except Stopped as stop:
     raise SystemExit(told(stop))
 raise SystemExit("went on")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          timeout=15)  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15)
     assert done.stderr == "mattecast: stopped by SIGINT; nothing half-written was left\n"
     assert done.returncode == 130
 

@@ -40,8 +40,16 @@ def test_pictures_of_a_folder_one_by_one(tmp_path, left_half):
     result = call("matte", album, "--stills", "--out-dir", tmp_path / "out", "--quiet")
     assert result.code == 0, result.err
     assert entries(tmp_path / "out") == ["a.matte.png", "b.matte.png"]
-    result = call("matte", album / "a.jpg", album / "b.png", "--out-dir", tmp_path / "green",
-                  "--format", "exr", "--quiet")  # fmt: skip
+    result = call(
+        "matte",
+        album / "a.jpg",
+        album / "b.png",
+        "--out-dir",
+        tmp_path / "green",
+        "--format",
+        "exr",
+        "--quiet",
+    )
     assert result.code == 0, result.err
     assert entries(tmp_path / "green") == ["a.matte.exr", "b.matte.exr"]
 
@@ -74,8 +82,13 @@ def palette(picture, orientation=1, order=">"):
     lines = b"".join(b"\0" + bytes(row) for row in picture[..., 0])
     table = bytes(level for level in range(256) for _ in range(3))
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"eXIf", oriented(orientation, order)), (b"PLTE", table),
-             (b"IDAT", zlib.compress(lines)), (b"IEND", b""))  # fmt: skip
+    parts = (
+        (b"IHDR", header),
+        (b"eXIf", oriented(orientation, order)),
+        (b"PLTE", table),
+        (b"IDAT", zlib.compress(lines)),
+        (b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         for name, body in parts
@@ -97,8 +110,18 @@ def tiff(picture, orientation=1, order="<"):
     """An uncompressed TIFF file's bytes: picture, then directory and what it points to."""
     height, width = picture.shape[:2]
     body, place = picture[..., ::-1].tobytes(), 8 + picture.size
-    tags = ((256, width), (257, height), (258, 8), (259, 1), (262, 2), (273, 8),
-            (0x0112, orientation), (277, 3), (278, height), (279, len(body)))  # fmt: skip
+    tags = (
+        (256, width),
+        (257, height),
+        (258, 8),
+        (259, 1),
+        (262, 2),
+        (273, 8),
+        (0x0112, orientation),
+        (277, 3),
+        (278, height),
+        (279, len(body)),
+    )
     entries = b"".join(struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
     head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HI", 42, place)
     return head + body + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
@@ -113,10 +136,15 @@ def quarters():
 
 # How a picture lies in the file for each orientation of Exif.
 STORED = {
-    1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-    5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a), 7: lambda a: np.rot90(a, 2)
-    .transpose(1, 0, 2), 8: lambda a: np.rot90(a, 3),
-}  # fmt: skip
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, 3),
+}
 
 
 @pytest.mark.parametrize("orientation", STORED)

@@ -16,12 +16,24 @@ import pytest
 from mattecast.engines.errors import EngineError
 from mattecast.engines.store import Key, Store, cache_folder
 
-KEY = Key(model="a" * 64, backend="openvino", version="1", size=(64, 32), precision="f32",
-          flags=("mattecast",), device="a CPU")  # fmt: skip
+KEY = Key(
+    model="a" * 64,
+    backend="openvino",
+    version="1",
+    size=(64, 32),
+    precision="f32",
+    flags=("mattecast",),
+    device="a CPU",
+)
 OTHERS = {
-    "model": "b" * 64, "backend": "tensorrt_rtx", "version": "2", "size": (32, 64),
-    "precision": "f16", "flags": ("rvm", "downsample_ratio 0.25"), "device": "a CPU (BF16)",
-}  # fmt: skip
+    "model": "b" * 64,
+    "backend": "tensorrt_rtx",
+    "version": "2",
+    "size": (32, 64),
+    "precision": "f16",
+    "flags": ("rvm", "downsample_ratio 0.25"),
+    "device": "a CPU (BF16)",
+}
 
 
 class Builder:
@@ -213,8 +225,9 @@ def slow_build(folder, started, builds):
 def test_of_two_processes_one_builds_and_one_waits(tmp_path):
     context = multiprocessing.get_context("spawn")
     started, builds = context.Event(), context.Value("i", 0)
-    workers = [context.Process(target=slow_build, args=(str(tmp_path), started, builds))
-               for _ in range(2)]  # fmt: skip
+    workers = [
+        context.Process(target=slow_build, args=(str(tmp_path), started, builds)) for _ in range(2)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -228,8 +241,9 @@ def killed_while_building(folder):
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_a_process_killed_in_mid_build_stops_no_other(store, tmp_path):
-    worker = multiprocessing.get_context("spawn").Process(target=killed_while_building,
-                                                          args=(str(tmp_path),))  # fmt: skip
+    worker = multiprocessing.get_context("spawn").Process(
+        target=killed_while_building, args=(str(tmp_path),)
+    )
     worker.start()
     worker.join(120)
     assert worker.exitcode == -signal.SIGKILL and list(store.folder.glob("*.lock"))

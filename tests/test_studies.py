@@ -72,8 +72,25 @@ def run(script, monkeypatch, *arguments):
 
 def small(data, out, sources):
     named = [word for name in sources for word in ("--source", f"folder:{data}:{name}_*")]
-    return (*named, "--target", f"folder:{data}:near_*", "--out", out, "--size", 32, "--steps", 3,
-            "--check-every", 2, "--width", 4, "--batch", 2, "--device", "cpu")  # fmt: skip
+    return (
+        *named,
+        "--target",
+        f"folder:{data}:near_*",
+        "--out",
+        out,
+        "--size",
+        32,
+        "--steps",
+        3,
+        "--check-every",
+        2,
+        "--width",
+        4,
+        "--batch",
+        2,
+        "--device",
+        "cpu",
+    )
 
 
 def test_transfer_and_models_share_their_runs(data, tmp_path, monkeypatch, capsys):
@@ -86,15 +103,21 @@ def test_transfer_and_models_share_their_runs(data, tmp_path, monkeypatch, capsy
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/done")}
     assert len(before) == 6
     models = tmp_path / "models"
-    run(study_models, monkeypatch, *small(data, tmp_path / "runs", ["far", "near"]),
-        "--release", models)  # fmt: skip
+    run(
+        study_models,
+        monkeypatch,
+        *small(data, tmp_path / "runs", ["far", "near"]),
+        "--release",
+        models,
+    )
     assert len(list(models.glob("*.onnx"))) == len(list(models.glob("*.json"))) == 5
     said = capsys.readouterr().out
     for what in ("simplified U-Net", "pre-trained on far", "pre-trained on near", "DeepLabV3+"):
         assert what in said
-    assert before.items() <= {
-        path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/done")
-    }.items()
+    assert (
+        before.items()
+        <= {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/done")}.items()
+    )
     frozen = torch.load(tmp_path / "runs/unet-far-to-near-frozen-0/last.pt", weights_only=True)
     start = torch.load(tmp_path / "runs/unet-far/best.pt", weights_only=True)
     for name, value in frozen["network"].items():
@@ -103,8 +126,10 @@ def test_transfer_and_models_share_their_runs(data, tmp_path, monkeypatch, capsy
 
 def test_the_order_tells_how_far_rows_are_apart_picture_by_picture():
     better, worse = np.array([0.1, 0.3, 0.2]), np.array([0.2, 0.5, 0.5])
-    rows = {name: study.Scores(np.stack([-mad, mad, mad], 1), 1.0, 1)
-            for name, mad in (("worse", worse), ("better", better))}  # fmt: skip
+    rows = {
+        name: study.Scores(np.stack([-mad, mad, mad], 1), 1.0, 1)
+        for name, mad in (("worse", worse), ("better", better))
+    }
     error = np.std(worse - better, ddof=1) / np.sqrt(3)  # of 0.1, 0.2 and 0.3
     assert study.order(rows, study.MAD) == f"better; worse (+0.2 ± {error:.2g})"
 
@@ -140,18 +165,44 @@ def test_a_source_without_a_path_is_refused(text):
 def test_a_wrong_request_ends_in_one_line(data, tmp_path, monkeypatch):
     place, out = tmp_path / "elsewhere", tmp_path / "runs"
     wrong = (
-        (study_transfer, ("--source", f"ppm100:{place}", "--target", f"folder:{data}"),
-         f"{place}: not PPM-100: image is missing there"),
-        (study_models, ("--source", f"folder:{data}", "--target", f"ppm:{data}"),
-         "data set 'ppm' is not known"),
-        (study_transfer, ("--source", f"folder:{data}", "--target", f"folder:{data}", "--limit", 1,
-                          "--held-out", 99),
-         f"{data}: 1 stills, 0 clips, 0 things, 0 backgrounds, of which none is held out"),
+        (
+            study_transfer,
+            ("--source", f"ppm100:{place}", "--target", f"folder:{data}"),
+            f"{place}: not PPM-100: image is missing there",
+        ),
+        (
+            study_models,
+            ("--source", f"folder:{data}", "--target", f"ppm:{data}"),
+            "data set 'ppm' is not known",
+        ),
+        (
+            study_transfer,
+            (
+                "--source",
+                f"folder:{data}",
+                "--target",
+                f"folder:{data}",
+                "--limit",
+                1,
+                "--held-out",
+                99,
+            ),
+            f"{data}: 1 stills, 0 clips, 0 things, 0 backgrounds, of which none is held out",
+        ),
         (study_refinement, ("--data", place, "--clips", place), f"no people below {place}"),
-    )  # fmt: skip
+    )
     for script, arguments, words in wrong:
-        words_given = (*map(str, arguments), "--out", str(out), "--device", "cpu", "--steps", "2",
-                       "--size", "32")  # fmt: skip
+        words_given = (
+            *map(str, arguments),
+            "--out",
+            str(out),
+            "--device",
+            "cpu",
+            "--steps",
+            "2",
+            "--size",
+            "32",
+        )
         monkeypatch.setattr(sys, "argv", [script.__name__, *words_given])
         with pytest.raises(SystemExit) as caught:
             told(script.main)
@@ -254,11 +305,23 @@ def test_five_steps_are_saved(tmp_path, monkeypatch):
     picture, _ = figure(1, (96, 80))
     for name, each in (("photo", picture), ("beach", 255 - picture[:40, :40])):
         cv2.imwrite(str(tmp_path / f"{name}.png"), each[..., ::-1])
-    run(compose_steps, monkeypatch, tmp_path / "photo.png", "--background", tmp_path / "beach.png",
-        "--out", tmp_path / "steps")  # fmt: skip
+    run(
+        compose_steps,
+        monkeypatch,
+        tmp_path / "photo.png",
+        "--background",
+        tmp_path / "beach.png",
+        "--out",
+        tmp_path / "steps",
+    )
     names = sorted(path.stem for path in (tmp_path / "steps").iterdir())
-    assert names == ["4-1-segmentation", "4-2-trimap", "4-3-alpha", "4-4-foreground",
-                     "4-5-composite"]  # fmt: skip
+    assert names == [
+        "4-1-segmentation",
+        "4-2-trimap",
+        "4-3-alpha",
+        "4-4-foreground",
+        "4-5-composite",
+    ]
     steps = {name: cv2.imread(str(tmp_path / "steps" / f"{name}.png"), -1) for name in names}
     assert steps["4-4-foreground"].shape == (96, 80, 4)
     assert set(np.unique(steps["4-2-trimap"])) <= {0, 128, 255}
@@ -308,36 +371,63 @@ def test_clips_are_scored_at_their_middle_and_shown_only_when_asked(
         study_matting, "METHODS", {"segmentation": study_matting.METHODS["segmentation"]}
     )
     case = next(study_matting.clips(argparse.Namespace(clips=clips, most=0, side=0, model=model)))
-    first, middle = (
-        np.abs(case.picture.astype(int) - figure(index)[0]).mean() for index in (0, 1)
-    )
+    first, middle = (np.abs(case.picture.astype(int) - figure(index)[0]).mean() for index in (0, 1))
     assert middle < 20 < first  # its noise did not come through H.264
     np.testing.assert_array_equal(np.round(case.alpha * 255), figure(1)[1])
     if model == "truth":
         assert metrics.mad(case.coarse, case.alpha) < 60
     pages, panels = tmp_path / "pages", tmp_path / "panels"
-    run(study_matting, monkeypatch, "--clips", clips, "--model", model, "--side", 24, "--write",
-        pages)  # fmt: skip
+    run(
+        study_matting,
+        monkeypatch,
+        "--clips",
+        clips,
+        "--model",
+        model,
+        "--side",
+        24,
+        "--write",
+        pages,
+    )
     assert "| one | segmentation | 1 |" in capsys.readouterr().out
     assert [path.name for path in pages.iterdir()] == [f"matting-{model}.md"]
     run(study_matting, monkeypatch, "--clips", clips, "--model", model, "--panels", panels)
     assert [path.name for path in panels.iterdir()] == ["matting-one_a.png"]
 
 
-def test_refinement_runs_from_segmentation_to_models(
-    data, clips, tmp_path, monkeypatch, capsys
-):
-    run(study_refinement, monkeypatch, "--data", data, "--clips", clips, "--out", tmp_path / "runs",
-        "--size", 32, "--width", 16, "--steps", "3,2,1", "--batch", 2, "--device", "cpu",
-        "--release", tmp_path / "models")  # fmt: skip
+def test_refinement_runs_from_segmentation_to_models(data, clips, tmp_path, monkeypatch, capsys):
+    run(
+        study_refinement,
+        monkeypatch,
+        "--data",
+        data,
+        "--clips",
+        clips,
+        "--out",
+        tmp_path / "runs",
+        "--size",
+        32,
+        "--width",
+        16,
+        "--steps",
+        "3,2,1",
+        "--batch",
+        2,
+        "--device",
+        "cpu",
+        "--release",
+        tmp_path / "models",
+    )
     said = capsys.readouterr().out
     assert "DLMN-G + SSRN" in said and "The refinement changes the MAD" in said
     for name, count in (("deeplab", 3), ("dlmn", 2), ("ssrn", 1)):
         assert torch.load(tmp_path / f"runs/{name}/last.pt", weights_only=True)["step"] == count
         assert f"{study_refinement.NAMES[name]} {count} steps in " in said
     assert sorted(path.name for path in (tmp_path / "models").glob("*.onnx")) == [
-        "deeplab.onnx", "dlmn.onnx", "ssrn.onnx",
-    ]  # fmt: skip
+        "deeplab.onnx",
+        "dlmn.onnx",
+        "ssrn.onnx",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "2,1", "1,2,3,4", "2,one,3", "-3"])
@@ -351,11 +441,38 @@ def test_memory_is_compared_from_one_checkpoint(data, clips, tmp_path, monkeypat
     torch.manual_seed(0)
     network = Heron(Widths(lowest=16, scales=(16, 16, 16, 8), memory=(8, 8, 4)))
     start = tmp_path / "start.pt"
-    torch.save({"system": "heron", "widths": dataclasses.asdict(network.widths),
-                "average": network.state_dict()}, start)  # fmt: skip
-    run(study_memory, monkeypatch, "--data", data, "--from", start, "--clips", clips,
-        "--out", tmp_path / "runs", "--size", 64, "--scored", 64, "--steps", 2, "--batch", 1,
-        "--workers", 0, "--device", "cpu")  # fmt: skip
+    torch.save(
+        {
+            "system": "heron",
+            "widths": dataclasses.asdict(network.widths),
+            "average": network.state_dict(),
+        },
+        start,
+    )
+    run(
+        study_memory,
+        monkeypatch,
+        "--data",
+        data,
+        "--from",
+        start,
+        "--clips",
+        clips,
+        "--out",
+        tmp_path / "runs",
+        "--size",
+        64,
+        "--scored",
+        64,
+        "--steps",
+        2,
+        "--batch",
+        1,
+        "--workers",
+        0,
+        "--device",
+        "cpu",
+    )
     said = capsys.readouterr().out
     for kind in study_memory.KINDS.values():
         assert f"| one | {kind.title} | " in said

@@ -211,9 +211,12 @@ def figures():
     picture, alpha = (torch.from_numpy(np.stack(each))[:, None] for each in (pictures, alphas))
     known = torch.ones(8, dtype=torch.uint8)
     return {
-        "picture": picture, "foreground": picture, "alpha": alpha,
-        "valid": torch.ones_like(alpha), "known": known,
-    }  # fmt: skip
+        "picture": picture,
+        "foreground": picture,
+        "alpha": alpha,
+        "valid": torch.ones_like(alpha),
+        "known": known,
+    }
 
 
 # Steps and rate.
@@ -229,9 +232,14 @@ LEARNING = {
 def learn(network, tensors, steps, rate, weights=None):
     stage = fit.Stage("tiny", steps, 8, 1, ())
     chosen = fit.Settings(
-        data=None, out=None, stages=(stage,), rate=rate, constant=True, average=0.0,
+        data=None,
+        out=None,
+        stages=(stage,),
+        rate=rate,
+        constant=True,
+        average=0.0,
         weights=weights or fit.Weights(),
-    )  # fmt: skip
+    )
     run = fit.Run(network, systems.adam(network, rate, 0.0), dict(network.state_dict()))
     run.average = {name: value.clone() for name, value in run.average.items()}
     return [fit.train_step(run, chosen, tensors) for _ in range(steps)]
@@ -286,8 +294,9 @@ def refined(alpha, before, judge=None):
     planes = {"alpha": alpha, "before": before}
     alpha, before = (torch.as_tensor(value).expand(2, 1, 32, 32) for value in planes.values())
     judge = judge or ssrn.Judge(4)
-    return ssrn.Refined(torch.logit(alpha, 1e-3), alpha, before, before,
-                        torch.zeros(2, 3, 32, 32), judge)  # fmt: skip
+    return ssrn.Refined(
+        torch.logit(alpha, 1e-3), alpha, before, before, torch.zeros(2, 3, 32, 32), judge
+    )
 
 
 def photographs():

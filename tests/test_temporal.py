@@ -125,8 +125,10 @@ def test_slow_flicker_falls_to_less_than_half_where_nothing_moves() -> None:
 def test_an_edge_moves_with_the_person_not_with_the_wall() -> None:
     """Flicker at the edge of a person who walks one way while the wall moves the other way."""
     random = np.random.default_rng(6)
-    wall, coat = (cv2.GaussianBlur(random.normal(middle, 400, (216, 420, 3)), (0, 0), 5)
-                  for middle in (80, 170))  # fmt: skip
+    wall, coat = (
+        cv2.GaussianBlur(random.normal(middle, 400, (216, 420, 3)), (0, 0), 5)
+        for middle in (80, 170)
+    )
     y, x = np.mgrid[0:216, 0:288]
     true, noisy, pictures = [], [], []
     for frame in range(12):
@@ -139,8 +141,9 @@ def test_an_edge_moves_with_the_person_not_with_the_wall() -> None:
         true.append(alpha)
         noisy.append(np.clip(alpha + flicker, 0, 1).astype(np.float32))
     out = _run(TwoWay(), noisy, pictures)
-    before, after = (np.diff(np.stack(each) - np.stack(true), axis=0)[2:-2].std()
-                     for each in (noisy, out))  # fmt: skip
+    before, after = (
+        np.diff(np.stack(each) - np.stack(true), axis=0)[2:-2].std() for each in (noisy, out)
+    )
     assert after < 0.6 * before
 
 

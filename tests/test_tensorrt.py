@@ -40,8 +40,10 @@ class TestBuilding:
 
     def test_half_is_half(self, trt):
         """A strongly typed build keeps the file's types: the weights weigh half."""
-        half, whole = (len(build_plan(trt, find("default"), Span.only(SIZE), precision))
-                       for precision in ("f16", "f32"))  # fmt: skip
+        half, whole = (
+            len(build_plan(trt, find("default"), Span.only(SIZE), precision))
+            for precision in ("f16", "f32")
+        )
         assert half < 0.7 * whole
 
     @pytest.mark.parametrize("precision", ["f16", "f32"])
@@ -184,7 +186,6 @@ class TestRunning:
         fresh = engines.load("default", SIZE, device="cpu")
         np.testing.assert_array_equal(alpha, fresh.step(clip[1]).alpha)
 
-
     def test_fallback_when_a_cut_finds_the_gpu_dead(self, fake_gpu, monkeypatch):
         """reset() too; and the precision asked for was the GPU's."""
         clip = list(pictures(2))
@@ -260,12 +261,17 @@ class TestChoosing:
 
     @pytest.mark.parametrize(
         ("wrong", "words"),
-        [({"backend": "onnx"}, "choose auto"), ({"device": "GPU.7", "backend": "torch"}, "cpu or"),
-         ({"device": "NPU"}, "OpenVINO sees CPU"), ({"precision": "f8"}, "OpenVINO runs f32"),
-         ({"backend": "openvino", "device": "cuda"}, "does not run on device 'cuda'"),
-         ({"device": "cuda:x"}, "'cuda:x': expected auto, cpu, cuda, cuda:1"),
-         ({"device": "cpu:1"}, "'cpu:1': expected auto"), ({"device": ""}, "'': expected auto")],
-    )  # fmt: skip
+        [
+            ({"backend": "onnx"}, "choose auto"),
+            ({"device": "GPU.7", "backend": "torch"}, "cpu or"),
+            ({"device": "NPU"}, "OpenVINO sees CPU"),
+            ({"precision": "f8"}, "OpenVINO runs f32"),
+            ({"backend": "openvino", "device": "cuda"}, "does not run on device 'cuda'"),
+            ({"device": "cuda:x"}, "'cuda:x': expected auto, cpu, cuda, cuda:1"),
+            ({"device": "cpu:1"}, "'cpu:1': expected auto"),
+            ({"device": ""}, "'': expected auto"),
+        ],
+    )
     def test_wrong_requests(self, wrong, words):
         with pytest.raises(EngineError, match=words):
             engines.load("default", SIZE, **wrong)

@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from mattecast.timecode import Timecode
 
 NTSC, NTSC_60 = Fraction(30000, 1001), Fraction(60000, 1001)
-RATES = [Fraction(24000, 1001), Fraction(24), Fraction(25), NTSC, Fraction(30), Fraction(50),
-         NTSC_60, Fraction(60)]  # fmt: skip
+RATES = [
+    Fraction(24000, 1001),
+    Fraction(24),
+    Fraction(25),
+    NTSC,
+    Fraction(30),
+    Fraction(50),
+    NTSC_60,
+    Fraction(60),
+]
 
 KNOWN = [  # SMPTE ST 12-1: numbers 0 and 1 (0 to 3) are left out each minute but the tenth
     ("00:00:59;29", NTSC, 1799),

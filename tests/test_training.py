@@ -281,9 +281,15 @@ def test_the_temporal_loss_forgives_a_steady_error_only():
 def settings(folder, out, steps=4):
     stage = fit.Stage("tiny", steps, 4, 2, ((32, 64), (64, 64)))
     return fit.Settings(
-        data=folder, out=out, stages=(stage,), widths=SMALL, workers=0, warmup=2, held_out=50,
+        data=folder,
+        out=out,
+        stages=(stage,),
+        widths=SMALL,
+        workers=0,
+        warmup=2,
+        held_out=50,
         device="cpu",
-    )  # fmt: skip
+    )
 
 
 def trained(chosen):
@@ -383,8 +389,17 @@ def test_muon_moves_every_direction_alike(shape):
     assert values.max() < 1.3 and values.median() > 0.6
 
 
-COMMAND = ("train", "--stage", "tiny:3:2:2:32x64", "--workers", "0", "--threads", "1",
-           "--device", "cpu")  # fmt: skip
+COMMAND = (
+    "train",
+    "--stage",
+    "tiny:3:2:2:32x64",
+    "--workers",
+    "0",
+    "--threads",
+    "1",
+    "--device",
+    "cpu",
+)
 
 
 def test_the_command_fine_tunes_the_embedded_network(folder, tmp_path):
@@ -400,21 +415,27 @@ def test_the_command_fine_tunes_the_embedded_network(folder, tmp_path):
     assert 0 < moved < 0.2
 
 
-@pytest.mark.parametrize("wish, words", [
-    (("--data", "nowhere"), ("nowhere", "no people")),
-    (("--data", ".", "--from", "lost.onnx"), ("lost.onnx", "no such file")),
-    (("--data", ".", "--from", "text.pt"), ("text.pt", "not a checkpoint")),
-    (("--data", ".", "--from", "text.onnx"), ("text.onnx", "not an ONNX file")),
-    (("--data", ".", "--stage", "a:b"), ("name:steps",)),
-    (("--data", ".", "--share", "0.5"), ("--share is for the papers' networks",)),
-    (("--data", ".", "--network", "unet", "--share", "0"), ("--share 0", "0.05 to 1")),
-    (("--data", ".", "--network", "unet", "--from", "default"), ("no unet can begin from it",)),
-    (("--data", ".", "--network", "unet", "--from", "imagenet"), ("no unet can begin from it",)),
-    (("--data", ".", "--from", "odd.pth"), ("odd.pth", "no weights of EfficientNet-Lite0")),
-    (("--data", ".", "--network", "dlmn"), ("trained on a deeplab", "RUN/last.pt")),
-    (("--data", ".", "--network", "ssrn"), ("trained on a dlmn",)),
-    (("--data", ".", "--device", "cuda:7"), ("cuda:7", "no CUDA GPU")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wish, words",
+    [
+        (("--data", "nowhere"), ("nowhere", "no people")),
+        (("--data", ".", "--from", "lost.onnx"), ("lost.onnx", "no such file")),
+        (("--data", ".", "--from", "text.pt"), ("text.pt", "not a checkpoint")),
+        (("--data", ".", "--from", "text.onnx"), ("text.onnx", "not an ONNX file")),
+        (("--data", ".", "--stage", "a:b"), ("name:steps",)),
+        (("--data", ".", "--share", "0.5"), ("--share is for the papers' networks",)),
+        (("--data", ".", "--network", "unet", "--share", "0"), ("--share 0", "0.05 to 1")),
+        (("--data", ".", "--network", "unet", "--from", "default"), ("no unet can begin from it",)),
+        (
+            ("--data", ".", "--network", "unet", "--from", "imagenet"),
+            ("no unet can begin from it",),
+        ),
+        (("--data", ".", "--from", "odd.pth"), ("odd.pth", "no weights of EfficientNet-Lite0")),
+        (("--data", ".", "--network", "dlmn"), ("trained on a deeplab", "RUN/last.pt")),
+        (("--data", ".", "--network", "ssrn"), ("trained on a dlmn",)),
+        (("--data", ".", "--device", "cuda:7"), ("cuda:7", "no CUDA GPU")),
+    ],
+)
 def test_the_command_says_what_is_wrong(wish, words, folder, tmp_path, monkeypatch):
     if "cuda:7" in wish and torch.cuda.is_available():
         pytest.skip("there is a GPU")
@@ -438,9 +459,13 @@ PAPERS = (*COMMAND, "--share", "0.05")
 @pytest.fixture
 def chain(folder, tmp_path):
     """Runs of all of the papers' networks by the command, each on the one it needs."""
-    for name, *more in (("unet-simple",), ("unet",), ("deeplab",),
-                        ("dlmn", "--from", tmp_path / "deeplab" / "last.pt"),
-                        ("ssrn", "--from", tmp_path / "dlmn" / "last.pt")):  # fmt: skip
+    for name, *more in (
+        ("unet-simple",),
+        ("unet",),
+        ("deeplab",),
+        ("dlmn", "--from", tmp_path / "deeplab" / "last.pt"),
+        ("ssrn", "--from", tmp_path / "dlmn" / "last.pt"),
+    ):
         out = tmp_path / name
         result = call(*PAPERS, "--data", folder, "--out", out, "--network", name, *more)
         assert result.code == 0, result.err
@@ -473,11 +498,28 @@ def test_the_command_trains_every_network_of_the_papers(folder, chain, caplog):
     assert result.code == 0 and "resumed at step 3" in caplog.text, result.err
     assert torch.load(out / "last.pt", weights_only=True)["step"] == 5
     call(*PAPERS, "--data", folder, "--out", out, "--network", "deeplab").refuses(
-        2, str(out / "last.pt"), "another network")  # fmt: skip
-    call(*PAPERS, "--data", folder, "--out", chain / "new", "--network", "ssrn", "--from",
-         chain / "unet" / "last.pt").refuses(2, "holds a unet", "a dlmn or a ssrn")  # fmt: skip
-    call(*COMMAND, "--data", folder, "--out", chain / "new", "--from",
-         chain / "unet" / "network.onnx").refuses(2, "no weights of the embedded")  # fmt: skip
+        2, str(out / "last.pt"), "another network"
+    )
+    call(
+        *PAPERS,
+        "--data",
+        folder,
+        "--out",
+        chain / "new",
+        "--network",
+        "ssrn",
+        "--from",
+        chain / "unet" / "last.pt",
+    ).refuses(2, "holds a unet", "a dlmn or a ssrn")
+    call(
+        *COMMAND,
+        "--data",
+        folder,
+        "--out",
+        chain / "new",
+        "--from",
+        chain / "unet" / "network.onnx",
+    ).refuses(2, "no weights of the embedded")
 
 
 def test_fine_tuning_takes_the_widths_of_its_checkpoint(tmp_path):
@@ -496,9 +538,19 @@ def test_fine_tuning_takes_the_widths_of_its_checkpoint(tmp_path):
 def test_a_signal_to_the_whole_group_saves_and_stops(folder, tmp_path):
     out = tmp_path / "run"
     process = start(
-        "train", "--stage", "long:100000:2:1:32x64", "--threads", "1", "--device", "cpu",
-        "--data", folder, "--out", out, start_new_session=True,
-    )  # fmt: skip
+        "train",
+        "--stage",
+        "long:100000:2:1:32x64",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+        "--data",
+        folder,
+        "--out",
+        out,
+        start_new_session=True,
+    )
     for line in process.stderr:
         if "step     50" in line:
             break
@@ -512,8 +564,20 @@ def test_a_signal_to_the_whole_group_saves_and_stops(folder, tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_one_network(folder, tmp_path):
     """torchrun on a CPU: both go through the same steps, one writes."""
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m",
-           "mattecast", *COMMAND, "--data", str(folder), "--out", str(tmp_path / "run")]
+    run = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "mattecast",
+        *COMMAND,
+        "--data",
+        str(folder),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 3
@@ -551,12 +615,25 @@ print("ended", fit.os.environ["RANK"], ended.signal, flush=True)
 def test_processes_end_together(how, step, said, folder, tmp_path):
     """What one of them notices ends all of them at the same step."""
     (tmp_path / "ending.py").write_text(ENDINGS)
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-           tmp_path / "ending.py", folder, tmp_path / "run", how]  # fmt: skip
+    run = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        tmp_path / "ending.py",
+        folder,
+        tmp_path / "run",
+        how,
+    ]
     done = subprocess.run(
-        [str(word) for word in run], capture_output=True, text=True, check=False, timeout=240,
+        [str(word) for word in run],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.split("\n"))[1:] == [f"ended {rank} {said}" for rank in "01"]
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == step

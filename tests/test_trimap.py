@@ -21,8 +21,11 @@ def _hairy(seed: int) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.mgrid[0:480, 0:640]
     angle = np.arctan2(y - 240, x - 320)
     edge = 120 + 40 * np.sin(angle * 24) ** 8
-    alpha = cv2.resize((np.hypot(y - 240, x - 320) < edge).astype(np.float32), (160, 120),
-                       interpolation=cv2.INTER_AREA)  # fmt: skip
+    alpha = cv2.resize(
+        (np.hypot(y - 240, x - 320) < edge).astype(np.float32),
+        (160, 120),
+        interpolation=cv2.INTER_AREA,
+    )
     front, back = (
         cv2.resize(random.uniform(low, low + 0.4, (3, 4, 3)).astype(np.float32), (160, 120))
         for low in (0.55, 0.05)
@@ -90,8 +93,10 @@ def test_fewer_windows_find_nearly_the_same(windows: Windows) -> None:
     picture, true = _hairy(4)
     rough = cv2.GaussianBlur(true, (0, 0), 2)
     known = trimap(rough, 2)
-    every, few = (np.abs(closed_form(picture, known, rough, windows=each) - true).mean()
-                  for each in (LEVIN, windows))  # fmt: skip
+    every, few = (
+        np.abs(closed_form(picture, known, rough, windows=each) - true).mean()
+        for each in (LEVIN, windows)
+    )
     assert few < 1.15 * every and few < 0.8 * np.abs(rough - true).mean()
 
 
@@ -152,8 +157,9 @@ def test_tiles_meet_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solvers, "load", lambda name: lambda picture, known: next(answers))
     known = np.full((40, 3 * solvers.TILE), UNKNOWN, np.uint8)
     known[:4], known[-4:] = PERSON, BACKGROUND
-    found = solve(np.zeros((*known.shape, 3), np.uint8), known, np.zeros(known.shape, np.float32),
-                  "knn")  # fmt: skip
+    found = solve(
+        np.zeros((*known.shape, 3), np.uint8), known, np.zeros(known.shape, np.float32), "knn"
+    )
     assert found[20, 0] == 0 and found[20, solvers.TILE * 3 // 2] == 1
     assert np.abs(np.diff(found[20])).max() < 0.03
 

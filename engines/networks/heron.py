@@ -152,9 +152,7 @@ class Heron(nn.Module):
     def start(self, height: int, width: int, batch: int = 1) -> State:
         """The states before the first frame: zeros on the network's device."""
         like = self.head.weight
-        r1, r2, r3 = (
-            like.new_zeros(shape) for shape in self.state_shapes(height, width, batch)
-        )
+        r1, r2, r3 = (like.new_zeros(shape) for shape in self.state_shapes(height, width, batch))
         return r1, r2, r3
 
     def predict(self, pictures: Tensor, state: State, frames: int) -> Prediction:

@@ -11,9 +11,16 @@ class ConvNorm(nn.Module):
     """Convolution without bias, norm, activation; padded to keep the size (or halve it)."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1,
-        groups: int = 1, activation: type[nn.Module] = nn.ReLU,
-    ) -> None:  # fmt: skip
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        activation: type[nn.Module] = nn.ReLU,
+    ) -> None:
         super().__init__()
         padding = dilation * (kernel // 2)
         self.conv = nn.Conv2d(
@@ -71,9 +78,15 @@ class Inverted(nn.Module):
     channel by itself, narrow without activation."""
 
     def __init__(
-        self, inputs: int, outputs: int, grow: int, stride: int, *, kernel: int = 3,
+        self,
+        inputs: int,
+        outputs: int,
+        grow: int,
+        stride: int,
+        *,
+        kernel: int = 3,
         dilation: int = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         wide, relu6 = inputs * grow, nn.ReLU6
         self.widen = ConvNorm(inputs, wide, 1, activation=relu6) if grow > 1 else nn.Identity()

@@ -71,9 +71,10 @@ class Bottleneck(nn.Module):
         )
         same = stride == 1 and inputs == outputs
         self.beside: nn.Module = (
-            nn.Identity() if same
+            nn.Identity()
+            if same
             else ConvNorm(inputs, outputs, 1, stride=stride, activation=nn.Identity)
-        )  # fmt: skip
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(self.beside(x) + self.body(x))

@@ -42,9 +42,7 @@ class StillNetwork(nn.Module):
         """pictures: (batch, frames, H, W, 3) uint8 RGB; each frame by itself."""
         height, width = pictures.shape[2:4]
         if height % self.MULTIPLE or width % self.MULTIPLE:
-            raise ValueError(
-                f"size must be multiples of {self.MULTIPLE}, got {height}x{width}"
-            )
+            raise ValueError(f"size must be multiples of {self.MULTIPLE}, got {height}x{width}")
         return mask(self.logits(planes(pictures)))
 
     def matte(self, picture: Tensor) -> Tensor:

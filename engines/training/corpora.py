@@ -77,9 +77,7 @@ class Listed(Subject):
         return 1.0
 
 
-def read(
-    name: str, root: Path, *, limit: int = 0, incomplete: tuple[str, ...] = ()
-) -> Library:
+def read(name: str, root: Path, *, limit: int = 0, incomplete: tuple[str, ...] = ()) -> Library:
     """The set called `name`: a key of CORPORA, listed, or 'folder' for one's own, in memory.
 
     limit: at most so many people (0: all), evenly spread over the sorted files, so that the same
@@ -122,9 +120,10 @@ def spread(items: list[T], limit: int) -> list[T]:
 def pictures(folder: Path) -> list[Path]:
     """The pictures below a folder, sorted. macOS leaves files named ._NAME in archives."""
     return sorted(
-        path for path in folder.rglob("*")
+        path
+        for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )  # fmt: skip
+    )
 
 
 def paired(images: Path, mattes: Path) -> list[tuple[Path, Path]]:
@@ -141,9 +140,7 @@ def read_pair(picture: Path, matte: Path) -> Subject:
 
 def pairs(images: str, mattes: str) -> Callable[[Path], list[Read]]:
     """The pairs of two folders of a root."""
-    return lambda root: [
-        partial(read_pair, *each) for each in paired(root / images, root / mattes)
-    ]
+    return lambda root: [partial(read_pair, *each) for each in paired(root / images, root / mattes)]
 
 
 def aisegment(root: Path) -> list[Read]:
@@ -164,9 +161,10 @@ def voc(root: Path) -> list[Read]:
     Which do is told by the labels alone, so all of them are looked at once.
     """
     names = [
-        name for part in ("train", "val")
+        name
+        for part in ("train", "val")
         for name in (root / f"ImageSets/Segmentation/{part}.txt").read_text().split()
-    ]  # fmt: skip
+    ]
     found: list[Read] = []
     for name in names:
         label = root / "SegmentationClass" / f"{name}.png"
@@ -282,39 +280,65 @@ CORPORA = {
     row.name: row
     for row in (
         Corpus(
-            "pairs", "a folder of pairs", "your own pictures: images/NAME.jpg with masks/NAME.png",
-            ("images", "masks"), pairs("images", "masks"),
+            "pairs",
+            "a folder of pairs",
+            "your own pictures: images/NAME.jpg with masks/NAME.png",
+            ("images", "masks"),
+            pairs("images", "masks"),
         ),
         Corpus(
-            "ppm100", "PPM-100", "https://github.com/ZHKKKe/PPM",
-            ("image", "matte"), pairs("image", "matte"),
+            "ppm100",
+            "PPM-100",
+            "https://github.com/ZHKKKe/PPM",
+            ("image", "matte"),
+            pairs("image", "matte"),
         ),
         Corpus(
-            "voc2012", "Pascal VOC 2012 (the folder VOCdevkit/VOC2012)",
+            "voc2012",
+            "Pascal VOC 2012 (the folder VOCdevkit/VOC2012)",
             "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
-            ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/train.txt",
-             "ImageSets/Segmentation/val.txt"), voc,
+            (
+                "JPEGImages",
+                "SegmentationClass",
+                "ImageSets/Segmentation/train.txt",
+                "ImageSets/Segmentation/val.txt",
+            ),
+            voc,
         ),
         Corpus(
-            "aisegment", "AISegment Matting Human",
+            "aisegment",
+            "AISegment Matting Human",
             f"https://github.com/aisegmentcn/matting_human_datasets or {_KAGGLE}",
-            ("clip_img", "matting"), aisegment,
+            ("clip_img", "matting"),
+            aisegment,
         ),
         Corpus(
-            "dim", "Adobe Deep Image Matting (the folder Combined_Dataset)",
+            "dim",
+            "Adobe Deep Image Matting (the folder Combined_Dataset)",
             "https://sites.google.com/view/deepimagematting (its authors send it on request), and "
             "train2014 of https://cocodataset.org for the backgrounds",
-            ("Training_set/training_fg_names.txt", "Training_set/training_bg_names.txt",
-             "train2014"), deep_image_matting, dim_backgrounds,
+            (
+                "Training_set/training_fg_names.txt",
+                "Training_set/training_bg_names.txt",
+                "train2014",
+            ),
+            deep_image_matting,
+            dim_backgrounds,
         ),
         Corpus(
-            "p3m", "P3M-10k", "https://github.com/JizhiziLi/P3M (after signing its agreement)",
-            ("train/blurred_image", "train/mask"), pairs("train/blurred_image", "train/mask"),
+            "p3m",
+            "P3M-10k",
+            "https://github.com/JizhiziLi/P3M (after signing its agreement)",
+            ("train/blurred_image", "train/mask"),
+            pairs("train/blurred_image", "train/mask"),
         ),
         Corpus(
-            "videomatte240k", "VideoMatte240K as JPEG (VideoMatte240K_JPEG_HD or _SD)",
+            "videomatte240k",
+            "VideoMatte240K as JPEG (VideoMatte240K_JPEG_HD or _SD)",
             "https://grail.cs.washington.edu/projects/background-matting-v2/",
-            ("train/fgr", "train/pha"), video_matte, moving=True,
+            ("train/fgr", "train/pha"),
+            video_matte,
+            moving=True,
         ),
     )
-}  # fmt: skip
+}

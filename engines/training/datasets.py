@@ -158,8 +158,11 @@ def subject(
         else (0, 0, solid.shape[2], solid.shape[1])
     )
     edges = (
-        solid[:, :, :2].all(2), solid[:, :2].all(1), solid[:, :, -2:].all(2), solid[:, -2:].all(1)
-    )  # fmt: skip
+        solid[:, :, :2].all(2),
+        solid[:, :2].all(1),
+        solid[:, :, -2:].all(2),
+        solid[:, -2:].all(1),
+    )
     left, top, right, bottom = (bool(edge.mean(1).max() > 0.03) for edge in edges)
     stacked = None if pictures is None else np.stack(pictures)
     return Subject(name, stacked, frames, box, (left, top, right, bottom), complete)
@@ -253,17 +256,24 @@ def load(folder: Path, partial: tuple[str, ...] = ()) -> Library:
     clips = [path for path in files if path.with_suffix(".alpha.mp4") in present]
     with ThreadPoolExecutor() as pool:  # OpenCV and PyAV release the interpreter lock
         stills = list(pool.map(lambda path: read_pair(path, partial), pairs))
-        transparent = [(path, picture) for path, picture in
-                       zip(lonely, pool.map(read, lonely), strict=True)
-                       if picture.shape[2:] == (4,)]  # fmt: skip
-        stills += [subject(path.stem, None, [each]) for path, each in transparent
-                   if path.parent.name != THINGS]  # fmt: skip
+        transparent = [
+            (path, picture)
+            for path, picture in zip(lonely, pool.map(read, lonely), strict=True)
+            if picture.shape[2:] == (4,)
+        ]
+        stills += [
+            subject(path.stem, None, [each])
+            for path, each in transparent
+            if path.parent.name != THINGS
+        ]
         things = [each for path, each in transparent if path.parent.name == THINGS]
         moving = list(pool.map(read_clip, [p for p in clips if p.suffix == ".mp4"]))
         films = pool.map(read_moving, [path for path in files if path.suffix.lower() == ".mov"])
         moving += [film for film in films if film]
         empty = list(pool.map(colour, [path for path in photos if path not in set(pairs)]))
     if not stills and not moving:
-        raise ValueError(f"no people below {folder}: expected NAME.jpg + NAME.png pairs, "
-                         "transparent NAME.png or NAME.mov, or NAME.mp4 + NAME.alpha.mp4")
+        raise ValueError(
+            f"no people below {folder}: expected NAME.jpg + NAME.png pairs, "
+            "transparent NAME.png or NAME.mov, or NAME.mp4 + NAME.alpha.mp4"
+        )
     return Library(stills, moving, empty, things)

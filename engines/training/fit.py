@@ -228,9 +228,13 @@ def begin(settings: Settings, device: torch.device) -> Run:
         systems.start(network, settings.start)
     if isinstance(network, Heron):
         chosen = optimisers(
-            network, outer=("head", "coarse"), known=("encoder",) if settings.start else (),
-            rate=settings.rate, decay=settings.decay, muon=settings.rate * MUON,
-        )  # fmt: skip
+            network,
+            outer=("head", "coarse"),
+            known=("encoder",) if settings.start else (),
+            rate=settings.rate,
+            decay=settings.decay,
+            muon=settings.rate * MUON,
+        )
     else:
         chosen = systems.adam(network, settings.rate, settings.decay)
     run = Run(network, chosen, {n: v.clone() for n, v in network.state_dict().items()})
@@ -395,10 +399,13 @@ def _fit(settings: Settings, process: Process) -> int | None:
     run, checkpoint = begin(settings, process.device), settings.out / "last.pt"
     shared = process.shared(run.network)
     batches = DataLoader(
-        Batches(settings, library, process.index), batch_size=None,
-        sampler=range(run.step, settings.steps), num_workers=settings.workers,
-        prefetch_factor=6 if settings.workers else None, worker_init_fn=undisturbed,
-    )  # fmt: skip
+        Batches(settings, library, process.index),
+        batch_size=None,
+        sampler=range(run.step, settings.steps),
+        num_workers=settings.workers,
+        prefetch_factor=6 if settings.workers else None,
+        worker_init_fn=undisturbed,
+    )
     saved, pace = time.monotonic(), [Pace()]
     with stopping() as caught:
         for tensors in timed(batches, pace):

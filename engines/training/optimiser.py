@@ -60,8 +60,13 @@ class Muon(torch.optim.Optimizer):
 
 
 def optimisers(
-    network: nn.Module, *, outer: tuple[str, ...], known: tuple[str, ...], rate: float,
-    decay: float, muon: float,
+    network: nn.Module,
+    *,
+    outer: tuple[str, ...],
+    known: tuple[str, ...],
+    rate: float,
+    decay: float,
+    muon: float,
 ) -> list[torch.optim.Optimizer]:
     """Muon at `muon` for the convolutions, AdamW at `rate` for all else and for the modules whose
     names begin with one of `outer`, and at a part of it for those of `known`: their weights are of
@@ -71,16 +76,18 @@ def optimisers(
     old = [p for name, p in named if name.startswith(known)] if known else []
     apart = {id(p) for p in old}
     inner = [
-        p for name, p in named
+        p
+        for name, p in named
         if p.ndim == 4 and p.shape[1] > 1 and id(p) not in apart and not name.startswith(outer)
-    ]  # fmt: skip
+    ]
     apart |= {id(p) for p in inner}
     groups = [{"params": [p for _, p in named if id(p) not in apart], "lr": rate}]
     if old:
         groups.append({"params": old, "lr": rate * KNOWN})
     both: list[torch.optim.Optimizer] = [
-        Muon(inner, muon, decay=decay), torch.optim.AdamW(groups, rate, weight_decay=decay),
-    ]  # fmt: skip
+        Muon(inner, muon, decay=decay),
+        torch.optim.AdamW(groups, rate, weight_decay=decay),
+    ]
     for optimiser in both:
         for group in optimiser.param_groups:
             group["peak"] = group["lr"]

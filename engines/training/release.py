@@ -71,7 +71,12 @@ def trace(network: nn.Module, path: Path) -> None:
     with warnings.catch_warnings():  # the tracing exporter is deprecated, and quiet about sizes
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            call.eval(), inputs, str(path), input_names=names, output_names=outputs,
+            call.eval(),
+            inputs,
+            str(path),
+            input_names=names,
+            output_names=outputs,
             dynamic_axes={n: axes for n, axes in dynamic.items() if n in names + outputs},
-            opset_version=OPSET, dynamo=False,
-        )  # fmt: skip
+            opset_version=OPSET,
+            dynamo=False,
+        )

@@ -340,9 +340,14 @@ def empty(
 
 
 def photograph(
-    rng: Generator, recipe: Recipe, library: Library, subject: Subject, size: tuple[int, int],
-    frames: int, largest: float,
-) -> Sample:  # fmt: skip
+    rng: Generator,
+    recipe: Recipe,
+    library: Library,
+    subject: Subject,
+    size: tuple[int, int],
+    frames: int,
+    largest: float,
+) -> Sample:
     """A subject before its own background, seen by a moving camera."""
     assert subject.pictures is not None
     _, camera = paths(rng, recipe, frames, size)
@@ -379,9 +384,7 @@ def whole(
         for source in (subject.pictures, subject.cutouts)
     )
     alpha = np.ascontiguousarray(cutout[..., 3])
-    return Sample(
-        picture, alpha, np.ascontiguousarray(cutout[..., :3]), np.ones_like(alpha), False
-    )
+    return Sample(picture, alpha, np.ascontiguousarray(cutout[..., :3]), np.ones_like(alpha), False)
 
 
 def filmed(rng: Generator, sample: Sample) -> Sample:

@@ -27,9 +27,14 @@ class Stage:
         if rest[1:] not in ([], ["freeze"]):
             raise ValueError(f"expected 'freeze', got {':'.join(rest[1:])}")
         return cls(
-            name, int(steps), int(batch), int(frames), tuple((int(h), int(w)) for h, w in pairs),
-            rate=float(rest[0]) if rest else 1.0, freeze=bool(rest[1:]),
-        )  # fmt: skip
+            name,
+            int(steps),
+            int(batch),
+            int(frames),
+            tuple((int(h), int(w)) for h, w in pairs),
+            rate=float(rest[0]) if rest else 1.0,
+            freeze=bool(rest[1:]),
+        )
 
 
 # What a person is, then steadiness, then scale, then both.

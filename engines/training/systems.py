@@ -31,9 +31,11 @@ def _deeplab(share: float) -> DeepLabWidths:
 def _dlmn(share: float) -> DlmnWidths:
     whole = share >= 1  # narrower ones are for less time, and get fewer blocks as well
     return DlmnWidths(
-        width=_part(256, share), shared=_part(64, share), blocks=(7, 3) if whole else (3, 1),
+        width=_part(256, share),
+        shared=_part(64, share),
+        blocks=(7, 3) if whole else (3, 1),
         segmentation=_deeplab(share),
-    )  # fmt: skip
+    )
 
 
 def _ssrn(share: float) -> SsrnWidths:
@@ -70,22 +72,30 @@ class System:
 # and the filters and statistics of the rest. What is left to learn is how channels are combined,
 # which is nearly all of the weights; a step takes less than half the time.
 KNOWN = (
-    "encoder.stem", "encoder.stages.[01]", "encoder.*.filter", "encoder.*.norm.running",
-)  # fmt: skip
+    "encoder.stem",
+    "encoder.stages.[01]",
+    "encoder.*.filter",
+    "encoder.*.norm.running",
+)
 
 SYSTEMS = {
     row.name: row
     for row in (
-        System("heron", Heron, Widths, lambda share: Widths(), stages=STAGES, rate=1.5e-3,
-               frozen=KNOWN),
-        System("unet-simple", SimpleUNet, SimpleWidths,
-               lambda share: SimpleWidths(width=_part(64, share))),
+        System(
+            "heron", Heron, Widths, lambda share: Widths(), stages=STAGES, rate=1.5e-3, frozen=KNOWN
+        ),
+        System(
+            "unet-simple",
+            SimpleUNet,
+            SimpleWidths,
+            lambda share: SimpleWidths(width=_part(64, share)),
+        ),
         System("unet", UNet, UNetWidths, lambda share: UNetWidths(width=_part(64, share))),
         System("deeplab", DeepLab, DeepLabWidths, _deeplab),
         System("dlmn", Dlmn, DlmnWidths, _dlmn, ("deeplab", "segmentation"), CLIPS),
         System("ssrn", Ssrn, SsrnWidths, _ssrn, ("dlmn", "base"), CLIPS),
     )
-}  # fmt: skip
+}
 
 
 def widths(name: str, share: float = 1.0, start: Path | None = None) -> Any:
@@ -151,8 +161,9 @@ def _loaded(path: Path) -> Mapping[str, Any]:
     try:
         state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path}: not a checkpoint of a training run, as its last.pt is") \
-            from error
+        raise ValueError(
+            f"{path}: not a checkpoint of a training run, as its last.pt is"
+        ) from error
     return state
 
 

@@ -124,19 +124,26 @@ class Governor:
             return False
         if smallest and busy < ROOM * interval:
             # Late but not overloaded: fewer frames would be as late.
-            self._reasons = (f"pictures get older than the {1000 * self.budget:.0f} ms aimed at, "
-                             "on this machine, at the network's smallest size")  # fmt: skip
+            self._reasons = (
+                f"pictures get older than the {1000 * self.budget:.0f} ms aimed at, "
+                "on this machine, at the network's smallest size"
+            )
             return False
         if now - self._raised < 6 * UP_AFTER:
             self.patience = min(UP_AT_MOST, 2 * self.patience)
-        why = (f"pictures were {1000 * age:.0f} ms old" if age > self.budget else
-               f"it took {1000 * busy:.0f} of {1000 * interval:.0f} ms a frame")  # fmt: skip
+        why = (
+            f"pictures were {1000 * age:.0f} ms old"
+            if age > self.budget
+            else f"it took {1000 * busy:.0f} of {1000 * interval:.0f} ms a frame"
+        )
         if not smallest:
             before = self.size
             self.place += 1
             # What cannot fit by the number of its pixels is not tried.
-            while (self.place + 1 < len(self.sizes)
-                   and busy * (self.size / before) ** 2 > FULL * interval):  # fmt: skip
+            while (
+                self.place + 1 < len(self.sizes)
+                and busy * (self.size / before) ** 2 > FULL * interval
+            ):
                 self.place += 1
             self._reasons = f"network lowered to {self.size}: {why}"
         else:

@@ -43,8 +43,9 @@ def cameras() -> list[Camera]:
     except (av.error.FFmpegError, ValueError, OSError):
         return []
     videos = [one for one in found if "video" in (one.media_types or ["video"])]
-    return [Camera(number, one.description or one.name, one.name)
-            for number, one in enumerate(videos)]  # fmt: skip
+    return [
+        Camera(number, one.description or one.name, one.name) for number, one in enumerate(videos)
+    ]
 
 
 def _video4linux() -> Iterator[Camera]:
@@ -80,8 +81,10 @@ def modes(camera: Camera) -> str:
 
 def listed(modes: Iterable[tuple[int, int, Fraction]]) -> str:
     """(width, height, highest rate) of a camera's sizes as '1280x720 at 30, 640x480 at 30'."""
-    return ", ".join(f"{width}x{height} at {float(rate):g}" if rate else f"{width}x{height}"
-                     for width, height, rate in modes)  # fmt: skip
+    return ", ".join(
+        f"{width}x{height} at {float(rate):g}" if rate else f"{width}x{height}"
+        for width, height, rate in modes
+    )
 
 
 def _logged(device: str) -> list[tuple[int, int, Fraction]]:
@@ -118,8 +121,11 @@ def named(wish: str) -> Camera:
     if wish.isdecimal():
         fitting = [one for one in found if one.number == int(wish)]
     else:
-        fitting = [one for one in found
-                   if wish == one.device or (wish and wish.lower() in one.name.lower())]
+        fitting = [
+            one
+            for one in found
+            if wish == one.device or (wish and wish.lower() in one.name.lower())
+        ]
     if len(fitting) == 1:
         return fitting[0]
     there = "; ".join(f"{one.number}: {one.name}" for one in found) or "there are none"

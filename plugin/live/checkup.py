@@ -27,8 +27,9 @@ _LEAST_OBS, _LEAST_SOCKET = (28, 0), (5, 0)
 Finding = tuple[str, str]
 
 
-def examine_obs(where: Address, password: Callable[[], str], name: str = "mattecast"
-                ) -> tuple[bool, list[str]]:  # fmt: skip
+def examine_obs(
+    where: Address, password: Callable[[], str], name: str = "mattecast"
+) -> tuple[bool, list[str]]:
     """(whether nothing is wrong, one line a finding); what depends on a wrong step is left out."""
     found = list(_findings(where, password, name))
     healthy = all(level != "wrong" for level, _ in found)
@@ -96,8 +97,10 @@ def _server(settings: ServerSettings, where: Address, answers: bool) -> Finding:
     if not settings.enabled:
         # Another OBS of this user may be the one that answers.
         level = "note" if answers else "wrong"
-        return level, (f"its WebSocket server is off ({file}): in OBS, Tools, WebSocket Server "
-                       "Settings, Enable WebSocket server")  # fmt: skip
+        return level, (
+            f"its WebSocket server is off ({file}): in OBS, Tools, WebSocket Server "
+            "Settings, Enable WebSocket server"
+        )
     if settings.port != where.port:
         return "note", f"its WebSocket server is on port {settings.port}, not {where.port} ({file})"
     secured = "with a password" if settings.password else "without a password"
@@ -114,12 +117,16 @@ def _answers(where: Address) -> bool:
 
 def _versions(client: Client) -> Iterator[Finding]:
     said = client.request("GetVersion")
-    for program, key, least in (("OBS", "obsVersion", _LEAST_OBS),
-                                ("obs-websocket", "obsWebSocketVersion", _LEAST_SOCKET)):
+    for program, key, least in (
+        ("OBS", "obsVersion", _LEAST_OBS),
+        ("obs-websocket", "obsWebSocketVersion", _LEAST_SOCKET),
+    ):
         new_enough = _numbers(said[key]) >= least
         wanted = ".".join(str(one) for one in least)
-        yield ("ok" if new_enough else "wrong",
-               f"{program} {said[key]}" + ("" if new_enough else f": {wanted} or newer is needed"))
+        yield (
+            "ok" if new_enough else "wrong",
+            f"{program} {said[key]}" + ("" if new_enough else f": {wanted} or newer is needed"),
+        )
     yield "ok", f"it runs on {said.get('platformDescription', 'an unknown system')}"
 
 
@@ -133,8 +140,13 @@ def _source(client: Client, name: str) -> Iterator[Finding]:
         yield "note", f"no source '{name}' yet: `mattecast live` makes it"
         return
     if inputs[name]["inputKind"] != KIND:
-        yield "wrong", (f"source '{name}' is a {inputs[name]['inputKind']}, not a media source: "
-                        "rename it, or give ours another --name")  # fmt: skip
+        yield (
+            "wrong",
+            (
+                f"source '{name}' is a {inputs[name]['inputKind']}, not a media source: "
+                "rename it, or give ours another --name"
+            ),
+        )
         return
     settings = client.request("GetInputSettings", inputName=name)["inputSettings"]
     port = listening_port(settings)
@@ -160,13 +172,25 @@ def _alpha(settings: dict[str, Any]) -> Iterator[Finding]:
     if settings.get("linear_alpha"):
         yield "ok", "soft edges blend in linear light (linear_alpha is on)"
     elif srgb:
-        yield "note", ("soft edges blend as sRGB codes, if the item's blending method is 'SRGB "
-                       "Off': our OBS script sets it")  # fmt: skip
+        yield (
+            "note",
+            (
+                "soft edges blend as sRGB codes, if the item's blending method is 'SRGB "
+                "Off': our OBS script sets it"
+            ),
+        )
     else:
-        yield "wrong", ("linear_alpha is off: soft edges get dark fringes; start `mattecast live` "
-                        "again, or tick 'Apply alpha in linear space'")  # fmt: skip
-    for key, value, what in (("restart_on_activate", False, "scene switches will restart it"),
-                             ("close_when_inactive", False, "scene switches will close it")):
+        yield (
+            "wrong",
+            (
+                "linear_alpha is off: soft edges get dark fringes; start `mattecast live` "
+                "again, or tick 'Apply alpha in linear space'"
+            ),
+        )
+    for key, value, what in (
+        ("restart_on_activate", False, "scene switches will restart it"),
+        ("close_when_inactive", False, "scene switches will close it"),
+    ):
         if settings.get(key, not value) != value:
             yield "wrong", f"{key} is on: {what}; start `mattecast live` again"
 
@@ -189,4 +213,3 @@ def _visible(client: Client, scene: str, name: str) -> Iterator[Finding]:
             yield "wrong", f"it is hidden in scene '{scene}': click the eye beside it"
             return
     yield "ok", f"the scene on air, '{scene}', shows it"
-

@@ -42,17 +42,30 @@ q quit; ? shows all."""
 # How often the status is looked at, and shown (seconds).
 _TICK, _SHOWN = 0.1, 1.0
 # Flags that are settings of the same name.
-_PICTURE = ("background", "smooth", "model", "backend", "device", "precision", "threads",
-            "network_size", *SHARED)  # fmt: skip
+_PICTURE = (
+    "background",
+    "smooth",
+    "model",
+    "backend",
+    "device",
+    "precision",
+    "threads",
+    "network_size",
+    *SHARED,
+)
 _PIPED_EVERY = 10.0
 
 
 def add_live(parser: argparse.ArgumentParser) -> None:
     """The flags of `mattecast live`."""
     add = parser.add_argument
-    add("input", nargs="?", metavar="INPUT",
+    add(
+        "input",
+        nargs="?",
+        metavar="INPUT",
         help="a file, rtsp:// srt:// udp:// http:// rtmp:// stream, 'screen', 'obs' for OBS's "
-        "virtual camera, or - for a pipe")
+        "virtual camera, or - for a pipe",
+    )
     add("--camera", metavar="N", help="number or part of the name of a camera")
     add("--list", action="store_true", help="show the cameras and end")
     add("--size", metavar="WxH", help="size asked of the camera or screen, also as 720p")
@@ -62,66 +75,123 @@ def add_live(parser: argparse.ArgumentParser) -> None:
     _add_obs(parser)
     group = parser.add_argument_group("other outputs")
     add = group.add_argument
-    add("--virtual-camera", nargs="?", const="", metavar="DEVICE",
-        help="a camera other programs see; green instead of alpha (mattecast[virtual-camera])")
+    add(
+        "--virtual-camera",
+        nargs="?",
+        const="",
+        metavar="DEVICE",
+        help="a camera other programs see; green instead of alpha (mattecast[virtual-camera])",
+    )
     add("--record", type=Path, metavar="FILE", help="write a file as well: .mov .webm .mkv .mp4")
     add("--overwrite", action="store_true", help="replace an existing recording")
-    add("-o", "--output", action="append", default=[], metavar="OUT",
+    add(
+        "-o",
+        "--output",
+        action="append",
+        default=[],
+        metavar="OUT",
         help="- for standard output, tcp://HOST:PORT of a listening media source, or an rtmp:// "
-        "rtsp:// srt:// udp:// server (a composite over green); may be given again")
+        "rtsp:// srt:// udp:// server (a composite over green); may be given again",
+    )
     add("--format", choices=("nut", "y4m"), help="of standard output (default: nut, with alpha)")
     _add_picture(parser)
     group = parser.add_argument_group("control")
     add = group.add_argument
-    add("--control", type=int, metavar="PORT", nargs="?", const=0,
-        help="control page on 127.0.0.1, by default on any free port; its address is shown")
+    add(
+        "--control",
+        type=int,
+        metavar="PORT",
+        nargs="?",
+        const=0,
+        help="control page on 127.0.0.1, by default on any free port; its address is shown",
+    )
     add("--preview", action="store_true", help="open the control page, which shows the picture")
-    add("--commands", action="store_true",
-        help="read commands such as 'background blur' from standard input; its end ends the run")
+    add(
+        "--commands",
+        action="store_true",
+        help="read commands such as 'background blur' from standard input; its end ends the run",
+    )
     add("--json", action="store_true", help="print the status as a line of JSON each second")
     add("--quiet", action="store_true", help="no status line")
 
 
 def _add_obs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("OBS (the default output)").add_argument
-    add("--obs", nargs="?", const="", metavar="HOST[:PORT]",
+    add(
+        "--obs",
+        nargs="?",
+        const="",
+        metavar="HOST[:PORT]",
         help="OBS's WebSocket server (default: this machine, the port set there, else 4455); 'off' "
-        "for none")
+        "for none",
+    )
     add("--obs-password-file", type=Path, metavar="FILE", help="file that holds its password")
     add("--name", default="mattecast", help="of the source in OBS (default: mattecast)")
     add("--scene", help="scene to put it into (default: the current one)")
     add("--follow", action="store_true", help="put it into every scene that comes on air")
-    add("--stream", choices=("raw", "ffv1", "vp8"),
+    add(
+        "--stream",
+        choices=("raw", "ffv1", "vp8"),
         help="how pictures travel: raw on this machine, ffv1 on a wired network, vp8 on Wi-Fi "
-        "(default: raw here, ffv1 elsewhere)")
+        "(default: raw here, ffv1 elsewhere)",
+    )
     add("--media-port", type=int, metavar="PORT", help="port the source listens on (default: any)")
-    add("--obs-blend", choices=("linear", "srgb"), default="linear",
+    add(
+        "--obs-blend",
+        choices=("linear", "srgb"),
+        default="linear",
         help="soft edges in linear light, or as sRGB codes: needs the item's blending method "
-        "'SRGB Off', which our OBS script sets (default: linear)")
+        "'SRGB Off', which our OBS script sets (default: linear)",
+    )
     add("--sync-audio", metavar="NAME", help="delay this microphone of OBS as much as the picture")
     add("--obs-script", action="store_true", help="print the path of the script to add in OBS")
 
 
 def _add_picture(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("picture").add_argument
-    add("--background", metavar="WHAT", default="none",
+    add(
+        "--background",
+        metavar="WHAT",
+        default="none",
         help="none (alpha), a colour, #rrggbb, a picture, a video, blur[:strength], "
-        "bokeh[:strength] (default: none)")
-    add("--smooth", default="causal", metavar="HOW[:STRENGTH]",
+        "bokeh[:strength] (default: none)",
+    )
+    add(
+        "--smooth",
+        default="causal",
+        metavar="HOW[:STRENGTH]",
         help="over time: off, causal, or delayed, which shows each picture one later; strength 0 "
-        "to 1 (default: causal)")
-    add("--latency", type=float, default=100.0, metavar="MS",
+        "to 1 (default: causal)",
+    )
+    add(
+        "--latency",
+        type=float,
+        default=100.0,
+        metavar="MS",
         help="aim: age of a picture when it is handed out; the network gets smaller until that "
-        "holds (default: 100)")
+        "holds (default: 100)",
+    )
     add("--model", default="default", metavar="NAME", help="network (default: the embedded one)")
-    add("--backend", default="auto", choices=("auto", "openvino", "tensorrt", "torch"),
-        help="what runs the network (default: auto, the first that loads)")
+    add(
+        "--backend",
+        default="auto",
+        choices=("auto", "openvino", "tensorrt", "torch"),
+        help="what runs the network (default: auto, the first that loads)",
+    )
     add("--device", default="auto", metavar="NAME", help="cpu, cuda, or OpenVINO's GPU, NPU")
-    add("--precision", default="auto", choices=("auto", "f32", "bf16", "f16", "int8"),
-        help="of the network (default: auto)")
+    add(
+        "--precision",
+        default="auto",
+        choices=("auto", "f32", "bf16", "f16", "int8"),
+        help="of the network (default: auto)",
+    )
     add("--threads", type=int, metavar="N", help="threads of the network (default: half the cores)")
-    add("--network-size", type=int, metavar="PIXELS",
-        help="long side the network sees; not changed then")
+    add(
+        "--network-size",
+        type=int,
+        metavar="PIXELS",
+        help="long side the network sees; not changed then",
+    )
     add_shared(parser)
 
 
@@ -209,8 +279,7 @@ def _session(options: argparse.Namespace) -> Session:
     source, settings = _input(options), _settings(options)
     link, to_obs = _obs(options)
     sinks: list[Sink] = [*([to_obs] if to_obs else []), *_others(options)]
-    return Session(source, Wish(settings), options.latency / 1000, sinks, link=link,
-                   to_obs=to_obs)  # fmt: skip
+    return Session(source, Wish(settings), options.latency / 1000, sinks, link=link, to_obs=to_obs)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -261,8 +330,10 @@ def _input(options: argparse.Namespace) -> Input:
 def _settings(options: argparse.Namespace) -> Settings:
     settings = Settings(**{name: getattr(options, name) for name in _PICTURE})
     if settings.smooth.partition(":")[0] not in LIVE_SMOOTHING:
-        raise UsageError(f"smooth '{settings.smooth}': live knows {', '.join(LIVE_SMOOTHING)}, "
-                         "which wait for no more than one later picture")  # fmt: skip
+        raise UsageError(
+            f"smooth '{settings.smooth}': live knows {', '.join(LIVE_SMOOTHING)}, "
+            "which wait for no more than one later picture"
+        )
     return settings
 
 
@@ -280,9 +351,13 @@ def _obs(options: argparse.Namespace) -> tuple[Link | None, Outlet | None]:
     where = _address(options)
     coding = CODINGS[options.stream or ("raw" if where.local else "ffv1")]
     wish = SourceWish(
-        name=options.name, scene=options.scene, linear=options.obs_blend == "linear",
-        format=coding.format, yuv=coding.pixels != "bgra", port=options.media_port,
-    )  # fmt: skip
+        name=options.name,
+        scene=options.scene,
+        linear=options.obs_blend == "linear",
+        format=coding.format,
+        yuv=coding.pixels != "bgra",
+        port=options.media_port,
+    )
     password = Password(where, options.obs_password_file)
     _ask(where, password)
     link = Link(where, wish, password, follow=options.follow)

@@ -156,9 +156,12 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/status":
             return "application/json", json.dumps(session.status()).encode()
         if path == "/choices":
-            return "application/json", json.dumps({
-                "cameras": choices(), "commands": {n: c.about for n, c in COMMANDS.items()},
-            }).encode()  # fmt: skip
+            return "application/json", json.dumps(
+                {
+                    "cameras": choices(),
+                    "commands": {n: c.about for n, c in COMMANDS.items()},
+                }
+            ).encode()
         if path == "/preview.jpg":
             if session.newest is None:
                 raise _Refused(HTTPStatus.NOT_FOUND, "no picture yet")

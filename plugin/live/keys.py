@@ -16,11 +16,17 @@ from mattecast.live.session import Session
 BACKGROUNDS = ("none", "blur", "green", "white", "black")
 # Pixels or parts that one press of a key changes.
 _STEPS: Mapping[str, tuple[str, float]] = {
-    "+": ("choke", 0.5), "-": ("choke", -0.5), "f": ("feather", 0.5), "F": ("feather", -0.5),
-    "g": ("gamma", 0.1), "G": ("gamma", -0.1),
-}  # fmt: skip
-HELP = ("keys: space on/off, b background, + - edge in and out, f F softer and harder, "
-        "g G soft alpha up and down, s smoothing, o put into OBS's current scene, q quit")
+    "+": ("choke", 0.5),
+    "-": ("choke", -0.5),
+    "f": ("feather", 0.5),
+    "F": ("feather", -0.5),
+    "g": ("gamma", 0.1),
+    "G": ("gamma", -0.1),
+}
+HELP = (
+    "keys: space on/off, b background, + - edge in and out, f F softer and harder, "
+    "g G soft alpha up and down, s smoothing, o put into OBS's current scene, q quit"
+)
 
 
 def press(session: Session, key: str) -> str:

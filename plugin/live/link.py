@@ -38,8 +38,9 @@ class Link:
     air.
     """
 
-    def __init__(self, where: Address, wish: SourceWish, password: Callable[[], str], *,
-                 follow: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self, where: Address, wish: SourceWish, password: Callable[[], str], *, follow: bool = False
+    ) -> None:
         self.where, self.wish, self.scene = where, wish, ""
         self.state = f"OBS at {where}: connecting"
         self._password, self._follow = password, follow
@@ -87,8 +88,7 @@ class Link:
         video = client.request("GetVideoSettings")
         frame = video["fpsDenominator"] / video["fpsNumerator"]
         offset: int = min(_SYNC_MOST, round(1000 * (seconds + _OBS_FRAMES * frame)))
-        client.request("SetInputAudioSyncOffset", inputName=microphone,
-                       inputAudioSyncOffset=offset)  # fmt: skip
+        client.request("SetInputAudioSyncOffset", inputName=microphone, inputAudioSyncOffset=offset)
         return offset
 
     def listen_elsewhere(self) -> None:
@@ -97,8 +97,11 @@ class Link:
         if self.where.local and self.wish.port is None:
             self._port = free_port()
         assert self._port is not None
-        client.request("SetInputSettings", inputName=self.wish.name,
-                       inputSettings=settings_for(self.wish, self.where, self._port))  # fmt: skip
+        client.request(
+            "SetInputSettings",
+            inputName=self.wish.name,
+            inputSettings=settings_for(self.wish, self.where, self._port),
+        )
 
     def _living(self) -> Client:
         if self._client is None:

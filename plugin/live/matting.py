@@ -45,8 +45,15 @@ from mattecast.settings import Settings
 from mattecast.shots import warm
 
 # The whole picture goes out at once, raw: B, G, R, A is what OBS takes without converting.
-LIVE = Format("live", "live picture with alpha", "", "nut", "rawvideo",
-              lambda bits, sampling: "bgra", lambda bits, sampling: "bgra")  # fmt: skip
+LIVE = Format(
+    "live",
+    "live picture with alpha",
+    "",
+    "nut",
+    "rawvideo",
+    lambda bits, sampling: "bgra",
+    lambda bits, sampling: "bgra",
+)
 # libswscale's quickest way to B, G, R, A: a tenth of the cost of the exact one, and 1.3 of 255 away
 # from it in the mean. (Accurate rounding alone costs four times as much, is as far away, and
 # makes white 253.)
@@ -139,9 +146,14 @@ class Matting:
     must not wait. load: size to engine, to be replaced by tests and benchmarks.
     """
 
-    def __init__(self, capture: Capture, wish: Wish, budget: float,
-                 hand_out: Callable[[Picture], None],
-                 load: Callable[[tuple[int, int]], Engine] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        capture: Capture,
+        wish: Wish,
+        budget: float,
+        hand_out: Callable[[Picture], None],
+        load: Callable[[tuple[int, int]], Engine] | None = None,
+    ) -> None:
         self.wish, self.report = wish, Report()
         self.engine: Engine | None = None
         self._capture, self._hand_out = capture, hand_out
@@ -188,10 +200,14 @@ class Matting:
     def _load(self, size: tuple[int, int]) -> Engine:
         settings = self.wish.settings
         return engines.load(
-            self._spec, size, backend=settings.backend, device=settings.device,
-            precision=settings.precision, threads=settings.threads or half_the_cores(),
+            self._spec,
+            size,
+            backend=settings.backend,
+            device=settings.device,
+            precision=settings.precision,
+            threads=settings.threads or half_the_cores(),
             fallback=settings.fallback,
-        )  # fmt: skip
+        )
 
     # The first thread.
 
@@ -247,8 +263,9 @@ class Matting:
         busy = self.report.busy.values(now())
         ages = self.report.ages.values(now())
         if len(busy) >= 3 and self.wish.on:
-            self.governor.judge(now(), percentile(ages, 0.95), sum(busy) / len(busy),
-                                self._capture.interval)  # fmt: skip
+            self.governor.judge(
+                now(), percentile(ages, 0.95), sum(busy) / len(busy), self._capture.interval
+            )
 
     def _blank_if_silent(self, came: float) -> None:
         """Show nobody when the source gave its last picture at `came` and nothing since."""
@@ -398,8 +415,15 @@ class _Stopwatch:
 def _guidance(wish: Wish) -> Guidance:
     """The guidance of an era. Raises UsageError for pictures that cannot be read."""
     settings = wish.settings
-    return _drawn(Settings(garbage=settings.garbage, keep=settings.keep, plate=settings.plate,
-                           person=settings.person, guidance="off"))  # fmt: skip
+    return _drawn(
+        Settings(
+            garbage=settings.garbage,
+            keep=settings.keep,
+            plate=settings.plate,
+            person=settings.person,
+            guidance="off",
+        )
+    )
 
 
 @lru_cache(maxsize=2)

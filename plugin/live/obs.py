@@ -86,8 +86,12 @@ class Client(obsws):  # type: ignore[misc]
     tell: is given the name and data of each event, on the receiving thread.
     """
 
-    def __init__(self, where: Address, password: str = "",
-                 tell: Callable[[str, Mapping[str, Any]], None] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        where: Address,
+        password: str = "",
+        tell: Callable[[str, Mapping[str, Any]], None] | None = None,
+    ) -> None:
         super().__init__(where.host, where.port, password, legacy=False, timeout=CALL_TIMEOUT)
         self.where = where
         self.dead = threading.Event()
@@ -106,16 +110,19 @@ class Client(obsws):  # type: ignore[misc]
         made: Any = websocket.WebSocket()
         self.ws = made
         try:
-            made.connect(f"ws://{url_host}:{self.port}", timeout=CONNECT_TIMEOUT,
-                            suppress_origin=True)  # fmt: skip
+            made.connect(
+                f"ws://{url_host}:{self.port}", timeout=CONNECT_TIMEOUT, suppress_origin=True
+            )
         except (TimeoutError, websocket.WebSocketTimeoutException) as error:
             raise self._hangs() from error
         except (OSError, websocket.WebSocketAddressException) as error:
             raise ObsError(_unreachable(self.where, error)) from error
         except (websocket.WebSocketException, ValueError) as error:
-            raise ObsError(f"{self.where} is not OBS's WebSocket server: another program "
-                           "listens there; see OBS: Tools, WebSocket Server Settings",
-                           fatal=True) from error  # fmt: skip
+            raise ObsError(
+                f"{self.where} is not OBS's WebSocket server: another program "
+                "listens there; see OBS: Tools, WebSocket Server Settings",
+                fatal=True,
+            ) from error
         self._identify()
         self.ws.settimeout(None)
         self.thread_recv = _Receiver(self)
@@ -151,14 +158,17 @@ class Client(obsws):  # type: ignore[misc]
             return False
 
     def _hangs(self) -> ObsError:
-        return ObsError(f"OBS at {self.where} does not answer: it hangs or is still starting; "
-                        "look at its window, restart it if it is frozen")  # fmt: skip
+        return ObsError(
+            f"OBS at {self.where} does not answer: it hangs or is still starting; "
+            "look at its window, restart it if it is frozen"
+        )
 
     def _old(self) -> ObsError:
         return ObsError(
             f"{self.where} does not speak obs-websocket 5: port 4444 belongs to the old plug-in; "
-            "OBS 28 and newer have the new one, by default on port 4455", fatal=True,
-        )  # fmt: skip
+            "OBS 28 and newer have the new one, by default on port 4455",
+            fatal=True,
+        )
 
     def lost(self) -> None:
         """Whoever waits for an answer need not wait longer."""
@@ -173,8 +183,11 @@ class Client(obsws):  # type: ignore[misc]
         number = str(next(self._numbers))
         answered = self.events[number] = threading.Event()
         try:
-            self.ws.send(json.dumps({"op": 6, "d": {
-                "requestId": number, "requestType": name, "requestData": data}}))  # fmt: skip
+            self.ws.send(
+                json.dumps(
+                    {"op": 6, "d": {"requestId": number, "requestType": name, "requestData": data}}
+                )
+            )
             answered.wait(self.timeout)
         except (OSError, websocket.WebSocketException) as error:
             raise ObsError(f"OBS at {self.where} has closed the connection") from error
@@ -211,8 +224,10 @@ class Client(obsws):  # type: ignore[misc]
 
 def _unreachable(where: Address, error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
-        return (f"no OBS at {where}: it does not run, or its WebSocket server is off "
-                "(OBS: Tools, WebSocket Server Settings, Enable)")  # fmt: skip
+        return (
+            f"no OBS at {where}: it does not run, or its WebSocket server is off "
+            "(OBS: Tools, WebSocket Server Settings, Enable)"
+        )
     if isinstance(error, websocket.WebSocketAddressException):
         return f"no OBS at {where}: no machine of that name is known"
     return f"no OBS at {where} ({str(getattr(error, 'strerror', None) or error).lower()})"
@@ -236,15 +251,23 @@ def settings_for(wish: SourceWish, where: Address, port: int) -> dict[str, Any]:
     """Settings of the media source: it listens, never gives up, and shows pictures on arrival."""
     listen = "127.0.0.1" if where.local else "0.0.0.0"
     return {
-        "is_local_file": False, "input": f"tcp://{listen}:{port}?listen=1",
-        "input_format": wish.format, "buffering_mb": 0, "reconnect_delay_sec": 1,
-        "restart_on_activate": False, "close_when_inactive": False, "clear_on_media_end": True,
-        "hw_decode": False, "color_range": 0 if wish.yuv else 2, "linear_alpha": wish.linear,
+        "is_local_file": False,
+        "input": f"tcp://{listen}:{port}?listen=1",
+        "input_format": wish.format,
+        "buffering_mb": 0,
+        "reconnect_delay_sec": 1,
+        "restart_on_activate": False,
+        "close_when_inactive": False,
+        "clear_on_media_end": True,
+        "hw_decode": False,
+        "color_range": 0 if wish.yuv else 2,
+        "linear_alpha": wish.linear,
         "ffmpeg_options": "probesize=32 analyzeduration=0 fflags=nobuffer"
-        if wish.format == "nut" else "fflags=nobuffer",
+        if wish.format == "nut"
+        else "fflags=nobuffer",
         # Kept by OBS, read by our OBS script, which can set what the WebSocket cannot.
         "mattecast_blend": "linear" if wish.linear else "srgb",
-    }  # fmt: skip
+    }
 
 
 def listening_port(settings: Mapping[str, Any]) -> int | None:
@@ -272,13 +295,19 @@ def ensure_source(client: Client, wish: SourceWish) -> tuple[int, str]:
     if existing is None:
         return _made(client, wish)
     if existing["inputKind"] != KIND:
-        raise ObsError(f"OBS has a source '{wish.name}' already, a {existing['inputKind']}: "
-                       "--name gives ours another name", fatal=True)  # fmt: skip
+        raise ObsError(
+            f"OBS has a source '{wish.name}' already, a {existing['inputKind']}: "
+            "--name gives ours another name",
+            fatal=True,
+        )
     settings = client.request("GetInputSettings", inputName=wish.name)["inputSettings"]
     port = listening_port(settings)
     if port is None and (settings.get("input") or settings.get("local_file")):
-        raise ObsError(f"OBS has a media source '{wish.name}' already, which plays something "
-                       "else: --name gives ours another name", fatal=True)  # fmt: skip
+        raise ObsError(
+            f"OBS has a media source '{wish.name}' already, which plays something "
+            "else: --name gives ours another name",
+            fatal=True,
+        )
     port = wish.port or port or (free_port() if client.where.local else REMOTE_PORT)
     wanted = settings_for(wish, client.where, port)
     if any(settings.get(key) != value for key, value in wanted.items()):
@@ -290,9 +319,12 @@ def _made(client: Client, wish: SourceWish) -> tuple[int, str]:
     scene = wish.scene or current_scene(client)
     port = wish.port or (free_port() if client.where.local else REMOTE_PORT)
     made = client.request(
-        "CreateInput", sceneName=scene, inputName=wish.name, inputKind=KIND,
+        "CreateInput",
+        sceneName=scene,
+        inputName=wish.name,
+        inputKind=KIND,
         inputSettings=settings_for(wish, client.where, port),
-    )  # fmt: skip
+    )
     place(client, scene, made["sceneItemId"])
     return port, scene
 
@@ -336,10 +368,16 @@ def place(client: Client, scene: str, item: int) -> None:
     """Fit a new item into the canvas, keeping its shape."""
     video = client.request("GetVideoSettings")
     client.request(
-        "SetSceneItemTransform", sceneName=scene, sceneItemId=item,
+        "SetSceneItemTransform",
+        sceneName=scene,
+        sceneItemId=item,
         sceneItemTransform={
-            "positionX": 0.0, "positionY": 0.0, "alignment": 5,
-            "boundsType": "OBS_BOUNDS_SCALE_INNER", "boundsAlignment": 0,
-            "boundsWidth": float(video["baseWidth"]), "boundsHeight": float(video["baseHeight"]),
+            "positionX": 0.0,
+            "positionY": 0.0,
+            "alignment": 5,
+            "boundsType": "OBS_BOUNDS_SCALE_INNER",
+            "boundsAlignment": 0,
+            "boundsWidth": float(video["baseWidth"]),
+            "boundsHeight": float(video["baseHeight"]),
         },
-    )  # fmt: skip
+    )

@@ -81,8 +81,9 @@ def _from_json(file: Path) -> ServerSettings | None:
     try:
         held = json.loads(file.read_text(encoding="utf-8"))
         password = held.get("server_password") if held.get("auth_required", True) else None
-        return ServerSettings(file, bool(held.get("server_enabled")),
-                              int(held.get("server_port", 4455)), password)  # fmt: skip
+        return ServerSettings(
+            file, bool(held.get("server_enabled")), int(held.get("server_port", 4455)), password
+        )
     except (OSError, ValueError, AttributeError, TypeError):
         return None
 
@@ -93,8 +94,11 @@ def _from_ini(file: Path) -> ServerSettings | None:
         parser.read_string(file.read_text(encoding="utf-8-sig"))
         held = parser["OBSWebSocket"]
         needed = held.getboolean("AuthRequired", True)
-        return ServerSettings(file, bool(held.getboolean("ServerEnabled", False)),
-                              int(held.get("ServerPort", "4455")),
-                              held.get("ServerPassword") if needed else None)  # fmt: skip
+        return ServerSettings(
+            file,
+            bool(held.getboolean("ServerEnabled", False)),
+            int(held.get("ServerPort", "4455")),
+            held.get("ServerPassword") if needed else None,
+        )
     except (OSError, ValueError, KeyError, configparser.Error):
         return None

@@ -96,15 +96,24 @@ def even(size: tuple[int, int]) -> tuple[int, int]:
     return size[0] // 2 * 2, size[1] // 2 * 2
 
 
-def composite(picture: Picture, converter: VideoReformatter, *, tagged: bool = True
-              ) -> av.VideoFrame:  # fmt: skip
+def composite(
+    picture: Picture, converter: VideoReformatter, *, tagged: bool = True
+) -> av.VideoFrame:
     """The picture over green as 4:2:0; untagged, in the matrix that players take for its size."""
     width, height = even(picture.size)
     large = tagged or height >= 720 or width > 1024
     matrix = Colorspace.ITU709 if large else Colorspace.ITU601
     frame = av.VideoFrame.from_ndarray(over_colour(picture), format="bgr24")
-    made = converter.reformat(frame, width, height, "yuv420p", dst_colorspace=matrix, threads=1,
-                              src_color_range="JPEG", dst_color_range="MPEG")  # fmt: skip
+    made = converter.reformat(
+        frame,
+        width,
+        height,
+        "yuv420p",
+        dst_colorspace=matrix,
+        threads=1,
+        src_color_range="JPEG",
+        dst_color_range="MPEG",
+    )
     made.colorspace, made.color_range = 1, 1
     return made
 
@@ -115,9 +124,13 @@ def as_yuv(picture: Picture, pixels: str, converter: VideoReformatter) -> av.Vid
     converter: one for all pictures of a stream; it keeps its tables.
     """
     made = converter.reformat(
-        av.VideoFrame.from_ndarray(picture.bgra, format="bgra"), format=pixels,
-        src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709,
-        src_color_range="JPEG", dst_color_range="MPEG", threads=1,
-    )  # fmt: skip
+        av.VideoFrame.from_ndarray(picture.bgra, format="bgra"),
+        format=pixels,
+        src_colorspace=Colorspace.ITU709,
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range="JPEG",
+        dst_color_range="MPEG",
+        threads=1,
+    )
     made.colorspace, made.color_primaries, made.color_trc, made.color_range = 1, 1, 1, 1
     return made

@@ -136,12 +136,18 @@ class _Movie:
             frame = av.VideoFrame.from_ndarray(picture.bgra, format="bgra")
         else:
             frame = av.VideoFrame.from_ndarray(over_colour(picture), format="bgr24")
-        width, height = (side + extra for side, extra in
-                         zip(self._plan.size, self._plan.padding, strict=True))  # fmt: skip
+        width, height = (
+            side + extra for side, extra in zip(self._plan.size, self._plan.padding, strict=True)
+        )
         made = self._converter.reformat(
-            frame, width, height, self._plan.pixels, src_color_range="JPEG",
-            dst_colorspace=target.swscale_matrix, dst_color_range=target.range,
-        )  # fmt: skip
+            frame,
+            width,
+            height,
+            self._plan.pixels,
+            src_color_range="JPEG",
+            dst_colorspace=target.swscale_matrix,
+            dst_color_range=target.range,
+        )
         target.tag(made)
         return made
 

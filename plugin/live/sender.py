@@ -46,19 +46,32 @@ class Coding:
 CODINGS: Mapping[str, Coding] = {
     "raw": Coding("nut", "rawvideo", "bgra", "exact, for OBS on this machine"),
     "ffv1": Coding(
-        "nut", "ffv1", "yuva420p", "lossless 4:2:0, for a wired network (50 Mbit/s at 720p)",
+        "nut",
+        "ffv1",
+        "yuva420p",
+        "lossless 4:2:0, for a wired network (50 Mbit/s at 720p)",
         threads=4,
         options={"coder": "0", "context": "0", "slices": "4", "level": "3", "slicecrc": "0"},
     ),
     "vp8": Coding(
-        "webm", "libvpx", "yuva420p", "5 to 8 Mbit/s for Wi-Fi, a tenth of a second later",
-        arrival=False, metadata={"alpha_mode": "1"},
+        "webm",
+        "libvpx",
+        "yuva420p",
+        "5 to 8 Mbit/s for Wi-Fi, a tenth of a second later",
+        arrival=False,
+        metadata={"alpha_mode": "1"},
         # A cluster is written when it ends: one a picture, or pictures wait for each other.
         container_options={"live": "1", "cluster_time_limit": "1"},
-        options={"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "b": "6M",
-                 "auto-alt-ref": "0", "error-resilient": "1"},
+        options={
+            "deadline": "realtime",
+            "cpu-used": "8",
+            "lag-in-frames": "0",
+            "b": "6M",
+            "auto-alt-ref": "0",
+            "error-resilient": "1",
+        },
     ),
-}  # fmt: skip
+}
 
 
 class _Socket:
@@ -80,8 +93,9 @@ class Sender:
 
     one_size = False
 
-    def __init__(self, name: str, address: Callable[[], tuple[str, int] | None],
-                 coding: Coding) -> None:  # fmt: skip
+    def __init__(
+        self, name: str, address: Callable[[], tuple[str, int] | None], coding: Coding
+    ) -> None:
         self.name, self._address, self._coding = name, address, coding
         self._socket: socket.socket | None = None
         self._muxer: Muxer | None = None

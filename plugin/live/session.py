@@ -71,9 +71,17 @@ class Session:
     to_obs: the sink that feeds OBS. load: for tests and benchmarks, see Matting.
     """
 
-    def __init__(self, input: Input, wish: Wish, budget: float, sinks: list[Sink], *,
-                 link: Link | None = None, to_obs: Outlet | None = None,
-                 load: Callable[[tuple[int, int]], Engine] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        input: Input,
+        wish: Wish,
+        budget: float,
+        sinks: list[Sink],
+        *,
+        link: Link | None = None,
+        to_obs: Outlet | None = None,
+        load: Callable[[tuple[int, int]], Engine] | None = None,
+    ) -> None:
         self.capture = Capture(input)
         self.sinks, self.link, self._to_obs = sinks, link, to_obs
         self.matting = Matting(self.capture, wish, budget, self._hand_out, load)
@@ -116,8 +124,11 @@ class Session:
 
         Raises what ended the session: a source, a network, or an OBS that refuses.
         """
-        failures = [self.capture.failure, self.matting.failure,
-                    *(sink.failure for sink in self.sinks)]  # fmt: skip
+        failures = [
+            self.capture.failure,
+            self.matting.failure,
+            *(sink.failure for sink in self.sinks),
+        ]
         if self.link is not None:
             failures.append(self.link.failure)
         for failure in failures:
@@ -180,8 +191,10 @@ class Session:
             "dropped": matting.dropped,
             "undecodable": self.capture.undecodable,
             "reconnects": self.capture.reconnects,
-            "stages_ms": {name: round(1000 * percentile(window.values(time), 0.5), 1)
-                          for name, window in report.stages.items()},
+            "stages_ms": {
+                name: round(1000 * percentile(window.values(time), 0.5), 1)
+                for name, window in report.stages.items()
+            },
             "engine": str(engine.info) if engine else "loading",
             "network": list(engine.info.size) if engine else None,
             "network_why": matting.governor.reason,
@@ -191,11 +204,16 @@ class Session:
             **{name: getattr(wish.settings, name) for name in ("choke", "feather", "gamma")},
             "obs": self.link.state if self.link else None,
             "outlets": [
-                {"state": sink.state, "sent": sink.sent, "dropped": sink.dropped,
-                 "age_ms": _milliseconds(sink.ages.values(time))} for sink in self.sinks
+                {
+                    "state": sink.state,
+                    "sent": sink.sent,
+                    "dropped": sink.dropped,
+                    "age_ms": _milliseconds(sink.ages.values(time)),
+                }
+                for sink in self.sinks
             ],
             "messages": list(self.messages),
-        }  # fmt: skip
+        }
 
     def line(self) -> str:
         """The status in one line."""
@@ -205,16 +223,20 @@ class Session:
         parts = [
             f"{status['fps_out']:.1f} of {status['fps_in']:.1f} fps",
             f"{age['p50']:.0f} ms old (p95 {age['p95']:.0f})",
-            f"{status['dropped']} dropped", f"network {size}",
-        ]  # fmt: skip
+            f"{status['dropped']} dropped",
+            f"network {size}",
+        ]
         if not status["on"]:
             parts.append("OFF: the camera is shown as it is")
         if "live" not in status["source"]:
             parts.append(status["source"])
         if status["obs"]:
             parts.append(status["obs"])
-        parts += [outlet["state"] for outlet in status["outlets"]
-                  if outlet["state"] and not outlet["state"].endswith(": live")]  # fmt: skip
+        parts += [
+            outlet["state"]
+            for outlet in status["outlets"]
+            if outlet["state"] and not outlet["state"].endswith(": live")
+        ]
         return " | ".join(parts)
 
     def delay(self) -> float:
@@ -224,8 +246,10 @@ class Session:
 
 
 def _milliseconds(ages: list[float]) -> dict[str, float]:
-    return {name: round(1000 * percentile(ages, part), 1)
-            for name, part in (("p50", 0.5), ("p95", 0.95))}  # fmt: skip
+    return {
+        name: round(1000 * percentile(ages, part), 1)
+        for name, part in (("p50", 0.5), ("p95", 0.95))
+    }
 
 
 def _switch(on: bool | None) -> Callable[[Session, str], str]:

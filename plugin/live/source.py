@@ -45,8 +45,14 @@ _SCHEMES: Mapping[str, Mapping[str, str]] = {
     "rtsps": {"rtsp_transport": "tcp"},
     # A second of probing is a second of waiting, at every reconnection.
     "udp": {"overrun_nonfatal": "1", "fifo_size": "50000", "analyzeduration": "1000000"},
-    "rtp": {}, "srt": {}, "http": {}, "https": {}, "rtmp": {}, "rtmps": {}, "tcp": {},
-}  # fmt: skip
+    "rtp": {},
+    "srt": {},
+    "http": {},
+    "https": {},
+    "rtmp": {},
+    "rtmps": {},
+    "tcp": {},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,9 @@ class Input:
     loop: bool = False
 
 
-def parse(text: str, *, size: str | None = None, rate: Fraction | None = None,
-          loop: bool = False) -> Input:  # fmt: skip
+def parse(
+    text: str, *, size: str | None = None, rate: Fraction | None = None, loop: bool = False
+) -> Input:
     """What an INPUT of the command line means.
 
     'camera:0', 'camera:NAME' or a device; 'obs' for OBS's own virtual camera; 'screen'; a URL; '-'
@@ -79,8 +86,10 @@ def parse(text: str, *, size: str | None = None, rate: Fraction | None = None,
     if text.startswith(("camera:", "/dev/video")):
         return camera(text.removeprefix("camera:"), wishes)
     if wishes:
-        raise UsageError(f"{public(text)}: --size and --rate are asked of cameras and screens; "
-                         "files and streams come as they are")  # fmt: skip
+        raise UsageError(
+            f"{public(text)}: --size and --rate are asked of cameras and screens; "
+            "files and streams come as they are"
+        )
     scheme = _SCHEME.match(text)
     if scheme:
         return _stream(text, scheme[0][:-1].lower())
@@ -124,8 +133,9 @@ def _obs_camera(wishes: Mapping[str, str]) -> Input:
     try:
         return camera("obs", wishes)
     except UsageError as error:
-        raise UsageError(f"{error}; in OBS, press Start Virtual Camera (on Linux it needs "
-                         "v4l2loopback)") from error  # fmt: skip
+        raise UsageError(
+            f"{error}; in OBS, press Start Virtual Camera (on Linux it needs v4l2loopback)"
+        ) from error
 
 
 def _screen(wishes: dict[str, str]) -> Input:
@@ -134,21 +144,30 @@ def _screen(wishes: dict[str, str]) -> Input:
         return Input("screen", "screen", "desktop", "gdigrab", (options,), wishes)
     if sys.platform == "darwin":
         options = {"framerate": "30", **wishes}
-        return Input("screen", "screen", "Capture screen 0:none", "avfoundation", (options,),
-                     wishes)  # fmt: skip
+        return Input(
+            "screen", "screen", "Capture screen 0:none", "avfoundation", (options,), wishes
+        )
     display = os.environ.get("DISPLAY")
     if not display:
         raise UsageError("screen: no X display here (DISPLAY is not set); Wayland cannot be read")
-    return Input("screen", f"screen {display}", display, "x11grab",
-                 ({"framerate": "30", **wishes}, {"framerate": "30"}), wishes)  # fmt: skip
+    return Input(
+        "screen",
+        f"screen {display}",
+        display,
+        "x11grab",
+        ({"framerate": "30", **wishes}, {"framerate": "30"}),
+        wishes,
+    )
 
 
 def _stream(text: str, scheme: str) -> Input:
     if scheme not in _SCHEMES:
         raise UsageError(f"{public(text)}: streams can be {', '.join(_SCHEMES)}")
     if scheme == "srt" and not speaks("srt"):
-        raise UsageError(f"{public(text)}: this PyAV has no SRT; let ffmpeg pass it on: "
-                         "ffmpeg -i srt://... -c copy -f mpegts - | mattecast live -")  # fmt: skip
+        raise UsageError(
+            f"{public(text)}: this PyAV has no SRT; let ffmpeg pass it on: "
+            "ffmpeg -i srt://... -c copy -f mpegts - | mattecast live -"
+        )
     host, port = _machine(text)
     if not (host or port) or not 0 < int(port or 1) < 65536:
         raise UsageError(f"{public(text)}: expected {scheme}://HOST[:PORT]...")
@@ -283,8 +302,10 @@ class Capture:
                 if input.kind == "pipe" or (never and input.kind != "stream"):
                     said = "read" if opened else "opened"
                     hint = "; `mattecast live --list` shows cameras"
-                    raise MediaError(f"{input.name}: cannot be {said} ({reason})"
-                                     f"{hint if input.kind == 'camera' else ''}") from error
+                    raise MediaError(
+                        f"{input.name}: cannot be {said} ({reason})"
+                        f"{hint if input.kind == 'camera' else ''}"
+                    ) from error
             self.reconnects, self._due = self.reconnects + 1, float("inf")
             opened, self._facts = False, None
             wait = next(waits)
@@ -340,12 +361,29 @@ CLOCK = Fraction(1, 90000)
 def plain_facts(size: tuple[int, int]) -> Facts:
     """The facts of live pictures of (width, height), as they are handed out."""
     return Facts(
-        path=Path("live"), container="live", codec="rawvideo", pixel_format="bgra", bits=8,
-        width=size[0], height=size[1], sar=Fraction(1), rotation=0, interlaced=False,
-        rate=Fraction(30), variable_rate=True, time_base=CLOCK, start=Fraction(0), duration=None,
-        frames=0, colour=Colour(FULL, 0, BT709, SRGB_TRANSFER), has_alpha=True, timecode=None,
-        audio=(), others=(), chapters=0,
-    )  # fmt: skip
+        path=Path("live"),
+        container="live",
+        codec="rawvideo",
+        pixel_format="bgra",
+        bits=8,
+        width=size[0],
+        height=size[1],
+        sar=Fraction(1),
+        rotation=0,
+        interlaced=False,
+        rate=Fraction(30),
+        variable_rate=True,
+        time_base=CLOCK,
+        start=Fraction(0),
+        duration=None,
+        frames=0,
+        colour=Colour(FULL, 0, BT709, SRGB_TRANSFER),
+        has_alpha=True,
+        timecode=None,
+        audio=(),
+        others=(),
+        chapters=0,
+    )
 
 
 def _opened(input: Input) -> Any:
@@ -361,8 +399,13 @@ def _opened(input: Input) -> Any:
 
 def _open(input: Input, options: Mapping[str, str]) -> Any:
     timeout = STALLED if input.kind == "stream" else None
-    return av.open(input.url, format=input.format, options=dict(options), timeout=timeout,
-                   metadata_errors="replace")  # fmt: skip
+    return av.open(
+        input.url,
+        format=input.format,
+        options=dict(options),
+        timeout=timeout,
+        metadata_errors="replace",
+    )
 
 
 def _unmet(wishes: Mapping[str, str], stream: Any) -> str:
@@ -403,8 +446,9 @@ def _known(host: str) -> bool:
         return False
 
 
-def _paced(frame: Any, start: tuple[float, float] | None, stop: threading.Event
-           ) -> tuple[float, float]:  # fmt: skip
+def _paced(
+    frame: Any, start: tuple[float, float] | None, stop: threading.Event
+) -> tuple[float, float]:
     """Wait until a file's picture is due; gives (wall time, file time) that belong together."""
     seconds = float(frame.time or 0.0)
     if start is None or not -_BEHIND < start[0] + seconds - start[1] - now() < 60:

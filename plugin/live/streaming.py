@@ -60,11 +60,13 @@ class Server:
         self._opened = now()
         # Neither in `ps` nor in its environment: the address may hold secrets.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mattecast.live.streaming"], stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            [sys.executable, "-m", "mattecast.live.streaming"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             # Windows would open a console window for it.
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )  # fmt: skip
+        )
         assert self._process.stdin is not None
         into = _Whole(self._process.stdin)
         into.write(json.dumps({**self._wish, "size": even(picture.size)}).encode() + b"\n")

@@ -19,9 +19,12 @@ from mattecast.live.streaming import PIPED, Server
 
 # What a server of each scheme takes. None of these carries alpha: they get a composite.
 _SERVERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "rtmp": ("flv", {}), "rtmps": ("flv", {}), "srt": ("mpegts", {}), "udp": ("mpegts", {}),
+    "rtmp": ("flv", {}),
+    "rtmps": ("flv", {}),
+    "srt": ("mpegts", {}),
+    "udp": ("mpegts", {}),
     "rtsp": ("rtsp", {"rtsp_transport": "tcp"}),
-}  # fmt: skip
+}
 
 
 def target(output: str, format: str | None) -> Target:
@@ -40,11 +43,15 @@ def target(output: str, format: str | None) -> Target:
         return Sender(output, lambda: (host, int(port)), CODINGS["raw"])
     if found and scheme in _SERVERS:
         if scheme == "srt" and not speaks("srt"):
-            raise UsageError(f"{public(output)}: this PyAV has no SRT; use rtmp, rtsp, udp "
-                             "or tcp, or pipe `-o -` into ffmpeg")  # fmt: skip
+            raise UsageError(
+                f"{public(output)}: this PyAV has no SRT; use rtmp, rtsp, udp "
+                "or tcp, or pipe `-o -` into ffmpeg"
+            )
         return Server(output, *_SERVERS[scheme])
-    raise UsageError(f"{public(output)}: expected - for standard output, or a URL that begins with "
-                     f"tcp, {', '.join(_SERVERS)}; --record writes files")  # fmt: skip
+    raise UsageError(
+        f"{public(output)}: expected - for standard output, or a URL that begins with "
+        f"tcp, {', '.join(_SERVERS)}; --record writes files"
+    )
 
 
 class _Stdout:
@@ -129,8 +136,9 @@ class VirtualCamera:
         try:
             import pyvirtualcam
         except ImportError as error:
-            raise UsageError("--virtual-camera needs pyvirtualcam: "
-                             "pip install 'mattecast[virtual-camera]'") from error  # fmt: skip
+            raise UsageError(
+                "--virtual-camera needs pyvirtualcam: pip install 'mattecast[virtual-camera]'"
+            ) from error
         self._library = pyvirtualcam
 
     def open(self, picture: Picture) -> None:
@@ -138,13 +146,18 @@ class VirtualCamera:
         width, height = picture.size
         try:
             self._camera = self._library.Camera(
-                width=width, height=height, fps=30, device=self._device,
+                width=width,
+                height=height,
+                fps=30,
+                device=self._device,
                 fmt=self._library.PixelFormat.BGR,
-            )  # fmt: skip
+            )
         except RuntimeError as error:
             lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
-            raise Gone(f"cannot be opened ({'; '.join(lines[:2]).lower()}); on Linux load "
-                       "v4l2loopback, elsewhere install OBS") from error  # fmt: skip
+            raise Gone(
+                f"cannot be opened ({'; '.join(lines[:2]).lower()}); on Linux load "
+                "v4l2loopback, elsewhere install OBS"
+            ) from error
 
     def write(self, picture: Picture) -> None:
         """See Target.write."""
@@ -155,5 +168,3 @@ class VirtualCamera:
         camera, self._camera = self._camera, None
         if camera is not None:
             camera.close()
-
-

@@ -48,14 +48,17 @@ def _sizes(number: int, pixels: int) -> Iterator[tuple[int, int]]:
 
 def _fastest(number: int, pixels: int, size: tuple[int, int]) -> Fraction:
     """The highest rate of a size; intervals are told, as fractions of a second."""
-    rates = [Fraction(answer[6], answer[5])
-             for answer in _asked(number, _ENUM_RATES, _RATE, (pixels, *size, 0, *[0] * 6))
-             if answer[5]]  # fmt: skip
+    rates = [
+        Fraction(answer[6], answer[5])
+        for answer in _asked(number, _ENUM_RATES, _RATE, (pixels, *size, 0, *[0] * 6))
+        if answer[5]
+    ]
     return max(rates, default=Fraction(0))
 
 
-def _asked(number: int, request: int, layout: struct.Struct, rest: tuple[object, ...]
-           ) -> Iterator[tuple[int, ...]]:  # fmt: skip
+def _asked(
+    number: int, request: int, layout: struct.Struct, rest: tuple[object, ...]
+) -> Iterator[tuple[int, ...]]:
     """The driver's answers for index 0, 1, 2 ... until it has no more."""
     import fcntl  # not on Windows
 

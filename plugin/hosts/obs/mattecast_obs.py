@@ -30,8 +30,10 @@ MEMORY = f"mattecast-{os.getpid()}"
 BACKGROUNDS = ("none", "blur", "bokeh", "green", "black", "white")
 # Quality to the flags of `mattecast live`.
 QUALITIES = {
-    "automatic": [], "fast": ["--network-size", "256"], "fine": ["--network-size", "512"],
-}  # fmt: skip
+    "automatic": [],
+    "fast": ["--network-size", "256"],
+    "fine": ["--network-size", "512"],
+}
 ENGINES = ("auto", "openvino", "tensorrt", "torch")
 # Hotkeys, as OBS lists them: what each does, and what the worker is told.
 KEYS = {
@@ -149,19 +151,28 @@ class Worker:
             return self._failed(f"More flags: {str(error).lower()}")
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, universal_newlines=True, bufsize=1,
-                env=_environment(), creationflags=flags,
-            )  # fmt: skip
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                universal_newlines=True,
+                bufsize=1,
+                env=_environment(),
+                creationflags=flags,
+            )
         except OSError as error:
-            return self._failed(f"{command[0]} cannot be started ({error.strerror}): "
-                                "set Python to the one that has mattecast")  # fmt: skip
+            return self._failed(
+                f"{command[0]} cannot be started ({error.strerror}): "
+                "set Python to the one that has mattecast"
+            )
         self.said = f"starting again ({self._ended})" if self._ended else "starting"
         self._listeners = [
             threading.Thread(target=listen, args=(self._process, pipe), daemon=True)
-            for listen, pipe in ((self._hear, self._process.stdout),
-                                 (self._note, self._process.stderr))
-        ]  # fmt: skip
+            for listen, pipe in (
+                (self._hear, self._process.stdout),
+                (self._note, self._process.stderr),
+            )
+        ]
         for listener in self._listeners:
             listener.start()
 
@@ -177,8 +188,11 @@ class Worker:
             except ValueError:
                 continue
             age = status["age_ms"]
-            self._says(process, f"{status['fps_out']} fps, {age['p50']} ms old (p95 {age['p95']}), "
-                                f"{status['source']}; {status['engine']}")  # fmt: skip
+            self._says(
+                process,
+                f"{status['fps_out']} fps, {age['p50']} ms old (p95 {age['p95']}), "
+                f"{status['source']}; {status['engine']}",
+            )
 
     def _note(self, process: Any, pipe: Any) -> None:
         """Show what it says; the last of it may be why it ended."""
@@ -251,13 +265,24 @@ def interpreter(named: str = "") -> str:
 def command(settings: dict[str, str], output: str) -> list[str]:
     """What is started for these settings, to send its pictures to `output`."""
     made = [
-        interpreter(settings.get("python", "")), "-m", "mattecast", "live",
-        settings.get("input") or "camera:0", "--loop", "--obs", "off",
-        "-o", output, "--commands", "--json",
-        "--background", settings.get("background") or "none",
-        "--backend", settings.get("engine") or "auto",
+        interpreter(settings.get("python", "")),
+        "-m",
+        "mattecast",
+        "live",
+        settings.get("input") or "camera:0",
+        "--loop",
+        "--obs",
+        "off",
+        "-o",
+        output,
+        "--commands",
+        "--json",
+        "--background",
+        settings.get("background") or "none",
+        "--backend",
+        settings.get("engine") or "auto",
         *QUALITIES.get(settings.get("quality", ""), []),
-    ]  # fmt: skip
+    ]
     return made + shlex.split(settings.get("more") or "", posix=os.name != "nt")
 
 
@@ -266,17 +291,22 @@ def command(settings: dict[str, str], output: str) -> list[str]:
 
 def script_description() -> str:
     """Shown beside the list of scripts."""
-    return ("<b>mattecast</b><br>Your camera as a source with true alpha, without a green screen."
-            "<br>Choose a camera and press Start.")  # fmt: skip
+    return (
+        "<b>mattecast</b><br>Your camera as a source with true alpha, without a green screen."
+        "<br>Choose a camera and press Start."
+    )
 
 
 def script_properties() -> Any:
     """The script's settings."""
     made = obs.obs_properties_create()
     camera = obs.obs_properties_add_list(
-        made, "input", "Camera or file", obs.OBS_COMBO_TYPE_EDITABLE,
+        made,
+        "input",
+        "Camera or file",
+        obs.OBS_COMBO_TYPE_EDITABLE,
         obs.OBS_COMBO_FORMAT_STRING,
-    )  # fmt: skip
+    )
     for name, value in cameras():
         obs.obs_property_list_add_string(camera, name, value)
     _add_choice(made, "background", "Background", BACKGROUNDS, obs.OBS_COMBO_TYPE_EDITABLE)
@@ -299,8 +329,9 @@ def script_properties() -> Any:
     return made
 
 
-def _add_choice(made: Any, key: str, label: str, values: Iterable[str], kind: int | None = None
-                ) -> None:  # fmt: skip
+def _add_choice(
+    made: Any, key: str, label: str, values: Iterable[str], kind: int | None = None
+) -> None:
     kind = obs.OBS_COMBO_TYPE_LIST if kind is None else kind
     chosen = obs.obs_properties_add_list(made, key, label, kind, obs.OBS_COMBO_FORMAT_STRING)
     for value in values:
@@ -309,8 +340,13 @@ def _add_choice(made: Any, key: str, label: str, values: Iterable[str], kind: in
 
 def script_defaults(settings: Any) -> None:
     """What is set before the user sets anything."""
-    for key, value in (("input", "camera:0"), ("background", "none"), ("quality", "automatic"),
-                       ("engine", "auto"), ("blend", "linear")):  # fmt: skip
+    for key, value in (
+        ("input", "camera:0"),
+        ("background", "none"),
+        ("quality", "automatic"),
+        ("engine", "auto"),
+        ("blend", "linear"),
+    ):
         obs.obs_data_set_default_string(settings, key, value)
 
 
@@ -356,8 +392,10 @@ def script_unload() -> None:
 
 def on_event(event: int) -> None:
     """Start and stop with OBS, whose scripts are loaded anew with another scene collection."""
-    loaded = (obs.OBS_FRONTEND_EVENT_FINISHED_LOADING,
-              obs.OBS_FRONTEND_EVENT_SCENE_COLLECTION_CHANGED)  # fmt: skip
+    loaded = (
+        obs.OBS_FRONTEND_EVENT_FINISHED_LOADING,
+        obs.OBS_FRONTEND_EVENT_SCENE_COLLECTION_CHANGED,
+    )
     if event in loaded and SETTINGS.get("autostart"):
         on_start(None, None)
     elif event == obs.OBS_FRONTEND_EVENT_EXIT:
@@ -448,13 +486,21 @@ def ensure_source() -> int:
         obs.obs_source_release(source)
         return 0
     settings = obs.obs_data_create()
-    for key, value in (("input", f"tcp://127.0.0.1:{port}?listen=1"), ("input_format", "nut"),
-                       ("ffmpeg_options", "probesize=32 analyzeduration=0 fflags=nobuffer"),
-                       ("mattecast_blend", SETTINGS.get("blend") or "linear")):
+    for key, value in (
+        ("input", f"tcp://127.0.0.1:{port}?listen=1"),
+        ("input_format", "nut"),
+        ("ffmpeg_options", "probesize=32 analyzeduration=0 fflags=nobuffer"),
+        ("mattecast_blend", SETTINGS.get("blend") or "linear"),
+    ):
         obs.obs_data_set_string(settings, key, value)
-    for key, on in (("is_local_file", False), ("restart_on_activate", False),
-                    ("close_when_inactive", False), ("clear_on_media_end", True),
-                    ("hw_decode", False), ("linear_alpha", SETTINGS.get("blend") != "srgb")):
+    for key, on in (
+        ("is_local_file", False),
+        ("restart_on_activate", False),
+        ("close_when_inactive", False),
+        ("clear_on_media_end", True),
+        ("hw_decode", False),
+        ("linear_alpha", SETTINGS.get("blend") != "srgb"),
+    ):
         obs.obs_data_set_bool(settings, key, on)
     for key, number in (("buffering_mb", 0), ("reconnect_delay_sec", 1), ("color_range", 2)):
         obs.obs_data_set_int(settings, key, number)
@@ -485,8 +531,11 @@ def register_shared() -> bool:
 def _named(kind: str) -> list[str]:
     """Names of the sources of a kind."""
     sources = obs.obs_enum_sources() or []
-    found = [obs.obs_source_get_name(source) for source in sources
-             if obs.obs_source_get_id(source) == kind]  # fmt: skip
+    found = [
+        obs.obs_source_get_name(source)
+        for source in sources
+        if obs.obs_source_get_id(source) == kind
+    ]
     obs.source_list_release(sources)
     return found
 
@@ -558,7 +607,6 @@ def _blend(item: Any) -> None:
     wish = obs.obs_data_get_string(settings, "mattecast_blend")
     obs.obs_data_release(settings)
     if wish:
-        method = (obs.OBS_BLEND_METHOD_SRGB_OFF if wish == "srgb"
-                  else obs.OBS_BLEND_METHOD_DEFAULT)  # fmt: skip
+        method = obs.OBS_BLEND_METHOD_SRGB_OFF if wish == "srgb" else obs.OBS_BLEND_METHOD_DEFAULT
         if obs.obs_sceneitem_get_blending_method(item) != method:
             obs.obs_sceneitem_set_blending_method(item, method)

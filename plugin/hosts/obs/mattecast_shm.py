@@ -32,12 +32,20 @@ class _Frame(c.Structure):
     """struct obs_source_frame2."""
 
     _fields_ = (
-        ("data", c.c_void_p * 8), ("linesize", c.c_uint32 * 8), ("width", c.c_uint32),
-        ("height", c.c_uint32), ("timestamp", c.c_uint64), ("format", c.c_int),
-        ("range", c.c_int), ("color_matrix", c.c_float * 16), ("color_range_min", c.c_float * 3),
-        ("color_range_max", c.c_float * 3), ("flip", c.c_bool), ("flags", c.c_uint8),
+        ("data", c.c_void_p * 8),
+        ("linesize", c.c_uint32 * 8),
+        ("width", c.c_uint32),
+        ("height", c.c_uint32),
+        ("timestamp", c.c_uint64),
+        ("format", c.c_int),
+        ("range", c.c_int),
+        ("color_matrix", c.c_float * 16),
+        ("color_range_min", c.c_float * 3),
+        ("color_range_max", c.c_float * 3),
+        ("flip", c.c_bool),
+        ("flags", c.c_uint8),
         ("trc", c.c_uint8),
-    )  # fmt: skip
+    )
 
 
 _NAME = c.CFUNCTYPE(c.c_char_p, c.c_void_p)
@@ -48,9 +56,13 @@ class _Info(c.Structure):
     """struct obs_source_info, up to the last member we fill."""
 
     _fields_ = (
-        ("id", c.c_char_p), ("type", c.c_int), ("output_flags", c.c_uint32), ("get_name", _NAME),
-        ("create", _CREATE), ("destroy", c.c_void_p),
-    )  # fmt: skip
+        ("id", c.c_char_p),
+        ("type", c.c_int),
+        ("output_flags", c.c_uint32),
+        ("get_name", _NAME),
+        ("create", _CREATE),
+        ("destroy", c.c_void_p),
+    )
 
 
 # OBS keeps pointers into this for as long as it runs, while scripts are loaded anew.
@@ -167,8 +179,12 @@ def _attached(library: Any, weak: int) -> bool:
         magic, width, height, row, slots, written = HEADER.unpack_from(memory, 0)
         if magic == MAGIC and written != shown:
             shown = written
-            _show(library, weak, base + FIRST_SLOT + (written - 1) % slots * row * height,
-                  (width, height, row))  # fmt: skip
+            _show(
+                library,
+                weak,
+                base + FIRST_SLOT + (written - 1) % slots * row * height,
+                (width, height, row),
+            )
             continue
         time.sleep(_GLANCE)
         if time.monotonic() - checked > _CHECK:
