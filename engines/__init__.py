@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from mattecast.engines.lazy import lazy
 
 if TYPE_CHECKING:
-    from mattecast.engines.closer import looks
     from mattecast.engines.engine import Engine, EngineInfo, Estimate
     from mattecast.engines.errors import EngineError
-    from mattecast.engines.models import ModelSpec, closer_size, find, network_size
     from mattecast.engines.selection import BACKENDS, load
+    from mattecast.engines.spec import ModelSpec, closer_size, find, network_size
+    from mattecast.engines.two_scales import looks
 
 __all__ = [
     "BACKENDS",
@@ -30,10 +30,10 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "closer": ("looks",),
+        "two_scales": ("looks",),
         "engine": ("Engine", "EngineInfo", "Estimate"),
         "errors": ("EngineError",),
-        "models": ("ModelSpec", "closer_size", "find", "network_size"),
+        "spec": ("ModelSpec", "closer_size", "find", "network_size"),
         "selection": ("BACKENDS", "load"),
     },
 )

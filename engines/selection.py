@@ -14,7 +14,7 @@ from mattecast.engines.cuda import no_driver
 from mattecast.engines.engine import Engine
 from mattecast.engines.errors import EngineError
 from mattecast.engines.fallback import FallbackEngine
-from mattecast.engines.models import ModelSpec, check_size, find, plate_for
+from mattecast.engines.spec import ModelSpec, check_size, find, plate_for
 
 BACKENDS = ("openvino", "tensorrt", "torch")
 
@@ -138,13 +138,13 @@ def _why(reasons: list[str], *, named: bool) -> str:
 def _open(backend: str, request: Request, device: str, why: str) -> Engine:
     spec, size, precision = request.spec, request.size, request.precision
     if backend == "tensorrt":
-        from mattecast.engines.tensorrt import TensorRtEngine
+        from mattecast.engines.backends.tensorrt import TensorRtEngine
 
         return TensorRtEngine(
             spec, size, device=device, precision=precision, why=why, plate=request.plate
         )
     if backend == "torch":
-        from mattecast.engines.torch import TorchEngine
+        from mattecast.engines.backends.torch import TorchEngine
 
         return TorchEngine(
             spec,
@@ -155,7 +155,7 @@ def _open(backend: str, request: Request, device: str, why: str) -> Engine:
             threads=request.threads,
             plate=request.plate,
         )
-    from mattecast.engines.openvino import OpenVinoEngine
+    from mattecast.engines.backends.openvino import OpenVinoEngine
 
     return OpenVinoEngine(
         spec,

@@ -15,8 +15,8 @@ from mattecast.version import __version__
 
 if TYPE_CHECKING:
     from mattecast.errors import EngineError, MattecastError, MediaError, OutputError, UsageError
-    from mattecast.files import Progress, Summary, matte, mattes
-    from mattecast.frame import Frame, Matted
+    from mattecast.media.frame import Frame, Matted
+    from mattecast.run import Progress, Summary, matte, mattes
     from mattecast.settings import Settings
 
 __all__ = [
@@ -39,8 +39,8 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "errors": ("EngineError", "MattecastError", "MediaError", "OutputError", "UsageError"),
-        "files": ("Progress", "Summary", "matte", "mattes"),
-        "frame": ("Frame", "Matted"),
+        "run": ("Progress", "Summary", "matte", "mattes"),
+        "media.frame": ("Frame", "Matted"),
         "settings": ("Settings",),
     },
 )

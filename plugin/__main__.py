@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from mattecast.signals import Stopped, stoppable, told
+from mattecast.commands.signals import Stopped, stoppable, told
 
 
 def main() -> int:
     """Run the command on the process's arguments; returns the exit code."""
     try:
         with stoppable([]):
-            from mattecast.cli import main as run
+            from mattecast.commands.cli import main as run
 
             return run()
     except Stopped as stop:

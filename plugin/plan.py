@@ -8,13 +8,20 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from mattecast.colour import Colour
 from mattecast.errors import UsageError
-from mattecast.facts import Facts
-from mattecast.formats import FILL_KEY, FORMATS, PRORES_QUALITY, Format, pixel_format, sampling
-from mattecast.pictures import is_pattern, is_still
+from mattecast.media.colour import Colour
+from mattecast.media.facts import Facts
+from mattecast.media.formats import (
+    FILL_KEY,
+    FORMATS,
+    PRORES_QUALITY,
+    Format,
+    pixel_format,
+    sampling,
+)
+from mattecast.media.pictures import is_pattern, is_still
+from mattecast.media.timecode import Timecode
 from mattecast.settings import Settings, parse_size
-from mattecast.timecode import Timecode
 
 _OPAQUE_DEFAULT = "green"
 _CLOCK = re.compile(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,9})?|\.\d{1,9})", re.ASCII)

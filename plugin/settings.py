@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from mattecast.errors import UsageError
-from mattecast.formats import FORMATS, NAMES, PRORES_QUALITY
+from mattecast.media.formats import FORMATS, NAMES, PRORES_QUALITY
 
 SOLVERS = (
     "closed-form",
@@ -43,7 +43,7 @@ _RANGES = (
 class Settings:
     """How to matte a clip.
 
-    format: a name of mattecast.formats, guessed from the output's suffix when None.
+    format: a name of mattecast.media.formats, guessed from the output's suffix when None.
     background: None or 'none' keeps alpha; 'green', '#rrggbb', 'blur[:strength]', or the path of a
         picture or video makes an opaque composite. H.264 and HEVC default to green.
     quality: ProRes quantiser, 'fast', 'high' or 'max'.
@@ -160,7 +160,7 @@ class Settings:
 
     def resolved_format(self, output: Path | None) -> str:
         """The format's name, guessed from the output where none was asked for."""
-        from mattecast.formats import guess
+        from mattecast.media.formats import guess
 
         return self.format or guess(output)
 

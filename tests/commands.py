@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mattecast.cli import main
+from mattecast.commands.cli import main
 from mattecast.engines import EngineInfo, Estimate
 
 

@@ -1,4 +1,4 @@
-"""Lets the tests import tests/clips.py, which makes their media."""
+"""Lets the tests import the helpers beside them, as tests/clips.py, which makes their media."""
 
 import signal
 import sys
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+TESTS = Path(__file__).parent
+sys.path[:0] = [str(TESTS), str(TESTS / "live")]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts background jobs this way, and the commands tested would inherit it.
@@ -36,7 +37,8 @@ def fake_gpu(monkeypatch):
     import fake_tensorrt
     from fake_cuda import FakeCuda
 
-    from mattecast.engines import cuda, selection, tensorrt
+    from mattecast.engines import cuda, selection
+    from mattecast.engines.backends import tensorrt
 
     fake = FakeCuda()
     trt = fake_tensorrt.module(fake)

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import torch
 
-from mattecast.engines.graph import Graph
-from mattecast.engines.prepare import prepared
+from mattecast.engines.backends.torch_graph import Graph
+from mattecast.engines.onnx_prepare import prepared
 
 TYPES = {1: np.float32, 2: np.uint8, 10: np.float16}
 
@@ -55,7 +55,7 @@ def module(cuda):
 
 
 def build_plan(trt, spec, span, precision, capability=None):
-    """In place of mattecast.engines.tensorrt_plan.build_plan."""
+    """In place of mattecast.engines.backends.tensorrt_plan.build_plan."""
     return prepared(spec, span.usual, precision).SerializeToString()
 
 

@@ -12,9 +12,9 @@ import av
 import numpy as np
 from obs_host import until
 
-from mattecast.live.matting import Wish
+from mattecast.live.capture import parse
+from mattecast.live.matter import Wish
 from mattecast.live.session import Session
-from mattecast.live.source import parse
 from mattecast.settings import Settings
 
 SIZE = (640, 352)

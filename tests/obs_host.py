@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mattecast.live.obs import Address, Client, ObsError, free_port
+from mattecast.live.obs.client import Address, Client, ObsError, free_port
 
 PASSWORD = "a password of the tests"
 _GLOBAL = """[General]

@@ -29,10 +29,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mattecast
-import mattecast.batch
-from mattecast import Settings, clip, matte
-from mattecast.clip import Clip
+import mattecast.commands.matte
+from mattecast import Settings, matte
 from mattecast.flow import StageTimes, abreast, ahead
+from mattecast.media import clip
+from mattecast.media.clip import Clip
 
 SMALL = (64, 48)
 X264 = (("preset", "ultrafast"), ("g", "6"))
@@ -535,7 +536,7 @@ def test_a_failed_run_leaves_the_old_output(
 ) -> None:
     output = tmp_path / "talk.mov"
     output.write_text("precious")
-    _break(monkeypatch, "mattecast.compose.Composer.__call__")
+    _break(monkeypatch, "mattecast.compositing.composer.Composer.__call__")
     assert call("matte", talk, "-o", output, "--overwrite").code == 1
     assert output.read_text() == "precious" and entries(tmp_path) == ["talk.mov"]
 
@@ -657,7 +658,7 @@ def test_an_output_that_never_opened_is_left_in_peace(
     def fails(*arguments: object) -> None:
         raise av.error.InvalidDataError(1, "No such muxer")
 
-    monkeypatch.setattr("mattecast.writer.MovieWriter._open", fails)
+    monkeypatch.setattr("mattecast.media.writer.MovieWriter._open", fails)
     call("matte", talk, "-o", tmp_path / "t.mov").refuses(1, "could not be written (no such muxer)")
     assert entries(tmp_path) == []
 
@@ -665,14 +666,14 @@ def test_an_output_that_never_opened_is_left_in_peace(
 def test_two_outputs_appear_together_or_not(
     talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flush = mattecast.writer.MovieWriter.flush
+    flush = mattecast.media.writer.MovieWriter.flush
 
     def fail_on_the_second(writer: Any) -> None:
         if ".key" in writer.output.name:
             raise mattecast.OutputError("full")
         flush(writer)
 
-    monkeypatch.setattr("mattecast.writer.MovieWriter.flush", fail_on_the_second)
+    monkeypatch.setattr("mattecast.media.writer.MovieWriter.flush", fail_on_the_second)
     call("matte", talk, "-o", tmp_path / "t.mov", "--format", "fill-key").refuses(1, "full")
     assert entries(tmp_path) == []
 
@@ -780,11 +781,11 @@ def _named(name: str) -> Any:
 
 
 STAGES = [
-    "mattecast.clip.Clip._judge",
-    "mattecast.chain.Preparer._frame",
+    "mattecast.media.clip.Clip._judge",
+    "mattecast.matting.prepare.Preparer._frame",
     "commands.StandIn.step",
-    "mattecast.compose.Composer.__call__",
-    "mattecast.writer.MovieWriter.write",
+    "mattecast.compositing.composer.Composer.__call__",
+    "mattecast.media.writer.MovieWriter.write",
 ]
 
 

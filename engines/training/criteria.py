@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mattecast.engines.networks.dlmn import Matte
 from mattecast.engines.networks.heron import Prediction
-from mattecast.engines.networks.ssrn import Refined, turned
-from mattecast.engines.networks.still import Mask
+from mattecast.engines.papers.dlmn import Matte
+from mattecast.engines.papers.ssrn import Refined, turned
+from mattecast.engines.papers.still import Mask
 from mattecast.engines.training import losses
 from mattecast.engines.training.losses import Target, Weights
 

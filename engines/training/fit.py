@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mattecast.engines.networks.heron import Heron, Widths
-from mattecast.engines.training import corpora, criteria, scenes, systems
+from mattecast.engines.papers import corpora
+from mattecast.engines.training import criteria, scenes, systems
 from mattecast.engines.training.datasets import Library
 from mattecast.engines.training.losses import Target, Weights, scaled
 from mattecast.engines.training.optimiser import optimisers

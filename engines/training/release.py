@@ -1,9 +1,9 @@
 """From a checkpoint of any system to the file that `--model` and `mattecast models add` take.
 
 Networks of single pictures become `picture (1, H, W, 3) float32 in 0..1 -> alpha`, which is the
-segmentation family of mattecast.engines.families; DLMN-G and SSRN become `picture uint8, motion ->
-alpha, foreground, motiono`, the dlmn family, whose state stays in the engine. The embedded network
-has its own export, which keeps what fine-tuning needs.
+segmentation family of mattecast.engines.onnx_ports; DLMN-G and SSRN become
+`picture uint8, motion -> alpha, foreground, motiono`, the dlmn family, whose state stays in the
+engine. The embedded network has its own export, which keeps what fine-tuning needs.
 """
 
 import json
@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mattecast.engines.networks.dlmn import Dlmn
 from mattecast.engines.networks.heron import Heron
-from mattecast.engines.networks.ssrn import Ssrn
-from mattecast.engines.networks.still import StillNetwork
+from mattecast.engines.papers.dlmn import Dlmn
+from mattecast.engines.papers.ssrn import Ssrn
+from mattecast.engines.papers.still import StillNetwork
 from mattecast.engines.training import systems
 from mattecast.engines.training.export import OPSET, export
 

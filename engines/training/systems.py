@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from mattecast.engines.networks.deeplab import DeepLab, DeepLabWidths
-from mattecast.engines.networks.dlmn import Dlmn, DlmnWidths
 from mattecast.engines.networks.efficientnet import pretrained
 from mattecast.engines.networks.heron import Heron, Widths
-from mattecast.engines.networks.ssrn import Ssrn, SsrnWidths
-from mattecast.engines.networks.unet import SimpleUNet, SimpleWidths, UNet, UNetWidths
+from mattecast.engines.papers.deeplab import DeepLab, DeepLabWidths
+from mattecast.engines.papers.dlmn import Dlmn, DlmnWidths
+from mattecast.engines.papers.ssrn import Ssrn, SsrnWidths
+from mattecast.engines.papers.unet import SimpleUNet, SimpleWidths, UNet, UNetWidths
 from mattecast.engines.training.export import read_weights
 from mattecast.engines.training.stages import CLIPS, PICTURES, STAGES, Stage
 

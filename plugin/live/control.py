@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from mattecast.errors import MattecastError, UsageError
-from mattecast.live.outlets import lower_priority
+from mattecast.live.outputs.outlet import lower_priority
 from mattecast.live.picture import Bytes, Picture, laid_over
 from mattecast.live.session import COMMANDS, Session, choices
 

@@ -11,14 +11,14 @@ from typing import Any, Protocol
 
 from mattecast.engines import Engine
 from mattecast.errors import MattecastError, UsageError
-from mattecast.live.budget import Window, percentile
 from mattecast.live.cameras import cameras
-from mattecast.live.handover import now
-from mattecast.live.link import Link
-from mattecast.live.matting import Matting, Wish
-from mattecast.live.outlets import Outlet
+from mattecast.live.capture import Capture, Input, camera
+from mattecast.live.governor import Window, percentile
+from mattecast.live.matter import Matting, Wish
+from mattecast.live.obs.link import Link
+from mattecast.live.outputs.outlet import Outlet
 from mattecast.live.picture import Picture
-from mattecast.live.source import Capture, Input, camera
+from mattecast.live.threads import now
 from mattecast.settings import LIVE_SMOOTHING
 
 # How long OBS may leave our pictures unanswered before its source is told to listen elsewhere (s).

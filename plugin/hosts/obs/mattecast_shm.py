@@ -2,7 +2,7 @@
 
 libobs is asked through ctypes to register it, so this holds for the binary interface it was tried
 with (libobs 29); everything that could differ lies in the two structures below. The memory is a
-file that mattecast writes (see mattecast.live.shared): a header, then slots of BGRA pictures.
+file that mattecast writes (see live.outputs.shared_memory): a header, then slots of BGRA pictures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import types
 from typing import Any
 
 KIND = "mattecast_source"
-# Magic, width, height, bytes a row, slots, pictures written so far: mattecast.live.shared's.
+# Magic, width, height, bytes a row, slots, pictures written so far: live.outputs.shared_memory's.
 HEADER = struct.Struct("<8sIIIIQ")
 MAGIC, FIRST_SLOT = b"MCASTSHM", 4096
 # From obs-source.h and video-io.h.

@@ -1,0 +1,170 @@
+"""Several inputs in one call: what is matted into what, and how a run is shown while it goes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+from mattecast.errors import UsageError
+from mattecast.media.formats import FILL_KEY, FORMATS
+from mattecast.media.pictures import SUFFIXES, is_pattern, is_still, listed
+from mattecast.run import Progress, Summary, matte
+from mattecast.settings import Settings
+
+_VIDEO_SUFFIXES = frozenset(
+    {
+        ".mp4",
+        ".mov",
+        ".m4v",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".mxf",
+        ".gif",
+        ".wmv",
+        ".flv",
+        ".3gp",
+        ".ogv",
+        ".y4m",
+        ".nut",
+    }
+)
+
+
+def run(
+    options: argparse.Namespace, *, say: Callable[[Exception, Path], int]
+) -> tuple[int, list[Summary]]:
+    """Matte every input; `say` prints an error and the input it met, and gives its exit code.
+
+    Raises UsageError when the request makes no sense as a whole.
+    """
+    settings = Settings(**{one.name: getattr(options, one.name) for one in fields(Settings)})
+    jobs = list(_jobs(options, settings))
+    code, summaries = 0, []
+    for source, output in jobs:
+        try:
+            with _shown(source, quiet=options.quiet) as progress:
+                summary = matte(source, output, settings, progress=progress)
+        except Exception as error:  # even a mistake of ours with one clip stops no other
+            said = say(error, source)
+            code = said if len(jobs) == 1 else 1
+            continue
+        summaries.append(summary)
+        if not options.quiet:
+            print("\n".join(_told(summary)), file=sys.stderr)
+    return code, summaries
+
+
+def _jobs(options: argparse.Namespace, settings: Settings) -> Iterator[tuple[Path, Path]]:
+    sources = [source for name in options.inputs for source in _expanded(name, options.stills)]
+    if options.output is not None and options.out_dir is not None:
+        raise UsageError("--output and --out-dir: name one of them")
+    if options.output is not None and len(sources) > 1:
+        raise UsageError(f"--output takes one input, and {len(sources)} were named; use --out-dir")
+    if options.output is not None:
+        yield sources[0], options.output
+        return
+    folder = options.out_dir or Path()
+    if options.out_dir is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be made ({error.strerror})") from error
+    taken: dict[Path, Path] = {}
+    inputs = {os.path.abspath(source) for source in sources}
+    for source in sources:
+        output = folder / _named_after(source, settings)
+        if output in taken:
+            raise UsageError(f"{taken[output]} and {source} would both become {output}")
+        if os.path.abspath(output) in inputs:
+            raise UsageError(f"{source} would become {output}, which is an input as well")
+        taken[output] = source
+        yield source, output
+
+
+def _expanded(name: str, stills: bool = False) -> list[Path]:
+    """A folder of videos is its videos; a folder of pictures is one clip, or each of them if
+    `stills`."""
+    if not name:
+        raise UsageError("the name of an input is empty")
+    path = Path(name)
+    try:
+        entries = sorted(path.iterdir())
+    except OSError:
+        return [path]  # no folder, or none that can be read: which it is, reading will say
+    videos = [
+        entry
+        for entry in entries
+        if entry.suffix.lower() in _VIDEO_SUFFIXES and entry.name[0] != "."
+    ]
+    if stills and not videos:
+        return [picture for picture in listed(path) if picture.suffix.lower() in SUFFIXES]
+    return videos or [path]
+
+
+def _named_after(source: Path, settings: Settings) -> str:
+    """talk.mp4 becomes talk.matte.mov, so that an input is never its own output."""
+    name = settings.resolved_format(None)
+    stem = source.stem
+    if is_still(source) and (settings.format is None or FORMATS[name].is_sequence):
+        stem = stem.replace("%", "_")  # %d in the name of an output would stand for a number
+        return f"{stem}.matte{FORMATS[settings.format or 'png'].suffix}"
+    if is_pattern(source):
+        stem = source.name.partition("%")[0].rstrip("_.-") or "pictures"
+    elif os.path.isdir(source):
+        stem = source.resolve().name
+    format = FORMATS["prores" if name == FILL_KEY else name]
+    return f"{stem}.matte" if format.is_sequence else f"{stem}.matte{format.suffix}"
+
+
+@contextmanager
+def _shown(source: Path, *, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A progress line on a terminal; nothing when piped or quiet."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm  # not needed when piped, and a twelfth of all imports
+
+    # The bar of no length makes tqdm cut the line to the terminal's width.
+    form = (
+        "{desc} {percentage:3.0f}% {n_fmt}/{total_fmt} "
+        "[{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]{bar:0}"
+    )
+    # tqdm shows nothing on a terminal without a size, as containers and scripts have them.
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    tqdm.monitor_interval = 0  # tqdm's own thread, which wakes bars that stand still
+    with tqdm(
+        desc=source.name, unit=" frames", bar_format=form, ncols=width, nrows=24, leave=False
+    ) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.total = progress.total
+            bar.set_postfix_str(f"limited by {progress.limiting}", refresh=False)
+            bar.update(progress.done - bar.n)
+
+        yield show
+
+
+def _told(summary: Summary) -> Iterator[str]:
+    """What a person wants to know after a run: the result, what runs it, and what was lost."""
+    outputs = " and ".join(str(output) for output in summary.outputs)
+    width, height = summary.size
+    frames = "1 frame" if summary.frames == 1 else f"{summary.frames} frames"
+    yield (
+        f"{outputs}: {frames}, {width}x{height}, {summary.format}, "
+        f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s ({summary.fps:.1f} fps)"
+    )
+    yield f"  engine: {summary.engine}"
+    yield from (f"  sound: {line}" for line in summary.audio)
+    yield from (f"  not kept: {line}" for line in summary.losses)
+    yield from (f"  damage: {line}" for line in summary.damage)

@@ -1,0 +1,215 @@
+"""`mattecast doctor --obs`: step by step what is right and wrong between OBS and us."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mattecast.live.obs.client import (
+    KIND,
+    Address,
+    Client,
+    ObsError,
+    PasswordError,
+    current_scene,
+    item_of,
+    listening_port,
+)
+from mattecast.live.obs.passwords import ServerSettings, server_settings
+
+# OBS and obs-websocket that live was tried with; older ones lack protocol 5.
+_LEAST_OBS, _LEAST_SOCKET = (28, 0), (5, 0)
+# A finding: 'ok', 'note' or 'wrong', and what it is.
+Finding = tuple[str, str]
+
+
+def examine_obs(
+    where: Address, password: Callable[[], str], name: str = "mattecast"
+) -> tuple[bool, list[str]]:
+    """(whether nothing is wrong, one line a finding); what depends on a wrong step is left out."""
+    found = list(_findings(where, password, name))
+    healthy = all(level != "wrong" for level, _ in found)
+    return healthy, [f"{level:8}{text}" for level, text in found]
+
+
+def _findings(where: Address, password: Callable[[], str], name: str) -> Iterator[Finding]:
+    answers = _answers(where)
+    runs = where.local and _runs()
+    if where.local:
+        yield from _installed(where, answers, runs)
+    if not answers:
+        yield "wrong", f"nothing listens at {where}: {_to_do(where, runs)}"
+        return
+    yield "ok", f"something listens at {where}"
+    try:
+        client = Client(where, password())
+    except PasswordError as error:
+        yield "ok", "it is OBS's WebSocket server, of protocol 5"
+        yield "wrong", str(error)
+        return
+    except ObsError as error:
+        yield "wrong", str(error)
+        return
+    try:
+        yield "ok", "it takes the password" if password() else "it asks for no password"
+        yield from _versions(client)
+        yield from _source(client, name)
+    except ObsError as error:
+        yield "wrong", str(error)
+    finally:
+        client.close()
+
+
+def _to_do(where: Address, runs: bool) -> str:
+    enable = "Tools, WebSocket Server Settings, Enable WebSocket server"
+    if runs:
+        return f"OBS runs, so in it {enable}, and look at the port there"
+    return f"start OBS{'' if where.local else ' there'}, and in it {enable}"
+
+
+def _runs() -> bool:
+    """Whether an OBS is seen to run on this machine; told on Linux only."""
+    for entry in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # it has ended meanwhile
+            if entry.read_text().strip() == "obs":
+                return True
+    return False
+
+
+def _installed(where: Address, answers: bool, runs: bool) -> Iterator[Finding]:
+    if program := shutil.which("obs") or shutil.which("obs64"):
+        yield "ok", f"OBS is installed: {program}"
+    if runs:
+        yield "ok", "OBS runs"
+    settings = server_settings()
+    for one in settings:
+        yield _server(one, where, answers)
+    if not settings:
+        yield "note", "OBS has no settings of this user yet: it was never started here"
+
+
+def _server(settings: ServerSettings, where: Address, answers: bool) -> Finding:
+    file = settings.file
+    if not settings.enabled:
+        # Another OBS of this user may be the one that answers.
+        level = "note" if answers else "wrong"
+        return level, (
+            f"its WebSocket server is off ({file}): in OBS, Tools, WebSocket Server "
+            "Settings, Enable WebSocket server"
+        )
+    if settings.port != where.port:
+        return "note", f"its WebSocket server is on port {settings.port}, not {where.port} ({file})"
+    secured = "with a password" if settings.password else "without a password"
+    return "ok", f"its WebSocket server is on, port {settings.port}, {secured} ({file})"
+
+
+def _answers(where: Address) -> bool:
+    try:
+        socket.create_connection((where.host, where.port), 2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _versions(client: Client) -> Iterator[Finding]:
+    said = client.request("GetVersion")
+    for program, key, least in (
+        ("OBS", "obsVersion", _LEAST_OBS),
+        ("obs-websocket", "obsWebSocketVersion", _LEAST_SOCKET),
+    ):
+        new_enough = _numbers(said[key]) >= least
+        wanted = ".".join(str(one) for one in least)
+        yield (
+            "ok" if new_enough else "wrong",
+            f"{program} {said[key]}" + ("" if new_enough else f": {wanted} or newer is needed"),
+        )
+    yield "ok", f"it runs on {said.get('platformDescription', 'an unknown system')}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
+
+
+def _source(client: Client, name: str) -> Iterator[Finding]:
+    inputs = {one["inputName"]: one for one in client.request("GetInputList")["inputs"]}
+    if name not in inputs:
+        yield "note", f"no source '{name}' yet: `mattecast live` makes it"
+        return
+    if inputs[name]["inputKind"] != KIND:
+        yield (
+            "wrong",
+            (
+                f"source '{name}' is a {inputs[name]['inputKind']}, not a media source: "
+                "rename it, or give ours another --name"
+            ),
+        )
+        return
+    settings = client.request("GetInputSettings", inputName=name)["inputSettings"]
+    port = listening_port(settings)
+    if port is None:
+        yield "wrong", f"media source '{name}' plays something else: rename it, or use --name"
+        return
+    yield "ok", f"source '{name}' is there"
+    yield from _listening(client, name, port)
+    yield from _alpha(settings)
+    yield from _scenes(client, name)
+
+
+def _listening(client: Client, name: str, port: int) -> Iterator[Finding]:
+    state = client.request("GetMediaInputStatus", inputName=name)["mediaState"]
+    if state == "OBS_MEDIA_STATE_PLAYING":
+        yield "ok", f"its port is {port}; it plays or listens ({state})"
+    else:
+        yield "note", f"its port is {port}; nothing is sent to it now ({state})"
+
+
+def _alpha(settings: dict[str, Any]) -> Iterator[Finding]:
+    srgb = settings.get("mattecast_blend") == "srgb"
+    if settings.get("linear_alpha"):
+        yield "ok", "soft edges blend in linear light (linear_alpha is on)"
+    elif srgb:
+        yield (
+            "note",
+            (
+                "soft edges blend as sRGB codes, if the item's blending method is 'SRGB "
+                "Off': our OBS script sets it"
+            ),
+        )
+    else:
+        yield (
+            "wrong",
+            (
+                "linear_alpha is off: soft edges get dark fringes; start `mattecast live` "
+                "again, or tick 'Apply alpha in linear space'"
+            ),
+        )
+    for key, value, what in (
+        ("restart_on_activate", False, "scene switches will restart it"),
+        ("close_when_inactive", False, "scene switches will close it"),
+    ):
+        if settings.get(key, not value) != value:
+            yield "wrong", f"{key} is on: {what}; start `mattecast live` again"
+
+
+def _scenes(client: Client, name: str) -> Iterator[Finding]:
+    on_air = current_scene(client)
+    scenes = [one["sceneName"] for one in client.request("GetSceneList")["scenes"]]
+    shown = [scene for scene in scenes if item_of(client, scene, name) is not None]
+    if not shown:
+        yield "wrong", f"no scene shows it: `mattecast live --scene {on_air}` adds it"
+    elif on_air not in shown:
+        yield "note", f"the scene on air, '{on_air}', does not show it; {', '.join(shown)} does"
+    else:
+        yield from _visible(client, on_air, name)
+
+
+def _visible(client: Client, scene: str, name: str) -> Iterator[Finding]:
+    for item in client.request("GetSceneItemList", sceneName=scene)["sceneItems"]:
+        if item["sourceName"] == name and not item["sceneItemEnabled"]:
+            yield "wrong", f"it is hidden in scene '{scene}': click the eye beside it"
+            return
+    yield "ok", f"the scene on air, '{scene}', shows it"

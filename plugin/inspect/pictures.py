@@ -1,0 +1,184 @@
+"""What decoding shows of a clip: its pixel format, colour and alpha, and what no structure told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain, islice, pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video import VideoStream
+from numpy.typing import NDArray
+
+from mattecast.errors import MediaError
+from mattecast.inspect import finding
+from mattecast.inspect.finding import Finding, note, ok, warning
+from mattecast.inspect.premultiplied import judge
+
+# Pictures decoded to judge the alpha, spread over the clip.
+LOOKS = 8
+# No camera or host goes further, and a forged header must not cost gigabytes.
+MAX_PIXELS = 16384 * 8640
+# Packets read in search of one picture: a damaged clip must not cost its whole length.
+PATIENCE = 64
+# Packets whose times are looked at.
+TIMES = 250
+# Pictures are thinned to about this many pixels before they are judged.
+JUDGED = 1 << 20
+# FFmpeg's own decoders of these drop the alpha plane.
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+RANGES = {0: "range not said", 1: "limited range", 2: "full range"}
+
+
+def findings(path: Path, described: bool) -> Iterator[Finding]:
+    """All findings from decoding; `described` leaves out what a whole structure told already.
+
+    Raises MediaError when the file is no video or none of its pictures decodes.
+    """
+    # The protocol is named so that no name or playlist reaches past this file.
+    options = {"protocol_whitelist": "file"}
+    try:
+        with av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace") as clip:
+            yield from _clip(path, clip, described)
+    except (av.FFmpegError, ValueError, LookupError) as failure:
+        reason = getattr(failure, "strerror", None) or failure
+        advice = "play it to see whether it is whole"
+        raise MediaError(f"{path}: cannot be decoded: {reason}; {advice}") from failure
+
+
+def _clip(path: Path, clip: InputContainer, described: bool) -> Iterator[Finding]:
+    stream = next((each for each in clip.streams.video if not _is_cover(each)), None)
+    if stream is None:
+        raise MediaError(f"{path}: has no video; give a clip that holds pictures")
+    if not _is_known(stream):
+        raise MediaError(f"{path}: its video codec is unknown here; convert the clip to another")
+    if stream.width * stream.height > MAX_PIXELS:
+        raise MediaError(f"{path}: claims {stream.width}x{stream.height} pixels; not decoded")
+    if not described:
+        yield from _description(clip, stream)
+    frames = _spread(clip, stream)
+    first = next(frames, None)
+    if first is None:
+        raise MediaError(f"{path}: no picture of it decodes; play it to see whether it is whole")
+    yield from _format(first)
+    yield _colour(first)
+    yield from _alpha(first, frames)
+
+
+def _is_known(stream: Stream) -> bool:
+    return getattr(stream, "codec_context", None) is not None  # PyAV's types leave None out
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _description(clip: InputContainer, stream: VideoStream) -> Iterator[Finding]:
+    codec = stream.codec_context
+    yield ok("container", clip.format.long_name)
+    yield ok("codec", f"{codec.name}, {stream.width}x{stream.height}")
+    mode = stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE"))
+    if mode:
+        yield ok("alpha mode", f"{mode} in the container")
+    yield _timing(clip, stream)
+    yield from _audio(clip, stream)
+
+
+def _timing(clip: InputContainer, stream: VideoStream) -> Finding:
+    times = [packet.pts for packet in islice(clip.demux(stream), TIMES) if packet.pts is not None]
+    steps = {later - earlier for earlier, later in pairwise(sorted(times))}
+    text = f"time base {stream.time_base}"
+    if stream.average_rate:
+        text = f"{finding.rate(stream.average_rate)} on average, {text}"
+    # One tick of difference is what rounding to a coarse time base makes.
+    if steps and max(steps) - min(steps) > 1:
+        return note("timing", f"variable rate, {text}, {min(steps)} to {max(steps)} ticks a frame")
+    return ok("timing", f"constant rate, {text}")
+
+
+def _audio(clip: InputContainer, video: VideoStream) -> Iterator[Finding]:
+    if not clip.streams.audio:
+        yield note("audio", "none")
+    for stream in clip.streams.audio:
+        if not _is_known(stream):
+            yield warning("audio", "a track of unknown codec")
+            continue
+        name, rate = stream.codec_context.name, stream.codec_context.sample_rate
+        step = stream.codec_context.frame_size
+        frame = Fraction(step if step > 1 else finding.AUDIO_FRAME, rate or 48000)
+        yield finding.sync(f"{name} at {rate} Hz", _span(stream), _span(video), frame)
+
+
+def _span(stream: Stream) -> tuple[Fraction, Fraction | None]:
+    """(start, end) in seconds; the end None where the container does not say."""
+    base = stream.time_base or Fraction(0)
+    start = (stream.start_time or 0) * base
+    # Matroska keeps the length of a track as text, '00:00:02.400000000'.
+    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
+    minutes, _, seconds = rest.partition(":")
+    if stream.duration is not None:
+        return start, start + stream.duration * base
+    try:
+        return start, (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
+    except ValueError:
+        return start, None
+
+
+def _spread(clip: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """One picture from each of a few evenly spaced places, as far as the clip can be sought."""
+    decoder = _decoder(stream)
+    length = stream.duration or int((clip.duration or 0) / av.time_base / (stream.time_base or 1))
+    for step in range(LOOKS if length else 1):
+        try:
+            clip.seek((stream.start_time or 0) + length * step // LOOKS, stream=stream)
+            decoder.flush_buffers()
+            packets = islice(clip.demux(stream), PATIENCE)
+            yield next(frame for packet in packets for frame in decoder.decode(packet))
+        except (StopIteration, av.FFmpegError):
+            continue
+
+
+def _decoder(stream: VideoStream) -> av.VideoCodecContext:
+    name = ALPHA_DECODERS.get(stream.codec_context.name)
+    decoder = av.CodecContext.create(name, "r") if name else stream.codec_context
+    assert isinstance(decoder, av.VideoCodecContext)
+    return decoder
+
+
+def _format(frame: av.VideoFrame) -> Iterator[Finding]:
+    yield ok("pixel format", f"{frame.format.name}, {frame.width}x{frame.height}")
+    if frame.rotation:
+        yield note("rotation", f"{frame.rotation} degrees, left to the player")
+
+
+def _colour(frame: av.VideoFrame) -> Finding:
+    codes = int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)
+    text = f"{finding.colour(codes)}, {RANGES.get(int(frame.color_range), 'unknown range')}"
+    return (warning if set(codes) <= {0, 2} else ok)("colour", text)
+
+
+def _alpha(first: av.VideoFrame, others: Iterator[av.VideoFrame]) -> Iterator[Finding]:
+    if not any(part.is_alpha for part in first.format.components):
+        yield note("alpha", "none in the decoded pictures")
+        return
+    # One at a time: eight large pictures would fill the memory.
+    alphas = judge(_rgba(frame) for frame in chain([first], others))
+    seen = f"{alphas.count} pictures, alpha {alphas.lowest} to {alphas.highest} of 255"
+    if alphas.lowest >= 254:
+        yield warning("alpha content", f"opaque everywhere in {seen}")
+    elif alphas.highest <= 1:
+        yield warning("alpha content", f"clear everywhere in {seen}")
+    else:
+        yield ok("alpha content", seen)
+    level = {"straight": ok, "premultiplied": warning, "unclear": note}[alphas.verdict]
+    yield level("alpha kind", f"{alphas.verdict}: {alphas.why}")
+
+
+def _rgba(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    step = max(1, round((frame.width * frame.height / JUDGED) ** 0.5))
+    # Pixels are skipped, not averaged: an average would mix colours across the edge.
+    return frame.to_ndarray(format="rgba")[::step, ::step].astype(np.uint8, copy=False)

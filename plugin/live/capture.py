@@ -1,0 +1,467 @@
+"""Where pictures come from: a camera, a stream, a screen, or a file played at its own pace."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import av.error
+
+from mattecast.errors import MediaError, UsageError
+from mattecast.live.cameras import device_url, named
+from mattecast.live.governor import Window
+from mattecast.live.threads import Latest, Task, growing, now
+from mattecast.media.colour import BT709, FULL, SRGB_TRANSFER, Colour
+from mattecast.media.facts import Facts, read_facts
+from mattecast.settings import parse_size
+
+# A stream or a camera that ends is opened again; a file or a pipe is over then.
+Kind = Literal["camera", "stream", "screen", "file", "pipe"]
+# Without a picture for this long a stream counts as stalled (seconds).
+STALLED = 5.0
+# How often a file's first picture is shown while it is waited for the network (seconds).
+_TICK = 0.05
+# After this long without one it is said that no picture comes (seconds).
+_QUIET = 2.0
+# A file that is this far behind its own pace (the machine slept) goes on from where it is.
+_BEHIND = 0.5
+# Packets in a row that cannot be decoded before the source is opened again.
+_HOPELESS = 200
+_SCHEME = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*:(?=//)", re.IGNORECASE)
+# No queueing anywhere before us: what a demuxer holds back is delay.
+_LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay"}
+_SCHEMES: Mapping[str, Mapping[str, str]] = {
+    "rtsp": {"rtsp_transport": "tcp"},
+    "rtsps": {"rtsp_transport": "tcp"},
+    # A second of probing is a second of waiting, at every reconnection.
+    "udp": {"overrun_nonfatal": "1", "fifo_size": "50000", "analyzeduration": "1000000"},
+    "rtp": {},
+    "srt": {},
+    "http": {},
+    "https": {},
+    "rtmp": {},
+    "rtmps": {},
+    "tcp": {},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One place pictures come from. name: for people, without passwords. attempts: options of
+    libav to try in order. wishes: what of them was asked for by the user."""
+
+    kind: Kind
+    name: str
+    url: str
+    format: str | None = None
+    attempts: tuple[Mapping[str, str], ...] = ({},)
+    wishes: Mapping[str, str] = field(default_factory=dict)
+    loop: bool = False
+
+
+def parse(
+    text: str, *, size: str | None = None, rate: Fraction | None = None, loop: bool = False
+) -> Input:
+    """What an INPUT of the command line means.
+
+    'camera:0', 'camera:NAME' or a device; 'obs' for OBS's own virtual camera; 'screen'; a URL; '-'
+    for standard input; else a file. size, rate: asked of cameras and screens. Raises UsageError
+    when it cannot be.
+    """
+    wishes = _wishes(size, rate)
+    if text == "screen":
+        return _screen(wishes)
+    if text == "obs":
+        return _obs_camera(wishes)
+    if text.startswith(("camera:", "/dev/video")):
+        return camera(text.removeprefix("camera:"), wishes)
+    if wishes:
+        raise UsageError(
+            f"{public(text)}: --size and --rate are asked of cameras and screens; "
+            "files and streams come as they are"
+        )
+    scheme = _SCHEME.match(text)
+    if scheme:
+        return _stream(text, scheme[0][:-1].lower())
+    if text == "-":
+        return Input("pipe", "standard input", "pipe:0", attempts=(_LOW_DELAY,))
+    path = Path(text)
+    if not path.is_file():
+        raise UsageError(
+            f"{text}: no such file; INPUT is a file, a URL, 'screen', or 'camera:0' "
+            "(`mattecast live --list` shows cameras)"
+        )
+    return Input("file", path.name, os.path.abspath(path), loop=loop)
+
+
+def _wishes(size: str | None, rate: Fraction | None) -> dict[str, str]:
+    wishes = {}
+    if size:
+        width, height = parse_size(size, 16, 9)
+        wishes["video_size"] = f"{width}x{height}"
+    if rate:
+        wishes["framerate"] = str(rate)
+    return wishes
+
+
+def camera(wish: str, wishes: Mapping[str, str]) -> Input:
+    """The camera of a number, a device, or a part of its name."""
+    found = named(wish)
+    format, url = device_url(found.device)
+    # Most cameras give their larger sizes at full rate as JPEG only; one that cannot is asked
+    # for whatever it has, and at last for nothing.
+    attempts: list[Mapping[str, str]] = [wishes, {}] if wishes else [{}]
+    if format == "v4l2" and wishes:
+        attempts.insert(0, {**wishes, "input_format": "mjpeg"})
+    if format == "avfoundation":
+        attempts = [{"framerate": "30", **one} for one in attempts]
+    return Input("camera", found.name, url, format, tuple(attempts), wishes)
+
+
+def _obs_camera(wishes: Mapping[str, str]) -> Input:
+    """OBS's virtual camera: its name holds OBS on every platform."""
+    try:
+        return camera("obs", wishes)
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; in OBS, press Start Virtual Camera (on Linux it needs v4l2loopback)"
+        ) from error
+
+
+def _screen(wishes: dict[str, str]) -> Input:
+    if sys.platform == "win32":
+        options = {"framerate": "30", **wishes}
+        return Input("screen", "screen", "desktop", "gdigrab", (options,), wishes)
+    if sys.platform == "darwin":
+        options = {"framerate": "30", **wishes}
+        return Input(
+            "screen", "screen", "Capture screen 0:none", "avfoundation", (options,), wishes
+        )
+    display = os.environ.get("DISPLAY")
+    if not display:
+        raise UsageError("screen: no X display here (DISPLAY is not set); Wayland cannot be read")
+    return Input(
+        "screen",
+        f"screen {display}",
+        display,
+        "x11grab",
+        ({"framerate": "30", **wishes}, {"framerate": "30"}),
+        wishes,
+    )
+
+
+def _stream(text: str, scheme: str) -> Input:
+    if scheme not in _SCHEMES:
+        raise UsageError(f"{public(text)}: streams can be {', '.join(_SCHEMES)}")
+    if scheme == "srt" and not speaks("srt"):
+        raise UsageError(
+            f"{public(text)}: this PyAV has no SRT; let ffmpeg pass it on: "
+            "ffmpeg -i srt://... -c copy -f mpegts - | mattecast live -"
+        )
+    host, port = _machine(text)
+    if not (host or port) or not 0 < int(port or 1) < 65536:
+        raise UsageError(f"{public(text)}: expected {scheme}://HOST[:PORT]...")
+    return Input("stream", public(text), text, attempts=({**_LOW_DELAY, **_SCHEMES[scheme]},))
+
+
+def public(url: str) -> str:
+    """A URL without its user, password, or query: these may be secrets."""
+    return re.sub(r"\?.*", "", re.sub(r"//[^/]*@", "//", url), flags=re.DOTALL)
+
+
+def _machine(url: str) -> tuple[str, str]:
+    """(host, port) of a URL, each '' where it names none; whatever its password holds."""
+    place = public(url).partition("//")[2].partition("/")[0]
+    port = re.search(r":(\d+)$", place)
+    host = place[: port.start()] if port else place
+    return host.strip("[]"), port[1] if port else ""
+
+
+def speaks(protocol: str) -> bool:
+    """Whether libav was built with a protocol."""
+    try:
+        av.open(f"{protocol}://127.0.0.1:1?timeout=1000", timeout=0.2).close()
+    except av.error.ProtocolNotFoundError:
+        return False
+    except (av.error.FFmpegError, OSError, ValueError):
+        return True
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A decoded picture. facts: of its source, the same object as long as nothing changes.
+    time: seconds on the clock of `now` when it came."""
+
+    frame: av.VideoFrame
+    facts: Facts
+    time: float
+
+
+def _set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
+@dataclass(slots=True)
+class Capture:
+    """Reads a source on a thread of its own and hands over the newest picture.
+
+    ended: a file came to its end. ready: cleared by whoever is not: a file then stays at its first
+    picture, so that nothing of it is missed.
+    """
+
+    input: Input
+    frames: Latest[Captured] = field(default_factory=Latest)
+    ended: threading.Event = field(default_factory=threading.Event)
+    ready: threading.Event = field(default_factory=_set)
+    arrivals: Window = field(default_factory=Window)
+    undecodable: int = 0
+    reconnects: int = 0
+    _facts: Facts | None = None
+    _state: str = ""
+    _unmet: str = ""
+    _due: float = float("inf")
+    _task: Task | None = None
+
+    def start(self) -> None:
+        """Begin reading."""
+        self._task = Task("capture", self._run)
+        self._task.start()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the reading, if anything did."""
+        return self._task.failure if self._task else None
+
+    @property
+    def state(self) -> str:
+        """One line for people."""
+        if now() > self._due:
+            # Its driver, or the network, may hold the reading thread for as long as it likes.
+            return f"{self._state.rpartition(': live')[0]}: open, but no picture comes"
+        return self._state
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two pictures, as they come."""
+        rate = self.arrivals.rate(now())
+        if rate:
+            return 1 / rate
+        return float(1 / self._facts.rate) if self._facts else 1 / 30
+
+    def switch(self, input: Input) -> None:
+        """Read another source from now on."""
+        self.input = input
+
+    def close(self) -> None:
+        """Stop reading; safe to call twice."""
+        if self._task:
+            self._task.close()
+
+    def _run(self, stop: threading.Event) -> None:
+        waits, opened = growing(), False
+        first: Input | None = self.input
+        while not stop.is_set():
+            input = self.input
+            if not opened:
+                self._state = f"{input.name}: opening"
+            try:
+                for captured in self._play(input, stop):
+                    if not opened:
+                        # What was there once is waited for, whatever it is.
+                        waits, opened, first = growing(), True, None
+                    self._state = f"{input.name}: live{self._unmet}"
+                    self._due = now() + _QUIET if input.kind != "file" else float("inf")
+                    self.arrivals.add(captured.time, 1.0)
+                    self.frames.put(captured)
+                if input is not self.input:
+                    opened, self._facts = False, None
+                    continue
+                reason = "it ended"
+                if input.kind in ("file", "pipe"):
+                    if input.loop and input.kind == "file":
+                        continue
+                    self._state = f"{input.name}: played to its end"
+                    self.ended.set()
+                    return
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                reason = _said(error, input)
+                never = not opened and input is first
+                if input.kind == "pipe" or (never and input.kind != "stream"):
+                    said = "read" if opened else "opened"
+                    hint = "; `mattecast live --list` shows cameras"
+                    raise MediaError(
+                        f"{input.name}: cannot be {said} ({reason})"
+                        f"{hint if input.kind == 'camera' else ''}"
+                    ) from error
+            self.reconnects, self._due = self.reconnects + 1, float("inf")
+            opened, self._facts = False, None
+            wait = next(waits)
+            self._state = f"{input.name}: {reason}; trying again in {wait:g} s"
+            stop.wait(wait)
+
+    def _play(self, input: Input, stop: threading.Event) -> Iterator[Captured]:
+        """The pictures of a source until it ends, fails, or another one is asked for."""
+        with _opened(input) as container:
+            stream = _picture_stream(container)
+            self._unmet = _unmet(input.wishes, stream)
+            # Frame threads hold back a picture each.
+            stream.thread_type = "SLICE"
+            failed = given = 0
+            start: tuple[float, float] | None = None
+            for packet in container.demux(stream):
+                arrived = now()
+                try:
+                    decoded = stream.decode(packet)
+                    failed = 0
+                except (av.error.FFmpegError, OSError):
+                    decoded = []
+                    failed += 1
+                    self.undecodable += 1
+                    if failed == _HOPELESS:
+                        raise
+                for frame in decoded:
+                    given += 1
+                    if input.kind == "file":
+                        while not self.ready.wait(_TICK) and not stop.is_set():
+                            yield self._captured(frame, container, stream, now())
+                        start = _paced(frame, start, stop)
+                        arrived = now()
+                    yield self._captured(frame, container, stream, arrived)
+                if stop.is_set() or self.input is not input:
+                    return
+            if not given:
+                raise ValueError("no picture in it could be decoded")
+
+    def _captured(self, frame: Any, container: Any, stream: Any, time: float) -> Captured:
+        facts = self._facts
+        if facts is None or _changed(facts, frame):
+            facts = read_facts(Path(self.input.name), container, stream, frame)
+            # The rate and clock of live pictures are those of their arrival.
+            self._facts = facts = replace(facts, time_base=CLOCK)
+        return Captured(frame, facts, time)
+
+
+# Live times are counted in these units, which every container holds.
+CLOCK = Fraction(1, 90000)
+
+
+def plain_facts(size: tuple[int, int]) -> Facts:
+    """The facts of live pictures of (width, height), as they are handed out."""
+    return Facts(
+        path=Path("live"),
+        container="live",
+        codec="rawvideo",
+        pixel_format="bgra",
+        bits=8,
+        width=size[0],
+        height=size[1],
+        sar=Fraction(1),
+        rotation=0,
+        interlaced=False,
+        rate=Fraction(30),
+        variable_rate=True,
+        time_base=CLOCK,
+        start=Fraction(0),
+        duration=None,
+        frames=0,
+        colour=Colour(FULL, 0, BT709, SRGB_TRANSFER),
+        has_alpha=True,
+        timecode=None,
+        audio=(),
+        others=(),
+        chapters=0,
+    )
+
+
+def _opened(input: Input) -> Any:
+    """The opened container, by the first of the attempts that works."""
+    *tries, last = input.attempts
+    for options in tries:
+        try:
+            return _open(input, options)
+        except (av.error.FFmpegError, OSError, ValueError):
+            continue
+    return _open(input, last)
+
+
+def _open(input: Input, options: Mapping[str, str]) -> Any:
+    timeout = STALLED if input.kind == "stream" else None
+    return av.open(
+        input.url,
+        format=input.format,
+        options=dict(options),
+        timeout=timeout,
+        metadata_errors="replace",
+    )
+
+
+def _unmet(wishes: Mapping[str, str], stream: Any) -> str:
+    """What a camera gives instead of what was asked of it: ', 640x480 instead of 1280x720'."""
+    asked, given, rate = [], [], stream.average_rate
+    if size := wishes.get("video_size"):
+        asked.append(size)
+        given.append(f"{stream.width}x{stream.height}")
+    if rate and "framerate" in wishes:
+        wish = Fraction(wishes["framerate"])
+        asked.append(f"{float(wish):g} fps")
+        # Cameras call 29.97 frames a second 30.
+        near = abs(rate / wish - 1) < Fraction(2, 100)
+        given.append(asked[-1] if near else f"{float(rate):g} fps")
+    return "" if given == asked else f", {' at '.join(given)} instead of {' at '.join(asked)}"
+
+
+def _picture_stream(container: Any) -> Any:
+    if not container.streams.video:
+        raise ValueError("it holds no video")
+    return container.streams.video[0]
+
+
+def _changed(facts: Facts, frame: Any) -> bool:
+    """Whether pictures are no longer what the facts say: size, format, or colour tags."""
+    size = facts.width, facts.height
+    if facts.rotation % 180 == 90:
+        size = size[::-1]
+    shape = frame.width, frame.height, frame.format.name
+    return shape != (*size, facts.pixel_format) or Colour.of(frame) != facts.colour
+
+
+def _known(host: str) -> bool:
+    """Whether a name leads to a machine: libav calls that an error of input or output."""
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
+
+
+def _paced(
+    frame: Any, start: tuple[float, float] | None, stop: threading.Event
+) -> tuple[float, float]:
+    """Wait until a file's picture is due; gives (wall time, file time) that belong together."""
+    seconds = float(frame.time or 0.0)
+    if start is None or not -_BEHIND < start[0] + seconds - start[1] - now() < 60:
+        return now(), seconds
+    stop.wait(max(0.0, start[0] + seconds - start[1] - now()))
+    return start
+
+
+def _said(error: Exception, input: Input) -> str:
+    if isinstance(error, (av.error.ExitError, TimeoutError)):
+        return f"no data for {STALLED:g} s"
+    host = _machine(input.url)[0] if input.kind == "stream" else ""
+    if host and getattr(error, "errno", None) == errno.EIO and not _known(host):
+        return f"no machine '{host}' is known"
+    reason = getattr(error, "strerror", None) or str(error)
+    return str(reason).lower()

@@ -1,0 +1,170 @@
+"""H.264 to a server, from a process of its own.
+
+libav holds Python's lock while it connects, writes a header or hangs up: in our own process a
+server that does not answer would stop every other output, OBS's too.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import IO, Any
+
+import av
+import av.error
+from av.video.reformatter import VideoReformatter
+
+from mattecast.live.capture import public
+from mattecast.live.outputs.sender import CODINGS, Muxer
+from mattecast.live.picture import Picture, composite, even
+from mattecast.live.threads import Task, growing, now
+
+# Between the processes pictures keep their times.
+PIPED = replace(CODINGS["raw"], arrival=False)
+_X264 = {"preset": "ultrafast", "tune": "zerolatency", "crf": "23", "g": "60"}
+# A server that takes nothing for this long is given up, and tried anew (seconds).
+_PATIENCE = 5.0
+# A connection that held this long has not failed at once: the next try is quick again (seconds).
+_STEADY = 20.0
+
+
+class Server:
+    """A live target: the composite as H.264, with no look-ahead. See outlets.Target.
+
+    format: of libav, which knows the protocol by the URL. options: of the container.
+    """
+
+    one_size = True
+
+    def __init__(self, url: str, format: str, options: Mapping[str, str]) -> None:
+        shown = public(url)
+        # The path of an RTMP address ends in the stream's key, which is a secret.
+        self.name = shown.rpartition("/")[0] if format == "flv" else shown
+        self._wish = {"url": url, "format": format, "options": dict(options)}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._muxer: Muxer | None = None
+        self._waits, self._opened, self._again = growing(1.0), 0.0, 0.0
+        self._said = "connecting"
+        self._busy_since: float | None = None
+
+    def open(self, picture: Picture) -> None:
+        """See Target.open. Connecting is the other process's; what comes of it, `write` meets."""
+        if now() < self._again:
+            raise ConnectionError(self._said)
+        self._opened = now()
+        # Neither in `ps` nor in its environment: the address may hold secrets.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mattecast.live.outputs.server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            # Windows would open a console window for it.
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+        assert self._process.stdin is not None
+        into = _Whole(self._process.stdin)
+        into.write(json.dumps({**self._wish, "size": even(picture.size)}).encode() + b"\n")
+        Task("guard", self._guard).start()
+        self._muxer = Muxer(into, PIPED, picture.size)
+
+    def write(self, picture: Picture) -> None:
+        """See Target.write."""
+        assert self._muxer is not None
+        self._busy_since = now()
+        try:
+            self._muxer.write(picture)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise ConnectionError(self._complaint()) from error
+        finally:
+            self._busy_since = None
+
+    def close(self) -> None:
+        """See Target.close."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        self._complaint(process)
+        if now() - self._opened > _STEADY:
+            self._waits = growing(1.0)
+        self._again = now() + next(self._waits)
+        if self._muxer is not None:
+            self._muxer.close()
+            self._muxer = None
+
+    def _complaint(self, process: subprocess.Popen[bytes] | None = None) -> str:
+        """End the process, and give the last thing it said."""
+        process = process or self._process
+        assert process is not None and process.stdin is not None and process.stderr is not None
+        with suppress(OSError):  # it may have gone already
+            process.stdin.close()
+        try:
+            process.wait(3)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if not process.stderr.closed:
+            lines = process.stderr.read().decode(errors="replace").split("\n")
+            process.stderr.close()
+            self._said = next((line for line in reversed(lines) if line), "it has gone")
+        return self._said
+
+    def _guard(self, stop: threading.Event) -> None:
+        """End a process whose server takes nothing, so that whoever writes to it is let go."""
+        process = self._process
+        while process is not None and process.poll() is None:
+            since = self._busy_since
+            if since is not None and now() - since > _PATIENCE:
+                process.kill()
+            stop.wait(0.5)
+
+
+class _Whole:
+    """What PyAV needs of a file, over a pipe, which must not keep anything back."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+
+    def write(self, data: bytes) -> int:
+        self._pipe.write(data)
+        self._pipe.flush()
+        return len(data)
+
+
+def main() -> int:
+    """The other process: a line of JSON, then NUT, on standard input."""
+    # Ctrl-C goes to all processes of a terminal; this one ends with its input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wish = json.loads(sys.stdin.buffer.readline())
+    try:
+        _stream(wish)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        print(str(getattr(error, "strerror", None) or error).lower(), file=sys.stderr)
+        return 1
+    return 0
+
+
+def _stream(wish: Mapping[str, Any]) -> None:
+    with av.open(wish["url"], "w", format=wish["format"], options=wish["options"]) as out:
+        stream: Any = out.add_stream("libx264", rate=30, options=dict(_X264))
+        stream.width, stream.height = wish["size"]
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", PIPED.step
+        out.start_encoding()
+        converter = VideoReformatter()
+        pictures: Any = av.open(sys.stdin.buffer, format="nut")
+        with pictures:
+            for shown in pictures.decode(video=0):
+                bgra = shown.to_ndarray()
+                opaque = bool(bgra[..., 3].min() == 255)
+                frame = composite(Picture(bgra, 0.0, opaque), converter)
+                frame.pts, frame.time_base = shown.pts, shown.time_base
+                out.mux(stream.encode(frame))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,170 @@
+"""The other places pictures go to: standard output, servers, and a virtual camera."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from av.video.reformatter import VideoReformatter
+
+from mattecast.errors import UsageError
+from mattecast.live.capture import public, speaks
+from mattecast.live.outputs.outlet import Gone, Target
+from mattecast.live.outputs.sender import CODINGS, Muxer, Sender
+from mattecast.live.outputs.server import PIPED, Server
+from mattecast.live.outputs.shared_memory import SharedMemory
+from mattecast.live.picture import Picture, composite, even, over_colour
+
+# What a server of each scheme takes. None of these carries alpha: they get a composite.
+_SERVERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "rtmp": ("flv", {}),
+    "rtmps": ("flv", {}),
+    "srt": ("mpegts", {}),
+    "udp": ("mpegts", {}),
+    "rtsp": ("rtsp", {"rtsp_transport": "tcp"}),
+}
+
+
+def target(output: str, format: str | None) -> Target:
+    """What `-o OUTPUT` means. Raises UsageError for what is nothing known."""
+    if output == "-":
+        return Y4m() if format == "y4m" else Pipe()
+    scheme, found, rest = output.partition("://")
+    if found and scheme == "shm":
+        if not sys.platform.startswith("linux") or "/" in rest or not rest:
+            raise UsageError(f"{output}: expected shm://NAME, on Linux only")
+        return SharedMemory(Path("/dev/shm") / rest)
+    if found and scheme == "tcp":
+        host, _, port = rest.rpartition(":")
+        if not host or not port.isdecimal():
+            raise UsageError(f"{output}: expected tcp://HOST:PORT of a listening media source")
+        return Sender(output, lambda: (host, int(port)), CODINGS["raw"])
+    if found and scheme in _SERVERS:
+        if scheme == "srt" and not speaks("srt"):
+            raise UsageError(
+                f"{public(output)}: this PyAV has no SRT; use rtmp, rtsp, udp "
+                "or tcp, or pipe `-o -` into ffmpeg"
+            )
+        return Server(output, *_SERVERS[scheme])
+    raise UsageError(
+        f"{public(output)}: expected - for standard output, or a URL that begins with "
+        f"tcp, {', '.join(_SERVERS)}; --record writes files"
+    )
+
+
+class _Stdout:
+    """Standard output as a file PyAV writes to; whoever reads it may leave."""
+
+    def write(self, data: bytes) -> int:
+        sys.stdout.buffer.write(data)
+        return len(data)
+
+
+class Pipe:
+    """NUT with raw BGRA and true times, on standard output."""
+
+    name, one_size = "standard output", True
+
+    def __init__(self) -> None:
+        self._muxer: Muxer | None = None
+
+    def open(self, picture: Picture) -> None:
+        """See Target.open."""
+        self._muxer = Muxer(_Stdout(), PIPED, picture.size)
+
+    def write(self, picture: Picture) -> None:
+        """See Target.write."""
+        assert self._muxer is not None
+        try:
+            self._muxer.write(picture)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError as error:
+            raise Gone("its reader has closed it") from error
+
+    def close(self) -> None:
+        """See Target.close."""
+        if self._muxer is not None:
+            self._muxer.close()
+            self._muxer = None
+
+
+class Y4m:
+    """YUV4MPEG2 on standard output: a composite, 4:2:0, frames as they come at a nominal 30."""
+
+    name, one_size = "standard output", True
+
+    def open(self, picture: Picture) -> None:
+        """See Target.open."""
+        width, height = even(picture.size)
+        head = f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\n"
+        self._converter = VideoReformatter()
+        _piped(head.encode())
+
+    def write(self, picture: Picture) -> None:
+        """See Target.write."""
+        frame = composite(picture, self._converter, tagged=False)
+        data = [b"FRAME\n"]
+        for plane, part in zip(frame.planes, (0, 1, 1), strict=True):
+            width, height = frame.width >> part, frame.height >> part
+            rows = memoryview(plane)
+            data += [bytes(rows[row * plane.line_size :][:width]) for row in range(height)]
+        _piped(b"".join(data))
+
+    def close(self) -> None:
+        """See Target.close; standard output stays open."""
+
+
+def _piped(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError as error:
+        raise Gone("its reader has closed it") from error
+
+
+class VirtualCamera:
+    """A camera other programs see, through pyvirtualcam; it has no alpha."""
+
+    one_size = True
+
+    def __init__(self, device: str | None = None) -> None:
+        self.name = f"virtual camera{f' {device}' if device else ''}"
+        self._device = device
+        self._camera: Any = None
+        try:
+            import pyvirtualcam
+        except ImportError as error:
+            raise UsageError(
+                "--virtual-camera needs pyvirtualcam: pip install 'mattecast[virtual-camera]'"
+            ) from error
+        self._library = pyvirtualcam
+
+    def open(self, picture: Picture) -> None:
+        """See Target.open."""
+        width, height = picture.size
+        try:
+            self._camera = self._library.Camera(
+                width=width,
+                height=height,
+                fps=30,
+                device=self._device,
+                fmt=self._library.PixelFormat.BGR,
+            )
+        except RuntimeError as error:
+            lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+            raise Gone(
+                f"cannot be opened ({'; '.join(lines[:2]).lower()}); on Linux load "
+                "v4l2loopback, elsewhere install OBS"
+            ) from error
+
+    def write(self, picture: Picture) -> None:
+        """See Target.write."""
+        self._camera.send(over_colour(picture))
+
+    def close(self) -> None:
+        """See Target.close."""
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.close()

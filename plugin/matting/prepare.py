@@ -1,0 +1,203 @@
+"""The stages of a run, each a generator: decoded frames in, mattes out, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from mattecast.filters.pictures.composite import Plane
+from mattecast.filters.pictures.upsampling import guided_upsample, plain_resize
+from mattecast.flow import StageTimes
+from mattecast.media.facts import Facts
+from mattecast.media.frame import Frame, components, rotated
+from mattecast.media.gpu import SEMIPLANAR, downloaded, form, placed, shrinks, shrunk
+from mattecast.plan import Plan
+
+# Bicubic with these flags carries codes from one depth to another without changing one of them;
+# more than one thread does not (seen with FFmpeg 8.1), so conversion stays on one.
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# The guide of a frame whose picture stays on its device, or is not wanted.
+_NO_GUIDE: Plane = np.empty((0, 0), np.uint8)
+# A decoded frame, its pts in the output's time base, and how many output frames it fills.
+Timed: TypeAlias = tuple[av.VideoFrame, int, int]
+
+
+def own_times(frames: Iterable[av.VideoFrame], facts: Facts, plan: Plan) -> Iterator[Timed]:
+    """Each frame once, at its own time, counted from the start of the range."""
+    shift = round(plan.origin / facts.time_base)
+    for frame in frames:
+        assert frame.pts is not None
+        yield frame, frame.pts - shift, 1
+
+
+def constant_rate(frames: Iterable[av.VideoFrame], facts: Facts, plan: Plan) -> Iterator[Timed]:
+    """Frames for a constant rate: each fills the slots from the one nearest its own time until
+    the next frame's; a frame that fills none is dropped."""
+    held: tuple[av.VideoFrame, int] | None = None
+    for frame in frames:
+        assert frame.pts is not None
+        slot = round((frame.pts * facts.time_base - plan.origin) * plan.rate)
+        if held and slot > held[1]:
+            yield held[0], held[1], slot - held[1]
+        held = frame, slot
+    if held:
+        yield held[0], held[1], max(1, round(plan.rate / facts.rate))
+
+
+class Preparer:
+    """Turns decoded frames into what the network and the output work on, upright.
+
+    network: (width, height) the network sees. conversion: how exactly pictures are converted.
+    small_only: frames keep the decoded picture and have no guide: nobody is going to refine them.
+    """
+
+    def __init__(
+        self,
+        facts: Facts,
+        plan: Plan,
+        network: tuple[int, int],
+        *,
+        conversion: Interpolation = EXACT,
+        small_only: bool = False,
+    ) -> None:
+        self._facts, self._plan, self._small_only = facts, plan, small_only
+        sideways = facts.rotation % 180 == 90
+        self._size = plan.size[::-1] if sideways else plan.size
+        self._network = network[::-1] if sideways else network
+        self._conversion = conversion
+        # One each: a reformatter keeps its tables as long as sizes and formats stay.
+        self._to_output, self._to_network, self._to_gray = (VideoReformatter() for _ in range(3))
+
+    def frames(self, items: Iterable[Timed], times: StageTimes) -> Iterator[Frame]:
+        """The stage: one Frame for each decoded frame."""
+        for decoded, pts, repeats in items:
+            with times.measure("convert"):
+                frame = self._frame(decoded, pts, repeats)
+            yield frame
+
+    def _frame(self, decoded: av.VideoFrame, pts: int, repeats: int) -> Frame:
+        duration = decoded.duration or round(1 / (self._facts.rate * self._facts.time_base))
+        if self._plan.time_base != self._facts.time_base:
+            duration = 1
+        small = self.small(decoded)
+        if self._small_only:
+            picture, guide = decoded, _NO_GUIDE
+        elif self._plan.device is not None:
+            picture, guide = self._placed(decoded, self._plan.device), _NO_GUIDE
+        else:
+            decoded = downloaded(decoded) if shrinks(decoded) else decoded
+            picture = self._picture(decoded)
+            guide = self._guide(decoded, picture)
+        return Frame(
+            picture=picture,
+            guide=guide,
+            small=small,
+            pts=pts,
+            duration=max(1, duration),
+            repeats=repeats,
+        )
+
+    def _placed(self, decoded: av.VideoFrame, device: str) -> av.VideoFrame:
+        """The picture on the device, as the GPU's encoders take it; by way of memory only where
+        it must be converted."""
+        if not (shrinks(decoded) and self._fits(decoded)):
+            decoded = downloaded(decoded) if shrinks(decoded) else decoded
+            decoded = self._picture(decoded).reformat(format=SEMIPLANAR[self._plan.pixels])
+        return placed(decoded, device)
+
+    def _fits(self, decoded: av.VideoFrame) -> bool:
+        """Whether a decoded frame is the output's as it is."""
+        source, target = self._facts.colour, self._plan.colour
+        return (
+            self._facts.rotation == 0
+            and (decoded.width, decoded.height) == self._plan.size
+            and form(decoded) == SEMIPLANAR[self._plan.pixels]
+            and (source.matrix, source.range) == (target.matrix, target.range)
+        )
+
+    def _picture(self, decoded: av.VideoFrame) -> av.VideoFrame:
+        """The frame in the output's pixel format, matrix and range; free to be written into."""
+        source, target = self._facts.colour, self._plan.colour
+        picture = self._to_output.reformat(
+            decoded,
+            *self._size,
+            self._plan.pixels_in,
+            interpolation=self._conversion,
+            src_colorspace=source.swscale_matrix,
+            src_color_range=source.range,
+            dst_colorspace=target.swscale_matrix,
+            dst_color_range=target.range,
+            threads=1,
+        )
+        if picture is decoded:
+            # The decoder may still predict from this buffer.
+            picture.make_writable()
+        return rotated(picture, self._facts.rotation)
+
+    def small(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
+        """A decoded frame as the network sees it, upright: (h, w, 3) uint8 RGB."""
+        colour = self._facts.colour
+        if shrinks(decoded):
+            picture = shrunk(decoded, self._network, colour)
+        else:
+            enlarged = self._network[0] > decoded.width
+            small = self._to_network.reformat(
+                decoded,
+                *self._network,
+                "rgb24",
+                interpolation=Interpolation.BICUBIC if enlarged else Interpolation.AREA,
+                src_colorspace=colour.swscale_matrix,
+                src_color_range=colour.range,
+                threads=1,
+            )
+            picture = small.to_ndarray().astype(np.uint8, copy=False)
+        return np.ascontiguousarray(np.rot90(picture, self._facts.rotation // 90))
+
+    def _guide(self, decoded: av.VideoFrame, picture: av.VideoFrame) -> Plane:
+        """Luma at the output's size: the picture's own plane where it has one."""
+        if picture.format.name.startswith("yuv"):
+            return components(picture)[0]
+        if (
+            decoded.format.name.startswith("yuv")
+            and decoded.format.components[0].bits == 8
+            and (decoded.width, decoded.height) == self._size
+        ):
+            # Code for code what the conversion below gives, at a fifth of its cost.
+            scale, offset = self._facts.colour.luma_units(8)
+            gain = 255 / scale
+            luma = cv2.convertScaleAbs(components(decoded)[0], alpha=gain, beta=-offset * gain)
+            return np.ascontiguousarray(np.rot90(luma, self._facts.rotation // 90), np.uint8)
+        gray = self._to_gray.reformat(
+            decoded, *self._size, "gray", interpolation=self._conversion, threads=1
+        )
+        return components(rotated(gray, self._facts.rotation))[0]
+
+
+def full_size(alpha: NDArray[np.float32], frame: Frame, plan: Plan) -> NDArray[np.uint16]:
+    """A network's matte at the picture's size, along the picture's edges: (H, W) uint16."""
+    height, width = frame.guide.shape
+    if alpha.shape[0] >= height and alpha.shape[1] >= width:
+        return plain_resize(alpha, (width, height))
+    bits = _guide_bits(frame, plan)
+    return guided_upsample(
+        alpha, small_guide(frame, plan, bits), frame.guide, guide_max=float((1 << bits) - 1)
+    )
+
+
+def small_guide(frame: Frame, plan: Plan, bits: int) -> NDArray[np.float32]:
+    """Luma of the network's picture in the codes of the output's own at `bits` bits: (h, w)."""
+    colour = plan.colour if plan.yuv else plan.colour.as_rgb()
+    scale, offset = colour.luma_units(bits)
+    weights = np.asarray(colour.luma_weights()) * (scale / 255)
+    table = np.array([[*weights, offset]], np.float32)
+    return np.asarray(cv2.transform(frame.small.astype(np.float32), table), np.float32)
+
+
+def _guide_bits(frame: Frame, plan: Plan) -> int:
+    return max(part.bits for part in frame.picture.format.components) if plan.yuv else 8

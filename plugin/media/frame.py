@@ -1,0 +1,154 @@
+"""What travels down a run: a decoded picture with its time, then the same with its alpha."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from mattecast.filters.pictures.composite import Plane
+
+# Alpha inside a run is an integer of this full scale: clipping and rounding then come free.
+ALPHA_MAX = 65535
+# Packed formats: where in a pixel red, green, blue and alpha stand.
+_PACKED = {
+    "rgb24": (0, 1, 2),
+    "rgba": (0, 1, 2, 3),
+    "argb": (1, 2, 3, 0),
+    "bgra": (2, 1, 0, 3),
+    "rgb48be": (0, 1, 2),
+    "rgba64be": (0, 1, 2, 3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One upright picture of a clip.
+
+    picture: the decoded frame in the pixel format, matrix and range the output works in.
+    guide: (H, W) uint8 or uint16 luma of the same picture, which edges are refined by.
+    small: (h, w, 3) uint8 RGB at the network's size.
+    pts, duration: in units of the output's time base.
+    repeats: how many frames of the output it fills; more than 1 only at a constant rate.
+    """
+
+    picture: av.VideoFrame
+    guide: Plane
+    small: NDArray[np.uint8]
+    pts: int
+    duration: int
+    repeats: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Estimated:
+    """A frame and what the network says of it, at the network's size.
+
+    alpha: (h, w) float32 in [0, 1]. first: whether a new shot begins here.
+    """
+
+    frame: Frame
+    alpha: NDArray[np.float32]
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Matted:
+    """A frame and the alpha that belongs to it.
+
+    alpha16: (H, W) uint16, straight coverage, 0 = background, 65535 = person.
+    alpha_small: (h, w) float32 in [0, 1], the network's own matte of `frame.small`.
+    """
+
+    frame: Frame
+    alpha16: NDArray[np.uint16]
+    alpha_small: NDArray[np.float32]
+
+    @property
+    def pts(self) -> int:
+        """Presentation time in units of the output's time base."""
+        return self.frame.pts
+
+    @property
+    def alpha(self) -> NDArray[np.float32]:
+        """(H, W) float32 in [0, 1]."""
+        return self.alpha16.astype(np.float32) / np.float32(ALPHA_MAX)
+
+    @property
+    def foreground(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, straight: true colours under soft alpha unless asked otherwise."""
+        return self.frame.picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+
+
+def components(picture: av.VideoFrame) -> list[Plane]:
+    """Writable views of a picture's components, colours first, alpha last, each (h, w).
+
+    Planar formats of up to 16 bits in native order, and the packed RGB ones we write. 16-bit
+    packed components are big-endian, as PNG stores them. Raises ValueError for other formats.
+    """
+    name = picture.format.name
+    if name in _PACKED:
+        kind: np.dtype[Any] = np.dtype(">u2" if name.endswith("be") else "u1")
+        pixel = len(_PACKED[name])
+        rows = _rows(picture, 0, kind)[:, : picture.width * pixel]
+        packed = rows.reshape(picture.height, picture.width, pixel)
+        return [packed[:, :, place] for place in _PACKED[name]]
+    parts = picture.format.components
+    if len({part.plane for part in parts}) != len(parts) or name.endswith("be"):
+        raise ValueError(f"{name} keeps several components in one plane")
+    views = []
+    for part in parts:
+        kind = np.dtype("u1" if part.bits <= 8 else "u2")
+        views.append(_rows(picture, part.plane, kind)[: part.height, : part.width])
+    return views
+
+
+def pixels(picture: av.VideoFrame) -> NDArray[np.uint32] | None:
+    """(h, w) view of a packed picture with alpha, each pixel one number; None for other formats.
+
+    Filling these is six times quicker than filling four components.
+    """
+    if len(_PACKED.get(picture.format.name, ())) != 4 or picture.format.name.endswith("be"):
+        return None
+    return _rows(picture, 0, np.dtype(np.uint32))[:, : picture.width].view(np.uint32)
+
+
+def _rows(picture: av.VideoFrame, index: int, kind: np.dtype[Any]) -> Plane:
+    plane = picture.planes[index]
+    rows: Plane = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
+    return rows
+
+
+def rotated(picture: av.VideoFrame, degrees: int) -> av.VideoFrame:
+    """The picture turned counter-clockwise by 90, 180 or 270 degrees, in a new frame.
+
+    Planar components must be subsampled alike in both directions for a quarter turn.
+    """
+    if degrees % 360 == 0:
+        return picture
+    sideways = degrees % 180 == 90
+    width, height = picture.width, picture.height
+    size = (height, width) if sideways else (width, height)
+    turned = av.VideoFrame(*size, picture.format.name)
+    turned.color_range, turned.colorspace = picture.color_range, picture.colorspace
+    turned.color_primaries, turned.color_trc = picture.color_primaries, picture.color_trc
+    turned.pts, turned.time_base, turned.duration = (
+        picture.pts,
+        picture.time_base,
+        picture.duration,
+    )
+    for source, target in zip(components(picture), components(turned), strict=True):
+        target[:] = np.rot90(source, degrees // 90)
+    return turned
+
+
+def upended(picture: av.VideoFrame) -> av.VideoFrame:
+    """The picture itself, in any pixel format, mirrored top to bottom."""
+    picture.make_writable()
+    for index in range(len(picture.planes)):
+        rows = _rows(picture, index, np.dtype("u1"))  # of a palette there is but one
+        rows[:] = rows[::-1].copy()
+    return picture

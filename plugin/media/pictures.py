@@ -1,0 +1,201 @@
+"""A folder or numbered pattern of still pictures, read as a clip."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.codec.hwaccel import HWAccel
+
+from mattecast.errors import MattecastError, MediaError
+from mattecast.media.clip import Clip, Damage
+from mattecast.media.facts import Facts
+
+SUFFIXES = frozenset(
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".tif",
+        ".tiff",
+        ".exr",
+        ".dpx",
+        ".bmp",
+        ".webp",
+        ".tga",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".hdr",
+        ".avif",
+    }
+)
+DEFAULT_RATE = Fraction(25)
+_NUMBER = re.compile(r"%(0?\d{0,2})d")
+
+
+def is_pattern(path: str | Path) -> bool:
+    """Whether the name holds a printf-like frame number, as in shot_%04d.png, and is no file's."""
+    return bool(_NUMBER.search(Path(path).name)) and not os.path.isfile(path)
+
+
+def listed(path: Path) -> list[Path]:
+    """The pictures a folder or pattern stands for, in order of their numbers, then names.
+
+    Raises MediaError when there are none.
+    """
+    if is_pattern(path):
+        found = [entry for entry in _entries(path.parent) if matches(path.name, entry.name)]
+    else:
+        found = [entry for entry in _entries(path) if entry.suffix.lower() in SUFFIXES]
+    if not found:
+        raise MediaError(f"{path}: no videos or pictures there ({' '.join(sorted(SUFFIXES))})")
+    return sorted(found, key=_natural)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise MediaError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
+
+
+def is_still(path: str | Path) -> bool:
+    """Whether the name is that of one picture, not of a pattern or a folder."""
+    path = Path(path)
+    return path.suffix.lower() in SUFFIXES and not is_pattern(path) and not path.is_dir()
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a file name is the pattern with some number in it."""
+    before, digits, after = _NUMBER.split(pattern, maxsplit=1)
+    number = rf"\d{{{digits.lstrip('0') or '1'},}}"
+    return bool(re.fullmatch(re.escape(before) + number + re.escape(after), name))
+
+
+def numbered(pattern: str, number: int) -> str:
+    """The file name of one picture: shot_0007.png for shot_%04d.png and 7."""
+    before, digits, after = _NUMBER.split(pattern, maxsplit=1)
+    return f"{before}{number:{digits}d}{after}"
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key that puts shot_2 before shot_10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+
+
+class Pictures:
+    """Stills as a clip of constant rate; offers what Clip offers.
+
+    Raises MediaError when there is no picture, or none that can be read.
+    """
+
+    def __init__(self, path: str | Path, *, rate: Fraction | None = None) -> None:
+        self.path = Path(path)
+        self.damage = Damage()
+        self.chapters: list[Any] = []
+        self.files = listed(self.path)
+        self._rate = rate or DEFAULT_RATE
+        self.facts = self._facts(self._first())
+
+    def __enter__(self) -> Pictures:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing stays open between pictures."""
+
+    def frames(
+        self,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        *,
+        passing: int | None = None,
+    ) -> Iterator[av.VideoFrame]:
+        """The pictures with pts 0, 1, 2 ... in units of 1/rate; one that cannot be read is skipped
+        and counted, and its time stays empty. passing: as Clip has it; none have to be read here.
+        """
+        for pts, file in enumerate(self.files):
+            time = pts / self._rate
+            if end is not None and time >= end:
+                return
+            if start is not None and time < start:
+                continue
+            frame = self._read(file)
+            if frame is not None:
+                frame.pts, frame.time_base = pts, self.facts.time_base
+                self.damage.resized += self._resized(frame)
+                yield frame
+
+    def _first(self) -> Facts:
+        """The facts of the first picture that can be read."""
+        for file in self.files:
+            try:
+                with Clip(file) as still:
+                    return still.facts
+            except MediaError as error:
+                reason = error
+        raise MediaError(f"{self.path}: no picture can be read, such as {reason}")
+
+    def _read(self, file: Path) -> av.VideoFrame | None:
+        try:
+            with Clip(file) as still:
+                frame = next(still.frames())
+                self.damage.corrupt += still.damage.corrupt
+                return frame
+        except MattecastError:
+            self.damage.undecodable += 1
+            return None
+
+    def _resized(self, frame: av.VideoFrame) -> bool:
+        upright = (self.facts.width, self.facts.height)
+        return upright not in ((frame.width, frame.height), (frame.height, frame.width))
+
+    def _facts(self, first: Facts) -> Facts:
+        count = len(self.files)
+        return Facts(
+            path=self.path,
+            container="pictures",
+            codec=first.codec,
+            pixel_format=first.pixel_format,
+            bits=first.bits,
+            width=first.width,
+            height=first.height,
+            sar=first.sar,
+            rotation=first.rotation,
+            interlaced=False,
+            rate=self._rate,
+            variable_rate=False,
+            time_base=1 / self._rate,
+            start=Fraction(0),
+            duration=count / self._rate,
+            frames=count,
+            colour=first.colour,
+            has_alpha=first.has_alpha,
+            timecode=None,
+            audio=(),
+            others=(),
+            chapters=0,
+        )
+
+
+def open_source(
+    path: str | Path, *, rate: Fraction | None = None, hwaccel: HWAccel | None = None
+) -> Clip | Pictures:
+    """Open a video file, a folder of pictures or a picture pattern.
+
+    rate: frames a second of pictures, which carry no time of their own (25 by default).
+    hwaccel: decodes videos.
+    """
+    path = Path(path)
+    if is_pattern(path) or os.path.isdir(path):
+        return Pictures(path, rate=rate)
+    return Clip(path, hwaccel=hwaccel)

@@ -1,0 +1,165 @@
+"""Starting: what the first use of the package loads, and a Ctrl-C while it does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from clips import Recipe, make
+
+import mattecast
+from mattecast import engines
+from mattecast.commands import cli
+
+LARGE = ("av", "cv2", "numpy", "openvino", "torch")
+
+
+@pytest.mark.parametrize("package", [mattecast, engines])
+def test_every_public_name_is_there(package) -> None:
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
+        _ = package.no_such_name
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import mattecast, mattecast.engines",
+        "from mattecast.commands.cli import main; main(['--help'])",
+        "from mattecast.commands.cli import main; main(['matte', '--help'])",
+        "from mattecast.commands.cli import main; main(['matte'])",
+    ],
+)
+def test_help_loads_no_large_library(code: str) -> None:
+    guarded = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\n"
+    told = f"print([name for name in {LARGE} if name in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", guarded + told], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def _heed() -> None:
+    """As a terminal starts it: Ctrl-C counts, though a background job's would not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+# Modules that are done while a larger one around them is still loading.
+@pytest.mark.parametrize(
+    "module",
+    [
+        "argparse",
+        "mattecast.media.formats",
+        "numpy._core.multiarray",
+        "av.packet",
+        "mattecast.plan",
+        "openvino._pyopenvino",
+    ],
+)
+def test_ctrl_c_while_modules_load(module: str, tmp_path: Path) -> None:
+    source, output = make(tmp_path / "a.mp4", Recipe(pts=(0, 1, 2))), tmp_path / "out.mov"
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "mattecast", "matte", source, "-o", output],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heed,
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if line.rpartition("|")[2].strip() == module:
+            process.send_signal(signal.SIGINT)
+            break
+    out, err = process.communicate(timeout=60)
+    said = [line for line in err.splitlines() if not line.startswith("import time:")]
+    assert said == ["mattecast: stopped by SIGINT; nothing half-written was left"]
+    assert process.returncode == 130 and not out
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_ctrl_c_in_a_callback_is_not_lost() -> None:
+    """Python drops, with a traceback, what is raised in one: locks of imports have them too."""
+    code = """
+import signal, time, weakref
+from mattecast.commands.signals import Stopped, stoppable, told
+class Thing: pass
+try:
+    with stoppable([]):
+        thing = Thing()
+        reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+        del thing
+        time.sleep(20)
+except Stopped as stop:
+    raise SystemExit(told(stop))
+raise SystemExit("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15)
+    assert done.stderr == "mattecast: stopped by SIGINT; nothing half-written was left\n"
+    assert done.returncode == 130
+
+
+@pytest.mark.parametrize("package", ["openvino", "torch", "cuda.bindings"])
+def test_ctrl_c_in_an_import_is_no_missing_package(package: str, tmp_path: Path) -> None:
+    """Modules in C turn what is raised while they load into an ImportError of their own."""
+    place = tmp_path.joinpath(*package.split("."))
+    place.mkdir(parents=True)
+    (place / "__init__.py").write_text(
+        "try:\n    raise KeyboardInterrupt\nexcept BaseException as stop:\n"
+        "    raise ImportError('initialization failed') from stop\n"
+    )
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from mattecast.engines import cuda, openvino, torch\n"
+        "ask = {'openvino': openvino._openvino, 'torch': torch._torch}\n"
+        f"try:\n    ask.get({package!r}, cuda.runtime)()\n"
+        "except BaseException as error:\n    print(type(error).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "KeyboardInterrupt\n", done.stderr
+
+
+def test_a_ctrl_c_that_a_module_swallows_still_counts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def swallow(options: object) -> int:
+        with suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        return 0
+
+    monkeypatch.setattr(cli, "_doctor", swallow)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert cli.main(["doctor"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err.startswith("mattecast: stopped by SIGINT")
+
+
+def test_ctrl_c_after_engines_that_overlapped() -> None:
+    code = (
+        "import signal\n"
+        "from mattecast import engines\n"
+        "def load():\n    return engines.load('default', size=(64, 64), backend='openvino')\n"
+        "first, second = load(), load()\n"
+        "first.close()\n"
+        "second.close()\n"
+        "del first, second\n"
+        "try:\n    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    print('stopped')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
+
+
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['openvino'] = None\n"
+        "from mattecast.engines import openvino\n"
+        "try:\n    openvino._openvino()\nexcept openvino.EngineError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.startswith("OpenVINO is not installed: pip install openvino ("), done.stderr
