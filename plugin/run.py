@@ -26,12 +26,11 @@ from mattecast.matting.guidance import find as find_guidance
 from mattecast.matting.prepare import Preparer, constant_rate, own_times
 from mattecast.matting.second_pass import Following
 from mattecast.matting.shots import Small, estimate, shots
-from mattecast.media.clip import Clip
 from mattecast.media.facts import Facts
 from mattecast.media.formats import FILL_KEY, FORMATS
 from mattecast.media.frame import Estimated, Frame, Matted
 from mattecast.media.gpu import decoder, encoded_on_gpu
-from mattecast.media.pictures import Pictures, open_source
+from mattecast.media.source import Source, open_source
 from mattecast.media.writer import Writer, open_writer
 from mattecast.plan import Plan, fill_and_key, plan
 from mattecast.settings import Settings
@@ -173,7 +172,7 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
         yield from _mattes(clip, ours, engine, guidance, settings, StageTimes(), stack)
 
 
-def _opened(source: str | Path, settings: Settings, stack: ExitStack) -> Clip | Pictures:
+def _opened(source: str | Path, settings: Settings, stack: ExitStack) -> Source:
     hwaccel = decoder(settings.device) if settings.gpu_video else None
     clip = open_source(source, rate=settings.rate, hwaccel=hwaccel)
     stack.callback(clip.close)
@@ -181,7 +180,7 @@ def _opened(source: str | Path, settings: Settings, stack: ExitStack) -> Clip | 
 
 
 def _engine(
-    clip: Clip | Pictures, guidance: Guidance, settings: Settings, stack: ExitStack
+    clip: Source, guidance: Guidance, settings: Settings, stack: ExitStack
 ) -> tuple[Engine, Guidance]:
     """The network, and the guidance it leaves to do: one that takes a plate has used it."""
     facts = clip.facts
@@ -212,7 +211,7 @@ def _threads(facts: Facts, size: tuple[int, int]) -> int:
 
 
 def _mattes(
-    clip: Clip | Pictures,
+    clip: Source,
     plan: Plan,
     engine: Engine,
     guidance: Guidance,
@@ -241,7 +240,7 @@ class _Look:
 
     def __init__(
         self,
-        clip: Clip | Pictures,
+        clip: Source,
         plan: Plan,
         network: tuple[int, int],
         settings: Settings,
@@ -308,7 +307,7 @@ class _Look:
 
 
 def _estimates(
-    clip: Clip | Pictures,
+    clip: Source,
     plan: Plan,
     engine: Engine,
     guidance: Guidance,
@@ -324,7 +323,7 @@ def _estimates(
 
 
 def _network(
-    clip: Clip | Pictures,
+    clip: Source,
     plan: Plan,
     engine: Engine,
     settings: Settings,
@@ -348,7 +347,7 @@ def _network(
 
 
 def _frames(
-    clip: Clip | Pictures,
+    clip: Source,
     plan: Plan,
     network: tuple[int, int],
     settings: Settings,
@@ -369,7 +368,7 @@ def _frames(
 
 
 def _lane(
-    clip: Clip | Pictures, output: Path, plan: Plan, settings: Settings, stack: ExitStack
+    clip: Source, output: Path, plan: Plan, settings: Settings, stack: ExitStack
 ) -> tuple[Composing, Writer]:
     composer = _composer(plan, settings)
     stack.callback(composer.close)
@@ -440,7 +439,7 @@ class _Counter:
         end = min(plan.end or facts.start + facts.duration, facts.start + facts.duration)
         return max(1, round((end - (plan.start or facts.start)) * plan.rate))
 
-    def check_complete(self, clip: Clip | Pictures) -> None:
+    def check_complete(self, clip: Source) -> None:
         """Raise MediaError when nothing came; note a file that stopped before its stated end."""
         if not self.frames:
             raise MediaError(f"{clip.path}: no frame could be decoded in the range asked for")

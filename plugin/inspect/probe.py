@@ -9,7 +9,7 @@ from pathlib import Path
 from mattecast.errors import UsageError
 from mattecast.media.facts import Facts
 from mattecast.media.formats import FILL_KEY, FORMATS, NAMES
-from mattecast.media.pictures import open_source
+from mattecast.media.source import open_source
 from mattecast.plan import plan
 from mattecast.settings import Settings
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import av
 import av.error
@@ -22,6 +22,9 @@ from mattecast.errors import MediaError
 from mattecast.media import exif
 from mattecast.media.facts import Facts, kind_of, read_facts
 from mattecast.media.frame import upended
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
 
 # libav prints decoding errors on its own; here they are counted and reported once.
 av.logging.set_level(None)
@@ -88,7 +91,7 @@ class Clip:
             self._container.close()
             raise
 
-    def __enter__(self) -> Clip:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,7 +108,7 @@ class Clip:
         return [self.path]
 
     @property
-    def chapters(self) -> list[Any]:
+    def chapters(self) -> list[Chapter]:
         """The chapters as PyAV gives them (id, start, end, time_base, metadata)."""
         return list(self._container.chapters())
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import av.error
 
 from mattecast.errors import MattecastError, OutputError
-from mattecast.media.clip import Clip
-from mattecast.media.pictures import Pictures, matches
+from mattecast.media.pictures import matches
+from mattecast.media.source import Description
 
 
-def refuse_losing(output: Path, source: Clip | Pictures, *, overwrite: bool) -> None:
+def refuse_losing(output: Path, source: Description, *, overwrite: bool) -> None:
     """Raise OutputError where a movie would replace something that is still wanted."""
     if output.exists():
         if any(output.samefile(file) for file in source.files):
@@ -27,7 +27,7 @@ def refuse_losing(output: Path, source: Clip | Pictures, *, overwrite: bool) -> 
     _check_folder(output.parent)
 
 
-def refuse_mixing(folder: Path, pattern: str, source: Clip | Pictures, *, overwrite: bool) -> None:
+def refuse_mixing(folder: Path, pattern: str, source: Description, *, overwrite: bool) -> None:
     """Raise OutputError where pictures would replace anything but pictures of the same name.
 
     The folder is replaced as a whole, so nothing else may be in it.

@@ -7,14 +7,16 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Self
 
 import av
-from av.codec.hwaccel import HWAccel
 
 from mattecast.errors import MattecastError, MediaError
 from mattecast.media.clip import Clip, Damage
 from mattecast.media.facts import Facts
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
 
 SUFFIXES = frozenset(
     {
@@ -99,12 +101,12 @@ class Pictures:
     def __init__(self, path: str | Path, *, rate: Fraction | None = None) -> None:
         self.path = Path(path)
         self.damage = Damage()
-        self.chapters: list[Any] = []
+        self.chapters: list[Chapter] = []
         self.files = listed(self.path)
         self._rate = rate or DEFAULT_RATE
         self.facts = self._facts(self._first())
 
-    def __enter__(self) -> Pictures:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -185,17 +187,3 @@ class Pictures:
             others=(),
             chapters=0,
         )
-
-
-def open_source(
-    path: str | Path, *, rate: Fraction | None = None, hwaccel: HWAccel | None = None
-) -> Clip | Pictures:
-    """Open a video file, a folder of pictures or a picture pattern.
-
-    rate: frames a second of pictures, which carry no time of their own (25 by default).
-    hwaccel: decodes videos.
-    """
-    path = Path(path)
-    if is_pattern(path) or os.path.isdir(path):
-        return Pictures(path, rate=rate)
-    return Clip(path, hwaccel=hwaccel)

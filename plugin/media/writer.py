@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import av
 import av.error
 
-from mattecast.media.clip import Clip
 from mattecast.media.destinations import beside, explained, refuse_losing, refuse_mixing
-from mattecast.media.pictures import Pictures, is_pattern, numbered
+from mattecast.media.pictures import is_pattern, numbered
 from mattecast.media.sound import Sound
+from mattecast.media.source import Description
 from mattecast.plan import Plan, sequence_name
 
 # Tags that describe the old file, not its content.
@@ -62,7 +62,7 @@ class Writer(Protocol):
 
 
 def open_writer(
-    source: Clip | Pictures, output: Path, plan: Plan, *, overwrite: bool, threads: int
+    source: Description, output: Path, plan: Plan, *, overwrite: bool, threads: int
 ) -> Writer:
     """The writer for a plan. Raises OutputError when the output cannot be created."""
     with explained(output):
@@ -81,7 +81,7 @@ def open_writer(
 class MovieWriter:
     """One container file: the picture, the sound, timecode, chapters and tags."""
 
-    def __init__(self, source: Clip | Pictures, output: Path, plan: Plan, *, threads: int) -> None:
+    def __init__(self, source: Description, output: Path, plan: Plan, *, threads: int) -> None:
         self.output, self._plan = output, plan
         self._part = beside(output)
         self._sound: Sound | None = None
@@ -94,7 +94,7 @@ class MovieWriter:
             self.abort()
             raise
 
-    def _open(self, source: Clip | Pictures, threads: int) -> None:
+    def _open(self, source: Description, threads: int) -> None:
         plan, facts = self._plan, source.facts
         container_options = {**plan.format.container_options, "max_interleave_delta": _INTERLEAVE}
         if plan.format.container in ("mov", "mp4"):

@@ -6,7 +6,7 @@ import queue
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 import av
 from av.video.reformatter import VideoReformatter
@@ -18,7 +18,7 @@ from mattecast.live.governor import Window
 from mattecast.live.outputs.outlet import lower_priority
 from mattecast.live.picture import GrowingTimes, Picture, fitted, over_colour
 from mattecast.live.threads import Task, now
-from mattecast.media.clip import Clip, Damage
+from mattecast.media.clip import Damage
 from mattecast.media.destinations import refuse_losing
 from mattecast.media.facts import Facts
 from mattecast.media.formats import FORMATS, guess
@@ -26,18 +26,21 @@ from mattecast.media.writer import MovieWriter
 from mattecast.plan import plan
 from mattecast.settings import Settings
 
+if TYPE_CHECKING:
+    from av.container.core import Chapter
+
 # Pictures that may wait for the encoder: a third of a second, 30 MB at 720p.
 _QUEUE = 8
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class _Live:
-    """What a writer asks of a clip, for pictures that come from none."""
+    """A source's description (see media.source.Description), for pictures that come live."""
 
     facts: Facts
     path: Path
     damage: Damage = field(default_factory=Damage)
-    chapters: list[Any] = field(default_factory=list)
+    chapters: list[Chapter] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
 
@@ -52,7 +55,7 @@ class Recorder:
         self._format = FORMATS[guess(output)]
         if self._format.is_sequence:
             raise UsageError(f"{output}: live records movies: .mov, .webm, .mkv or .mp4")
-        refuse_losing(output, cast(Clip, _Live(plain_facts((16, 16)), output)), overwrite=overwrite)
+        refuse_losing(output, _Live(plain_facts((16, 16)), output), overwrite=overwrite)
         self._queue: queue.Queue[Picture] = queue.Queue(_QUEUE)
         self._task = Task("recording", self._run)
 
@@ -120,7 +123,7 @@ class _Movie:
     def __init__(self, output: Path, first: Picture, format: str, settings: Settings) -> None:
         facts, self._size = plain_facts(first.size), first.size
         self._plan = plan(facts, settings, FORMATS[format])
-        source = cast(Clip, _Live(facts, output))
+        source = _Live(facts, output)
         self._writer = MovieWriter(source, output, self._plan, threads=half_the_cores())
         self._times = GrowingTimes(CLOCK)
         self._converter = VideoReformatter()

@@ -1,0 +1,88 @@
+"""A source of pictures, be it a clip or a folder of stills: what readers and writers ask of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+
+import av
+from av.codec.hwaccel import HWAccel
+
+from mattecast.media.clip import Clip, Damage
+from mattecast.media.facts import Facts
+from mattecast.media.pictures import Pictures, is_pattern
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
+
+
+class Description(Protocol):
+    """What an output takes over from its source."""
+
+    @property
+    def path(self) -> Path:
+        """The name the source was opened by: a file, a folder or a pattern."""
+        ...
+
+    @property
+    def facts(self) -> Facts:
+        """Size, rate, clock, colours, sound and timecode."""
+        ...
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that are read; no output may replace one of them."""
+        ...
+
+    @property
+    def damage(self) -> Damage:
+        """What had to be skipped or guessed so far; it grows while the source is read."""
+        ...
+
+    @property
+    def chapters(self) -> list[Chapter]:
+        """The chapters as PyAV gives them (id, start, end, time_base, metadata)."""
+        ...
+
+
+class Source(Description, Protocol):
+    """An opened source. `frames()` may be called once; use the source as a context manager."""
+
+    def frames(
+        self,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        *,
+        passing: int | None = None,
+    ) -> Iterator[av.VideoFrame]:
+        """Decoded frames in display order, each with a pts in the source's time base.
+
+        start, end: seconds on the source's own clock; frames with start <= time < end are given.
+        passing: how many frames may lie before the start; where more do, none are given.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the files; safe to call twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def open_source(
+    path: str | Path, *, rate: Fraction | None = None, hwaccel: HWAccel | None = None
+) -> Source:
+    """Open a video file, a folder of pictures or a picture pattern.
+
+    rate: frames a second of pictures, which carry no time of their own (25 by default).
+    hwaccel: decodes videos. Raises MediaError where nothing there can be read.
+    """
+    path = Path(path)
+    if is_pattern(path) or os.path.isdir(path):
+        return Pictures(path, rate=rate)
+    return Clip(path, hwaccel=hwaccel)
