@@ -36,7 +36,6 @@ from mattecast.live.outputs.outlet import Outlet
 from mattecast.live.outputs.recording import Recorder
 from mattecast.live.outputs.sender import CODINGS, Muxer, Sender
 from mattecast.live.outputs.server import Server
-from mattecast.live.outputs.shared_memory import SharedMemory
 from mattecast.live.outputs.targets import Pipe, VirtualCamera, Y4m
 from mattecast.live.picture import Picture, blank, over_colour
 from mattecast.live.session import Session
@@ -602,7 +601,7 @@ def test_a_size_that_changes_in_mid_stream(relay, sessions):
 def test_another_size_is_fitted_where_receivers_take_one(tmp_path, relay, sessions):
     """Pictures of another shape, in a pipe and in a recording: as large as fits, not stretched."""
     assert all(kind.one_size for kind in (Pipe, Y4m, Server, VirtualCamera))
-    assert not Sender.one_size and not SharedMemory.one_size
+    assert not Sender.one_size
     kept, take = Collected(), tmp_path / "take.mov"
     kept.one_size = True
     cameras = [relay(transport((96, 64))), relay(transport((64, 128)))]
@@ -1479,7 +1478,7 @@ def test_obs_is_found_on_the_port_it_is_set_to(tmp_path, monkeypatch):
 
 def test_no_password_at_the_prompt_is_a_plain_refusal(monkeypatch):
     from mattecast.commands import live
-    from mattecast.live.obs.client import client
+    from mattecast.live.obs import client
 
     def refuse(*_: object) -> None:
         raise client.PasswordError("needed")

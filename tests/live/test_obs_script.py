@@ -44,22 +44,21 @@ def script_load(settings):
 SCRIPT = Path(mattecast.__file__).parent / "hosts" / "obs" / "mattecast_obs.py"
 
 
-@pytest.fixture(params=["linear", "srgb", "shared"])
+@pytest.fixture(params=["linear", "srgb"])
 def host(request, tmp_path):
     clip, network = keyed.clip(tmp_path / "bar.mkv"), keyed.network(tmp_path)
     settings = {
         "input": str(clip),
         "python": sys.executable,
         "autostart": True,
-        "blend": "linear" if request.param == "shared" else request.param,
-        "shared": request.param == "shared",
+        "blend": request.param,
         "more": f"--model {network} --network-size {keyed.SIZE[0]} --smooth off "
         "--foreground source --latency 5000",
     }
     probe = tmp_path / "probe.py"
     probe.write_text(PROBE.format(asked=str(tmp_path / "asked"), found=str(tmp_path / "found")))
     made = Host(tmp_path / "obs", size=keyed.SIZE, scripts=((SCRIPT, settings), (probe, {})))
-    made.blend, made.shared = settings["blend"], settings["shared"]
+    made.blend = settings["blend"]
     try:
         made.start()
         made.add_colour(GROUND)
@@ -109,7 +108,6 @@ def test_the_script_starts_restarts_and_stops_the_worker(host):
     assert again != worker
 
     assert host.close() == 0
-    assert not Path(f"/dev/shm/mattecast-{host.pid}").exists()
     until(lambda: not Path(f"/proc/{again}").exists(), 10, "the worker ends with OBS")
 
 
@@ -182,8 +180,6 @@ def test_with_another_scene_collection_it_starts_too(host):
 
 
 def test_another_source_of_that_name_is_left_alone(host):
-    if host.shared:
-        pytest.skip("shared memory has a source of its own kind")
     until(lambda: there(host), PATIENCE, "the bar")
     settings = {"local_file": "talk.mp4", "is_local_file": True}
     inside(host, "ours.WORKER.stop()")
@@ -200,8 +196,7 @@ def test_blending_is_set_within_a_group_too(host):
         """[
         obs.obs_sceneitem_group_add_item(obs.obs_scene_add_group(scene, "group"), item)
         for scene in [obs.obs_scene_from_source(obs.obs_frontend_get_current_scene())]
-        for item in [obs.obs_scene_find_source(scene, "mattecast") or
-                     obs.obs_scene_find_source(scene, "mattecast (shared memory)")]
+        for item in [obs.obs_scene_find_source(scene, "mattecast")]
     ]""",
     )
     inside(
@@ -209,7 +204,7 @@ def test_blending_is_set_within_a_group_too(host):
         """[
         obs.obs_sceneitem_set_blending_method(obs.obs_scene_find_source_recursive(
             obs.obs_scene_from_source(obs.obs_frontend_get_current_scene()), name), 1 - srgb)
-        for name in ["mattecast (shared memory)" if ours.SETTINGS["shared"] else "mattecast"]
+        for name in ["mattecast"]
         for srgb in [ours.SETTINGS["blend"] == "srgb"]
     ]""",
     )

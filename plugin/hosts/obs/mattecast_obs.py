@@ -24,9 +24,7 @@ from typing import Any
 
 import obspython as obs
 
-SOURCE, SHARED_SOURCE = "mattecast", "mattecast (shared memory)"
-# One writer and one OBS of this process number.
-MEMORY = f"mattecast-{os.getpid()}"
+SOURCE = "mattecast"
 BACKGROUNDS = ("none", "blur", "bokeh", "green", "black", "white")
 # Quality to the flags of `mattecast live`.
 QUALITIES = {
@@ -49,7 +47,6 @@ TIPS = {
     "start": "Starts anew with the settings as they are; the background alone changes at once",
     "look": "OBS draws the line below only when asked to",
     "blend": "Linear is what light does; srgb is for mattes judged against sRGB composites",
-    "shared": "Instead of a socket; tried with OBS 29 only",
     "python": "The one that has mattecast; empty: whichever is found",
     "more": "As of `mattecast live`",
 }
@@ -103,7 +100,6 @@ class Worker:
                 break
             except subprocess.TimeoutExpired:
                 end()
-        forget_memory()
 
     def tell(self, command: str) -> None:
         """Give a running worker a command, such as 'background blur'."""
@@ -226,12 +222,6 @@ SETTINGS: dict[str, str] = {}
 HOTKEYS: dict[str, int] = {}
 
 
-def forget_memory() -> None:
-    """Remove the shared memory: a worker that was killed has left its last picture there."""
-    with suppress(OSError):
-        os.unlink(f"/dev/shm/{MEMORY}")
-
-
 def _environment() -> dict[str, str]:
     """OBS's environment without what points Python at OBS's own libraries."""
     kept = dict(os.environ)
@@ -319,8 +309,6 @@ def script_properties() -> Any:
     _add_choice(made, "engine", "Engine", ENGINES)
     _add_choice(made, "blend", "Soft edges", ("linear", "srgb"))
     obs.obs_properties_add_bool(made, "autostart", "Start with OBS")
-    if sys.platform.startswith("linux"):
-        obs.obs_properties_add_bool(made, "shared", "Shared memory")
     obs.obs_properties_add_text(made, "python", "Python", obs.OBS_TEXT_DEFAULT)
     obs.obs_properties_add_text(made, "more", "More flags", obs.OBS_TEXT_DEFAULT)
     for key, tip in TIPS.items():
@@ -351,10 +339,7 @@ def script_defaults(settings: Any) -> None:
 
 
 def script_load(settings: Any) -> None:
-    """OBS has loaded the script; sources of our own kind, saved with the scenes, come after."""
-    if obs.obs_data_get_bool(settings, "shared"):
-        SETTINGS["blend"] = obs.obs_data_get_string(settings, "blend")
-        register_shared()
+    """OBS has loaded the script."""
     obs.obs_frontend_add_event_callback(on_event)
     obs.timer_add(on_tick, TICK)
     for name, (about, told) in KEYS.items():
@@ -377,7 +362,6 @@ def script_update(settings: Any) -> None:
     before = SETTINGS.get("background")
     for key in ("input", "background", "quality", "engine", "blend", "python", "more"):
         SETTINGS[key] = obs.obs_data_get_string(settings, key)
-    SETTINGS["shared"] = "yes" if obs.obs_data_get_bool(settings, "shared") else ""
     SETTINGS["autostart"] = "yes" if obs.obs_data_get_bool(settings, "autostart") else ""
     if before not in (None, SETTINGS["background"]):
         WORKER.tell(f"background {SETTINGS['background']}")
@@ -386,8 +370,6 @@ def script_update(settings: Any) -> None:
 def script_unload() -> None:
     """The script is removed or loaded anew, or OBS ends."""
     WORKER.stop()
-    if "mattecast_shm" in sys.modules:
-        sys.modules["mattecast_shm"].unload()
 
 
 def on_event(event: int) -> None:
@@ -405,14 +387,11 @@ def on_event(event: int) -> None:
 def on_start(properties: Any, pressed: Any) -> bool:
     """Make the source, and start the worker with the settings as they are."""
     WORKER.stop()
-    output = f"shm://{MEMORY}" if SETTINGS.get("shared") and ensure_shared() else ""
-    if not output:
-        port = ensure_source()
-        if not port:
-            WORKER.said = f"'{SOURCE}' is another source of yours: give it another name"
-            return _told(properties)
-        output = f"tcp://127.0.0.1:{port}"
-    WORKER.start(lambda: command(SETTINGS, output))
+    port = ensure_source()
+    if not port:
+        WORKER.said = f"'{SOURCE}' is another source of yours: give it another name"
+        return _told(properties)
+    WORKER.start(lambda: command(SETTINGS, f"tcp://127.0.0.1:{port}"))
     return _told(properties)
 
 
@@ -443,8 +422,6 @@ def on_tick() -> None:
     # OBS takes them for this script's only on its own threads.
     while not WORKER.lines.empty():
         obs.script_log(obs.LOG_INFO, WORKER.lines.get())
-    if not WORKER.running and SETTINGS.get("shared"):
-        forget_memory()
     blend_all()
 
 
@@ -512,47 +489,6 @@ def ensure_source() -> int:
     obs.obs_data_release(settings)
     obs.obs_source_release(source)
     return port
-
-
-def register_shared() -> bool:
-    """Make our own source type known to this OBS; gives whether that went well."""
-    try:
-        import mattecast_shm
-
-        mattecast_shm.register(f"/dev/shm/{MEMORY}", SETTINGS.get("blend") != "srgb")
-        for name in _named(mattecast_shm.KIND):
-            mattecast_shm.resume(name)
-    except (ImportError, OSError, AttributeError, TypeError) as error:
-        obs.script_log(obs.LOG_WARNING, f"no shared memory ({error}); sending over TCP instead")
-        return False
-    return True
-
-
-def _named(kind: str) -> list[str]:
-    """Names of the sources of a kind."""
-    sources = obs.obs_enum_sources() or []
-    found = [
-        obs.obs_source_get_name(source)
-        for source in sources
-        if obs.obs_source_get_id(source) == kind
-    ]
-    obs.source_list_release(sources)
-    return found
-
-
-def ensure_shared() -> bool:
-    """Make the source that shows shared memory in the current scene, or take the one there is."""
-    if not register_shared():
-        return False
-    source = obs.obs_get_source_by_name(SHARED_SOURCE)
-    if not source:
-        settings = obs.obs_data_create()
-        obs.obs_data_set_string(settings, "mattecast_blend", SETTINGS.get("blend") or "linear")
-        source = obs.obs_source_create("mattecast_source", SHARED_SOURCE, settings, None)
-        obs.obs_data_release(settings)
-        _show(source)
-    obs.obs_source_release(source)
-    return True
 
 
 def _port_of(source: Any) -> int:

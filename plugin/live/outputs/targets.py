@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from av.video.reformatter import VideoReformatter
@@ -14,7 +13,6 @@ from mattecast.live.capture import public, speaks
 from mattecast.live.outputs.outlet import Gone, Target
 from mattecast.live.outputs.sender import CODINGS, Muxer, Sender
 from mattecast.live.outputs.server import PIPED, Server
-from mattecast.live.outputs.shared_memory import SharedMemory
 from mattecast.live.picture import Picture, composite, even, over_colour
 
 # What a server of each scheme takes. None of these carries alpha: they get a composite.
@@ -32,10 +30,6 @@ def target(output: str, format: str | None) -> Target:
     if output == "-":
         return Y4m() if format == "y4m" else Pipe()
     scheme, found, rest = output.partition("://")
-    if found and scheme == "shm":
-        if not sys.platform.startswith("linux") or "/" in rest or not rest:
-            raise UsageError(f"{output}: expected shm://NAME, on Linux only")
-        return SharedMemory(Path("/dev/shm") / rest)
     if found and scheme == "tcp":
         host, _, port = rest.rpartition(":")
         if not host or not port.isdecimal():
