@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import av
 import av.error
-import av.logging
 from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
@@ -25,9 +24,6 @@ from mattecast.media.frame import upended
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
-
-# libav prints decoding errors on its own; here they are counted and reported once.
-av.logging.set_level(None)
 
 LARGEST_SIDE = 16384
 # No picture is held for an hour (seconds): such a time is a broken one.
