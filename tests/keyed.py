@@ -13,7 +13,7 @@ import numpy as np
 from obs_host import until
 
 from mattecast.live.capture import parse
-from mattecast.live.matter import Wish
+from mattecast.live.matter import Controls
 from mattecast.live.session import Session
 from mattecast.settings import Settings
 
@@ -94,9 +94,9 @@ def clip(
 @contextmanager
 def session(folder: Path) -> Iterator[Session]:
     """A live session that runs the clip, has shown a picture, and sends it nowhere."""
-    wish = Wish(Settings(model=str(network(folder)), network_size=160, smooth="off"))
+    controls = Controls(Settings(model=str(network(folder)), network_size=160, smooth="off"))
     source = parse(str(clip(folder / "bar.mkv", rate=Fraction(30))), loop=True)
-    made = Session(source, wish, 5.0, [])
+    made = Session(source, controls, 5.0, [])
     made.start()
     try:
         until(lambda: made.newest, 30, "a picture")

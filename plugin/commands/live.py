@@ -272,14 +272,16 @@ def tuned() -> Iterator[None]:
 
 
 def _session(options: argparse.Namespace) -> Session:
-    from mattecast.live.matter import Wish
+    from mattecast.live.matter import Controls
     from mattecast.live.session import Session
 
     _check(options)
     source, settings = _input(options), _settings(options)
     link, to_obs = _obs(options)
     sinks: list[Sink] = [*([to_obs] if to_obs else []), *_others(options)]
-    return Session(source, Wish(settings), options.latency / 1000, sinks, link=link, to_obs=to_obs)
+    return Session(
+        source, Controls(settings), options.latency / 1000, sinks, link=link, to_obs=to_obs
+    )
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -89,7 +89,7 @@ def listed(modes: Iterable[tuple[int, int, Fraction]]) -> str:
 
 def _logged(device: str) -> list[tuple[int, int, Fraction]]:
     """The sizes libav logs of a camera: dshow when asked to, avfoundation when it cannot meet a
-    wish."""
+    query."""
     format, url = device_url(device)
     options = {"list_options": "true"} if format == "dshow" else {"framerate": "999"}
     before = av.logging.get_level()
@@ -112,25 +112,25 @@ def sizes_in(log: str) -> list[tuple[int, int, Fraction]]:
     return [(*size, best[size]) for size in sorted(best, key=lambda one: -one[0] * one[1])]
 
 
-def named(wish: str) -> Camera:
+def find_camera(query: str) -> Camera:
     """The camera of a number, a device path, or a part of its name.
 
     Raises UsageError, with what is there, when none or several fit.
     """
     found = cameras()
-    if wish.isdecimal():
-        fitting = [one for one in found if one.number == int(wish)]
+    if query.isdecimal():
+        fitting = [one for one in found if one.number == int(query)]
     else:
         fitting = [
             one
             for one in found
-            if wish == one.device or (wish and wish.lower() in one.name.lower())
+            if query == one.device or (query and query.lower() in one.name.lower())
         ]
     if len(fitting) == 1:
         return fitting[0]
     there = "; ".join(f"{one.number}: {one.name}" for one in found) or "there are none"
     many = "no such camera" if not fitting else "several cameras fit"
-    raise UsageError(f"camera '{wish}': {many} ({there})")
+    raise UsageError(f"camera '{query}': {many} ({there})")
 
 
 def device_url(device: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ import av
 import av.error
 
 from mattecast.errors import MediaError, UsageError
-from mattecast.live.cameras import device_url, named
+from mattecast.live.cameras import device_url, find_camera
 from mattecast.live.governor import Window
 from mattecast.live.threads import Latest, Task, growing, now
 from mattecast.media.colour import BT709, FULL, SRGB_TRANSFER, Colour
@@ -57,15 +57,15 @@ _SCHEMES: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One place pictures come from. name: for people, without passwords. attempts: options of
-    libav to try in order. wishes: what of them was asked for by the user."""
+    """One place pictures come from. name: for people, without passwords. option_sets: options of
+    libav to try in order. requested: what of them was asked for by the user."""
 
     kind: Kind
     name: str
     url: str
     format: str | None = None
-    attempts: tuple[Mapping[str, str], ...] = ({},)
-    wishes: Mapping[str, str] = field(default_factory=dict)
+    option_sets: tuple[Mapping[str, str], ...] = ({},)
+    requested: Mapping[str, str] = field(default_factory=dict)
     loop: bool = False
 
 
@@ -78,14 +78,14 @@ def parse(
     for standard input; else a file. size, rate: asked of cameras and screens. Raises UsageError
     when it cannot be.
     """
-    wishes = _wishes(size, rate)
+    requested = _requested_options(size, rate)
     if text == "screen":
-        return _screen(wishes)
+        return _screen(requested)
     if text == "obs":
-        return _obs_camera(wishes)
+        return _obs_camera(requested)
     if text.startswith(("camera:", "/dev/video")):
-        return camera(text.removeprefix("camera:"), wishes)
-    if wishes:
+        return camera(text.removeprefix("camera:"), requested)
+    if requested:
         raise UsageError(
             f"{public(text)}: --size and --rate are asked of cameras and screens; "
             "files and streams come as they are"
@@ -94,7 +94,7 @@ def parse(
     if scheme:
         return _stream(text, scheme[0][:-1].lower())
     if text == "-":
-        return Input("pipe", "standard input", "pipe:0", attempts=(_LOW_DELAY,))
+        return Input("pipe", "standard input", "pipe:0", option_sets=(_LOW_DELAY,))
     path = Path(text)
     if not path.is_file():
         raise UsageError(
@@ -104,48 +104,48 @@ def parse(
     return Input("file", path.name, os.path.abspath(path), loop=loop)
 
 
-def _wishes(size: str | None, rate: Fraction | None) -> dict[str, str]:
-    wishes = {}
+def _requested_options(size: str | None, rate: Fraction | None) -> dict[str, str]:
+    requested = {}
     if size:
         width, height = parse_size(size, 16, 9)
-        wishes["video_size"] = f"{width}x{height}"
+        requested["video_size"] = f"{width}x{height}"
     if rate:
-        wishes["framerate"] = str(rate)
-    return wishes
+        requested["framerate"] = str(rate)
+    return requested
 
 
-def camera(wish: str, wishes: Mapping[str, str]) -> Input:
+def camera(query: str, requested: Mapping[str, str]) -> Input:
     """The camera of a number, a device, or a part of its name."""
-    found = named(wish)
+    found = find_camera(query)
     format, url = device_url(found.device)
     # Most cameras give their larger sizes at full rate as JPEG only; one that cannot is asked
     # for whatever it has, and at last for nothing.
-    attempts: list[Mapping[str, str]] = [wishes, {}] if wishes else [{}]
-    if format == "v4l2" and wishes:
-        attempts.insert(0, {**wishes, "input_format": "mjpeg"})
+    option_sets: list[Mapping[str, str]] = [requested, {}] if requested else [{}]
+    if format == "v4l2" and requested:
+        option_sets.insert(0, {**requested, "input_format": "mjpeg"})
     if format == "avfoundation":
-        attempts = [{"framerate": "30", **one} for one in attempts]
-    return Input("camera", found.name, url, format, tuple(attempts), wishes)
+        option_sets = [{"framerate": "30", **one} for one in option_sets]
+    return Input("camera", found.name, url, format, tuple(option_sets), requested)
 
 
-def _obs_camera(wishes: Mapping[str, str]) -> Input:
+def _obs_camera(requested: Mapping[str, str]) -> Input:
     """OBS's virtual camera: its name holds OBS on every platform."""
     try:
-        return camera("obs", wishes)
+        return camera("obs", requested)
     except UsageError as error:
         raise UsageError(
             f"{error}; in OBS, press Start Virtual Camera (on Linux it needs v4l2loopback)"
         ) from error
 
 
-def _screen(wishes: dict[str, str]) -> Input:
+def _screen(requested: dict[str, str]) -> Input:
     if sys.platform == "win32":
-        options = {"framerate": "30", **wishes}
-        return Input("screen", "screen", "desktop", "gdigrab", (options,), wishes)
+        options = {"framerate": "30", **requested}
+        return Input("screen", "screen", "desktop", "gdigrab", (options,), requested)
     if sys.platform == "darwin":
-        options = {"framerate": "30", **wishes}
+        options = {"framerate": "30", **requested}
         return Input(
-            "screen", "screen", "Capture screen 0:none", "avfoundation", (options,), wishes
+            "screen", "screen", "Capture screen 0:none", "avfoundation", (options,), requested
         )
     display = os.environ.get("DISPLAY")
     if not display:
@@ -155,8 +155,8 @@ def _screen(wishes: dict[str, str]) -> Input:
         f"screen {display}",
         display,
         "x11grab",
-        ({"framerate": "30", **wishes}, {"framerate": "30"}),
-        wishes,
+        ({"framerate": "30", **requested}, {"framerate": "30"}),
+        requested,
     )
 
 
@@ -171,7 +171,7 @@ def _stream(text: str, scheme: str) -> Input:
     host, port = _machine(text)
     if not (host or port) or not 0 < int(port or 1) < 65536:
         raise UsageError(f"{public(text)}: expected {scheme}://HOST[:PORT]...")
-    return Input("stream", public(text), text, attempts=({**_LOW_DELAY, **_SCHEMES[scheme]},))
+    return Input("stream", public(text), text, option_sets=({**_LOW_DELAY, **_SCHEMES[scheme]},))
 
 
 def public(url: str) -> str:
@@ -316,7 +316,7 @@ class Capture:
         """The pictures of a source until it ends, fails, or another one is asked for."""
         with _opened(input) as container:
             stream = _picture_stream(container)
-            self._unmet = _unmet(input.wishes, stream)
+            self._unmet = _unmet(input.requested, stream)
             # Frame threads hold back a picture each.
             stream.thread_type = "SLICE"
             failed = given = 0
@@ -387,8 +387,8 @@ def plain_facts(size: tuple[int, int]) -> Facts:
 
 
 def _opened(input: Input) -> Any:
-    """The opened container, by the first of the attempts that works."""
-    *tries, last = input.attempts
+    """The opened container, by the first of the option_sets that works."""
+    *tries, last = input.option_sets
     for options in tries:
         try:
             return _open(input, options)
@@ -408,17 +408,17 @@ def _open(input: Input, options: Mapping[str, str]) -> Any:
     )
 
 
-def _unmet(wishes: Mapping[str, str], stream: Any) -> str:
+def _unmet(requested: Mapping[str, str], stream: Any) -> str:
     """What a camera gives instead of what was asked of it: ', 640x480 instead of 1280x720'."""
     asked, given, rate = [], [], stream.average_rate
-    if size := wishes.get("video_size"):
+    if size := requested.get("video_size"):
         asked.append(size)
         given.append(f"{stream.width}x{stream.height}")
-    if rate and "framerate" in wishes:
-        wish = Fraction(wishes["framerate"])
-        asked.append(f"{float(wish):g} fps")
+    if rate and "framerate" in requested:
+        wanted = Fraction(requested["framerate"])
+        asked.append(f"{float(wanted):g} fps")
         # Cameras call 29.97 frames a second 30.
-        near = abs(rate / wish - 1) < Fraction(2, 100)
+        near = abs(rate / wanted - 1) < Fraction(2, 100)
         given.append(asked[-1] if near else f"{float(rate):g} fps")
     return "" if given == asked else f", {' at '.join(given)} instead of {' at '.join(asked)}"
 

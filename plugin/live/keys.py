@@ -31,7 +31,7 @@ HELP = (
 
 def press(session: Session, key: str) -> str:
     """What a key does; gives one line. Raises MattecastError when it cannot."""
-    settings = session.matting.wish.settings
+    settings = session.matting.controls.settings
     if key in _STEPS:
         name, step = _STEPS[key]
         return session.do(name, f"{getattr(settings, name) + step:g}")

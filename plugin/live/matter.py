@@ -1,13 +1,16 @@
-"""The live chain: a captured picture in, one with its own alpha out, on two threads.
+"""Live matting: takes captured pictures and gives pictures with alpha, on two threads.
 
-The first thread converts, runs the network and smooths; the second brings the matte to full size
-and composes. Both hand over the newest only, so a slow one shortens nothing but the frame rate.
+The first thread converts a picture, runs the network and smooths the matte. The second thread
+enlarges the matte to full size and composes the picture. Each thread takes the newest item only,
+so a slow thread lowers the frame rate and makes no picture older.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -44,7 +47,9 @@ from mattecast.media.frame import Estimated
 from mattecast.plan import Plan, plan
 from mattecast.settings import Settings
 
-# The whole picture goes out at once, raw: B, G, R, A is what OBS takes without converting.
+log = logging.getLogger(__name__)
+
+# Pictures leave as raw B, G, R, A, which OBS takes without a conversion.
 LIVE = Format(
     "live",
     "live picture with alpha",
@@ -54,22 +59,37 @@ LIVE = Format(
     lambda bits, sampling: "bgra",
     lambda bits, sampling: "bgra",
 )
-# libswscale's quickest way to B, G, R, A: a tenth of the cost of the exact one, and 1.3 of 255 away
-# from it in the mean. (Accurate rounding alone costs four times as much, is as far away, and
-# makes white 253.)
+# libswscale's quickest conversion to B, G, R, A. It costs a tenth of the exact conversion and is
+# 1.3 of 255 away from it in the mean. (Accurate rounding alone costs four times as much, is as far
+# away, and makes white 253.)
 _QUICK = Interpolation.BILINEAR
-# A source that is silent for this long shows nobody, rather than a frozen somebody (seconds).
+# After this long without a picture from the source an empty picture is shown, because a frozen
+# person would look like a live one (seconds).
 SILENT = 1.0
-# A picture this old is not worth matting when the machine slept (seconds).
+# A picture older than this is left out, for instance after the machine slept (seconds).
 STALE = 0.5
-# How often the governor is asked (seconds).
+# How often the governor judges the network's size (seconds).
 _JUDGED = 0.25
+# The stages whose time is measured, in the order of the pictures' way.
+STAGES = (
+    "convert",
+    "network",
+    "guidance",
+    "smooth",
+    "edges",
+    "masks",
+    "colours",
+    "despill",
+    "compose",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What live shows, changed while it runs by replacing the whole. on: off shows the camera as
-    it is."""
+class Controls:
+    """What the user can change while a session runs. Whoever changes it replaces the whole object.
+
+    on: whether people are matted; otherwise the camera is shown as it is.
+    """
 
     settings: Settings
     on: bool = True
@@ -77,31 +97,38 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class _Era:
-    """All that stays the same from one picture to the next, until it does not."""
+    """What stays the same from one picture to the next, until the source or the controls change."""
 
     facts: Facts
-    wish: Wish
+    controls: Controls
     plan: Plan
     guidance: Guidance
 
 
 @dataclass(slots=True)
 class Report:
-    """What happened of late, by the threads' own clocks; numbers are seconds."""
+    """Measurements of the last seconds, in seconds. Any thread may add and any may read.
+
+    out: a note for each picture that was sent. ages: from capture to sending. busy: how long the
+    first thread worked on each picture. stages: how long each stage took, by its name; the names
+    are fixed, so that one thread may iterate while another adds. left_out: pictures not matted.
+    """
 
     out: Window = field(default_factory=Window)
     ages: Window = field(default_factory=Window)
     busy: Window = field(default_factory=lambda: Window(3.0))
-    stages: dict[str, Window] = field(default_factory=dict)
+    stages: Mapping[str, Window] = field(
+        default_factory=lambda: {name: Window(2.0) for name in STAGES}
+    )
     left_out: int = 0
 
     def stage(self, name: str, time: float, seconds: float) -> None:
-        """Note what a stage took for one picture."""
-        self.stages.setdefault(name, Window(2.0)).add(time, seconds)
+        """Note how long a stage took for one picture. name: one of STAGES."""
+        self.stages[name].add(time, seconds)
 
 
 class Loader:
-    """Loads networks on a thread of its own, so that the running one goes on meanwhile."""
+    """Loads a network on a thread of its own, while the network in use goes on running."""
 
     def __init__(self, load: Callable[[tuple[int, int]], Engine]) -> None:
         self._load = load
@@ -110,8 +137,7 @@ class Loader:
         self._loaded: Engine | None = None
 
     def want(self, size: tuple[int, int]) -> Engine | None:
-        """The engine of this size once it is there; None while it loads. Raises what loading
-        raised."""
+        """The engine of this size, or None while it loads. Raises what loading raised."""
         if self._task is not None and not self._task.running:
             task, self._task = self._task, None
             engine, self._loaded = self._loaded, None
@@ -132,34 +158,34 @@ class Loader:
         self._loaded = self._load(self._size)
 
     def close(self) -> None:
-        """Wait for what loads, and let go of it."""
-        if self._task is not None:
-            self._task.close()
-        if self._loaded is not None:
+        """Wait for the network that loads, and release it."""
+        if self._task is not None and not self._task.close():
+            log.warning("a network still loads; it is left alone until the program ends")
+        elif self._loaded is not None:
             self._loaded.close()
 
 
 class Matting:
-    """Runs the chain between a capture and the outlets.
+    """Runs the stages between a capture and the outputs.
 
-    wish: replaced by whoever controls, read once for each picture. hand_out: takes each picture;
-    must not wait. load: size to engine, to be replaced by tests and benchmarks.
+    controls: read once for each picture; see Controls. hand_out: is called with each picture and
+    must not wait. load: gives the engine of a size; tests and benchmarks bring their own.
     """
 
     def __init__(
         self,
         capture: Capture,
-        wish: Wish,
+        controls: Controls,
         budget: float,
         hand_out: Callable[[Picture], None],
         load: Callable[[tuple[int, int]], Engine] | None = None,
     ) -> None:
-        self.wish, self.report = wish, Report()
+        self.controls, self.report = controls, Report()
         self.engine: Engine | None = None
         self._capture, self._hand_out = capture, hand_out
-        self._spec: ModelSpec = engines.find(wish.settings.model)
+        self._spec: ModelSpec = engines.find(controls.settings.model)
         self._loader = Loader(load or self._load)
-        self.governor = Governor(budget, _sizes(self._spec, wish.settings))
+        self.governor = Governor(budget, _sizes(self._spec, controls.settings))
         self._halves: Latest[tuple[_Era, Estimated]] = Latest()
         self._first = Task("matting", self._estimate)
         self._second = Task("composing", self._compose)
@@ -168,37 +194,47 @@ class Matting:
         self._judged = 0.0
 
     def start(self) -> None:
-        """Begin both threads; a file waits for them."""
+        """Start both threads. A file waits at its first picture until the network is loaded."""
         self._capture.ready.clear()
         self._first.start()
         self._second.start()
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended a thread, if anything did."""
+        """The error that ended a thread, or None."""
         return self._first.failure or self._second.failure
 
     @property
     def dropped(self) -> int:
-        """Pictures that were never shown, because a newer one was there."""
+        """How many pictures were never shown because a newer one was there."""
         return self._capture.frames.dropped + self._halves.dropped + self.report.left_out
 
-    def check(self, wish: Wish) -> None:
-        """Raise UsageError for a wish that cannot be met, such as a background that is no file."""
+    def check(self, controls: Controls) -> None:
+        """Raise UsageError for controls that cannot be met, such as a missing background."""
         facts = self._facts or plain_facts((64, 64))
-        _guidance(wish)
-        Composer(_planned(facts, wish), wish.settings).close()
+        _guidance(controls)
+        Composer(_planned(facts, controls), controls.settings).close()
 
     def close(self) -> None:
-        """End both threads and release the network."""
-        self._first.close()
-        self._second.close()
-        self._loader.close()
+        """End both threads and release the network.
+
+        A network that is still at work is not released: closing it under a running step would
+        crash the process.
+        """
+        with ExitStack() as stack:
+            if self._first.close():
+                stack.callback(self._release)
+            else:
+                log.warning("the network has not stopped; it is left alone until the program ends")
+            stack.callback(self._loader.close)
+            stack.callback(self._second.close)
+
+    def _release(self) -> None:
         if self.engine is not None:
             self.engine.close()
 
     def _load(self, size: tuple[int, int]) -> Engine:
-        settings = self.wish.settings
+        settings = self.controls.settings
         return engines.load(
             self._spec,
             size,
@@ -222,12 +258,17 @@ class Matting:
                 continue
             count, came = count + 1, now()
             old = now() - captured.time > max(STALE, 2 * self.governor.budget)
-            if old or (count % self.governor.every and self.wish.on):
+            if old or (count % self.governor.every and self.controls.on):
                 self.report.left_out += 1
                 continue
-            if era is None or era.facts is not captured.facts or era.wish is not self.wish:
-                wish = self.wish
-                era = _Era(captured.facts, wish, _planned(captured.facts, wish), _guidance(wish))
+            if era is None or era.facts is not captured.facts or era.controls is not self.controls:
+                controls = self.controls
+                era = _Era(
+                    captured.facts,
+                    controls,
+                    _planned(captured.facts, controls),
+                    _guidance(controls),
+                )
                 self._facts = captured.facts
                 half = None
             engine = self._sized_engine(era)
@@ -241,7 +282,7 @@ class Matting:
             self.report.busy.add(now(), now() - started)
 
     def _sized_engine(self, era: _Era) -> Engine | None:
-        """The network at the size of the moment; while another size loads, the one there is."""
+        """The network of the size that the governor chose; while that loads, the one in use."""
         facts = era.facts
         shown = (float(facts.width * facts.sar), facts.height)
         size = engines.network_size(self._spec, *shown, self.governor.size)
@@ -262,13 +303,16 @@ class Matting:
     def _judge(self) -> None:
         busy = self.report.busy.values(now())
         ages = self.report.ages.values(now())
-        if len(busy) >= 3 and self.wish.on:
+        if len(busy) >= 3 and self.controls.on:
             self.governor.judge(
                 now(), percentile(ages, 0.95), sum(busy) / len(busy), self._capture.interval
             )
 
     def _blank_if_silent(self, came: float) -> None:
-        """Show nobody when the source gave its last picture at `came` and nothing since."""
+        """Show an empty picture when the source has been silent for SILENT seconds.
+
+        came: when the last picture came.
+        """
         last = self._last
         if last is not None and now() - came > SILENT:
             self._last = None
@@ -302,8 +346,8 @@ class _FirstHalf:
     def __init__(self, era: _Era, engine: Engine, before: _FirstHalf | None) -> None:
         self.era, self.engine = era, engine
         self._preparer = Preparer(era.facts, era.plan, engine.info.size, conversion=_QUICK)
-        self._smoothings = [Smoothing(each) for each in smoothers(era.wish.settings)]
-        # A new wish is no new scene: the network keeps its memory, unless it is another one.
+        self._smoothings = [Smoothing(each) for each in smoothers(era.controls.settings)]
+        # New controls are no new scene: the network keeps its memory, unless it is another one.
         self._detector = CutDetector()
         self._hand = Hand(era.guidance) if era.guidance.before else None
         self._started: float | None = None
@@ -318,7 +362,7 @@ class _FirstHalf:
         pts = round(captured.time / CLOCK)
         frame = next(self._preparer.frames([(captured.frame, pts, 1)], StageTimes()))
         clock.lap("convert")
-        if not self.era.wish.on:
+        if not self.era.controls.on:
             return [Estimated(frame, np.ones(frame.small.shape[:2], np.float32))]
         first = self._detector.push(frame.small, [])
         if first:
@@ -349,9 +393,9 @@ class _SecondHalf:
 
     def __init__(self, era: _Era, before: _SecondHalf | None) -> None:
         self.era = era
-        self._edge = edge_wish(era.wish.settings)
-        wish = era.wish.settings.despill
-        self._despiller = Despiller(era.plan, wish) if wish else None
+        self._edge = edge_wish(era.controls.settings)
+        despill = era.controls.settings.despill
+        self._despiller = Despiller(era.plan, despill) if despill else None
         self._times = StageTimes()
         self._played, self._last = 0.0, float("inf")
         if before is not None and before.era.plan == era.plan:
@@ -360,7 +404,7 @@ class _SecondHalf:
             return
         if before is not None:
             before.close()
-        self._composer = Composer(era.plan, era.wish.settings)
+        self._composer = Composer(era.plan, era.controls.settings)
 
     def close(self) -> None:
         """Release the background's file."""
@@ -369,11 +413,11 @@ class _SecondHalf:
     def step(self, estimated: Estimated, report: Report) -> Picture:
         """The picture to be shown."""
         clock = _Stopwatch(report)
-        plan, settings = self.era.plan, self.era.wish.settings
+        plan, settings = self.era.plan, self.era.controls.settings
         bgra = _whole(estimated.frame.picture)
         time = float(estimated.frame.pts * CLOCK)
         behind = self._behind(time)
-        if not self.era.wish.on:
+        if not self.era.controls.on:
             bgra[..., 3] = 255
             return Picture(bgra, time, opaque=True)
         (matted,) = enlarge([estimated], plan, self._edge, self._times)
@@ -412,9 +456,9 @@ class _Stopwatch:
         self._last = time
 
 
-def _guidance(wish: Wish) -> Guidance:
-    """The guidance of an era. Raises UsageError for pictures that cannot be read."""
-    settings = wish.settings
+def _guidance(controls: Controls) -> Guidance:
+    """The guidance that the controls ask for. Raises UsageError for files that cannot be read."""
+    settings = controls.settings
     return _drawn(
         Settings(
             garbage=settings.garbage,
@@ -428,25 +472,26 @@ def _guidance(wish: Wish) -> Guidance:
 
 @lru_cache(maxsize=2)
 def _drawn(settings: Settings) -> Guidance:
-    """Read once, so that whoever is followed is followed on through other wishes."""
+    """The guidance of these settings, read once: other controls may change, and the same person
+    is still followed."""
     return find(Path(), settings)
 
 
-def _planned(facts: Facts, wish: Wish) -> Plan:
-    """The plan of an era; OBS takes pixels as square, so they are made so."""
+def _planned(facts: Facts, controls: Controls) -> Plan:
+    """The plan for pictures of these facts. It makes pixels square, as OBS takes them to be."""
     size = None if facts.sar == 1 else f"{round(facts.width * facts.sar)}x{facts.height}"
-    return plan(facts, replace(wish.settings, size=size), LIVE)
+    return plan(facts, replace(controls.settings, size=size), LIVE)
 
 
 def _whole(picture: av.VideoFrame) -> NDArray[np.uint8]:
-    """(H, W, 4) uint8 view of a BGRA frame, which it keeps alive."""
+    """(H, W, 4) uint8 view of a BGRA frame; the view keeps the frame alive."""
     plane = picture.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
     return rows[:, : 4 * picture.width].reshape(plane.height, picture.width, 4)
 
 
 def _sizes(spec: ModelSpec, settings: Settings) -> tuple[int, ...]:
-    """Long sides the network may run at, large to small."""
+    """Long sides the network may run at in pixels, large to small."""
     if settings.network_size or spec.fixed:
         return (settings.network_size or spec.long_side,)
     largest = spec.wide_side or spec.long_side  # cameras are wide

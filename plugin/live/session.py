@@ -14,7 +14,7 @@ from mattecast.errors import MattecastError, UsageError
 from mattecast.live.cameras import cameras
 from mattecast.live.capture import Capture, Input, camera
 from mattecast.live.governor import Window, percentile
-from mattecast.live.matter import Matting, Wish
+from mattecast.live.matter import Controls, Matting
 from mattecast.live.obs.link import Link
 from mattecast.live.outputs.outlet import Outlet
 from mattecast.live.picture import Picture
@@ -74,7 +74,7 @@ class Session:
     def __init__(
         self,
         input: Input,
-        wish: Wish,
+        controls: Controls,
         budget: float,
         sinks: list[Sink],
         *,
@@ -84,7 +84,7 @@ class Session:
     ) -> None:
         self.capture = Capture(input)
         self.sinks, self.link, self._to_obs = sinks, link, to_obs
-        self.matting = Matting(self.capture, wish, budget, self._hand_out, load)
+        self.matting = Matting(self.capture, controls, budget, self._hand_out, load)
         self.newest: Picture | None = None
         self.messages: deque[str] = deque(maxlen=20)
         self.quitting = threading.Event()
@@ -97,7 +97,7 @@ class Session:
 
         Raises UsageError for a background that cannot be.
         """
-        self.matting.check(self.matting.wish)
+        self.matting.check(self.matting.controls)
         for sink in self.sinks:
             sink.start()
         if self.link:
@@ -171,16 +171,16 @@ class Session:
 
     def change(self, **settings: Any) -> None:
         """Replace settings of the picture; nothing changes where one of them is wrong."""
-        wish = self.matting.wish
-        changed = replace(wish, settings=replace(wish.settings, **settings))
+        controls = self.matting.controls
+        changed = replace(controls, settings=replace(controls.settings, **settings))
         self.matting.check(changed)
-        self.matting.wish = changed
+        self.matting.controls = changed
 
     def status(self) -> dict[str, Any]:
         """How it goes, in JSON's own types. Times in milliseconds, over the last five seconds."""
         time, report, matting = now(), self.matting.report, self.matting
         ages = report.ages.values(time)
-        engine, wish = matting.engine, matting.wish
+        engine, controls = matting.engine, matting.controls
         return {
             "seconds": round(time - self._started, 1),
             "source": self.capture.state,
@@ -192,16 +192,17 @@ class Session:
             "undecodable": self.capture.undecodable,
             "reconnects": self.capture.reconnects,
             "stages_ms": {
-                name: round(1000 * percentile(window.values(time), 0.5), 1)
+                name: round(1000 * percentile(values, 0.5), 1)
                 for name, window in report.stages.items()
+                if (values := window.values(time))
             },
             "engine": str(engine.info) if engine else "loading",
             "network": list(engine.info.size) if engine else None,
             "network_why": matting.governor.reason,
-            "on": wish.on,
-            "background": wish.settings.background or "none",
-            "smooth": wish.settings.smooth,
-            **{name: getattr(wish.settings, name) for name in ("choke", "feather", "gamma")},
+            "on": controls.on,
+            "background": controls.settings.background or "none",
+            "smooth": controls.settings.smooth,
+            **{name: getattr(controls.settings, name) for name in ("choke", "feather", "gamma")},
             "obs": self.link.state if self.link else None,
             "outlets": [
                 {
@@ -254,9 +255,9 @@ def _milliseconds(ages: list[float]) -> dict[str, float]:
 
 def _switch(on: bool | None) -> Callable[[Session, str], str]:
     def act(session: Session, value: str) -> str:
-        wish = session.matting.wish
-        wanted = not wish.on if on is None else on
-        session.matting.wish = replace(wish, on=wanted)
+        controls = session.matting.controls
+        wanted = not controls.on if on is None else on
+        session.matting.controls = replace(controls, on=wanted)
         return "matting is on" if wanted else "matting is off: the camera is shown as it is"
 
     return act
@@ -292,7 +293,7 @@ def _smooth(session: Session, value: str) -> None:
 
 
 def _camera(session: Session, value: str) -> str:
-    wanted = camera(value, session.capture.input.wishes)
+    wanted = camera(value, session.capture.input.requested)
     session.capture.switch(wanted)
     return f"camera: {wanted.name}"
 

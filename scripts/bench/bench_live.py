@@ -46,7 +46,7 @@ from mattecast.commands.live import tuned  # noqa: E402
 from mattecast.flow import half_the_cores  # noqa: E402
 from mattecast.live.capture import CLOCK, Captured, Input  # noqa: E402
 from mattecast.live.governor import percentile  # noqa: E402
-from mattecast.live.matter import Wish  # noqa: E402
+from mattecast.live.matter import Controls  # noqa: E402
 from mattecast.live.obs.client import Address, SourceWish, free_port  # noqa: E402
 from mattecast.live.obs.link import Link  # noqa: E402
 from mattecast.live.outputs.outlet import Outlet  # noqa: E402
@@ -136,7 +136,7 @@ def _run(options: argparse.Namespace, size: tuple[int, int], *, on: bool) -> dic
         )
         session = Session(
             Input("file", "bench", "", loop=True),
-            Wish(settings, on),
+            Controls(settings, on),
             options.latency / 1000,
             [viewer.outlet],
             link=viewer.link,

@@ -102,12 +102,12 @@ def test_without_the_token_nothing_is_served(page, token):
     ],
 )
 def test_foreign_pages_are_refused_even_with_the_token(page, session, headers):
-    before = session.matting.wish
+    before = session.matting.controls
     assert ask(page, headers=headers)[0] == 403
     body = json.dumps({"name": "off"})
     kind = {"Content-Type": "application/json", **headers}
     assert ask(page, "/do", method="POST", body=body, headers=kind)[0] == 403
-    assert session.matting.wish is before
+    assert session.matting.controls is before
 
 
 def test_its_own_page_is_served(page):
@@ -122,7 +122,7 @@ def test_commands_change_the_picture(page, session):
     assert do(page, json.dumps({"name": "background", "value": "none"}))[0] == 200
     until(lambda: not session.newest.opaque, 10, "a transparent picture")
     assert do(page, json.dumps({"name": "choke", "value": 4}))[0] == 200
-    assert session.matting.wish.settings.choke == 4.0
+    assert session.matting.controls.settings.choke == 4.0
     assert do(page, json.dumps({"name": "choke", "value": "0"}))[0] == 200
     assert do(page, json.dumps({"name": "off"}))[0] == 200
     until(lambda: session.newest.opaque and session.newest.bgra[2, 2, 3] == 255, 10, "the camera")
@@ -148,10 +148,10 @@ def test_commands_change_the_picture(page, session):
     ],
 )
 def test_commands_that_cannot_be_are_refused_in_one_line(page, session, name, value):
-    before = session.matting.wish
+    before = session.matting.controls
     status, said = do(page, json.dumps({"name": name, "value": value}))
     assert status == 400 and said["error"] and "\n" not in said["error"]
-    assert session.matting.wish is before and session.check()
+    assert session.matting.controls is before and session.check()
 
 
 @pytest.mark.parametrize(
@@ -171,9 +171,9 @@ def test_commands_that_cannot_be_are_refused_in_one_line(page, session, name, va
     ],
 )
 def test_malformed_and_oversized_messages(page, session, body, headers, status):
-    before = session.matting.wish
+    before = session.matting.controls
     assert do(page, body, **headers)[0] == status
-    assert session.matting.wish is before
+    assert session.matting.controls is before
 
 
 @settings(max_examples=150, deadline=None)

@@ -29,7 +29,7 @@ from mattecast.errors import MediaError, UsageError
 from mattecast.live.cameras import listed, sizes_in
 from mattecast.live.capture import Capture, Input, parse, public, speaks
 from mattecast.live.governor import Governor, Window, percentile
-from mattecast.live.matter import Wish
+from mattecast.live.matter import Controls
 from mattecast.live.obs.client import Address, Client, ObsError, address, free_port, listening_port
 from mattecast.live.obs.passwords import Password
 from mattecast.live.outputs.outlet import Outlet
@@ -55,8 +55,10 @@ def sessions(network):
     made: list[Session] = []
 
     def run(input, *sinks, budget=5.0, **settings) -> Session:
-        wish = Wish(Settings(model=str(network), network_size=160, **{"smooth": "off", **settings}))
-        made.append(Session(input, wish, budget, list(sinks)))
+        controls = Controls(
+            Settings(model=str(network), network_size=160, **{"smooth": "off", **settings})
+        )
+        made.append(Session(input, controls, budget, list(sinks)))
         made[-1].start()
         return made[-1]
 
@@ -1031,7 +1033,7 @@ def test_the_quick_guide_is_libswscales_gray(tmp_path, colour):
         (item,) = captured(capture, 1)
     finally:
         capture.close()
-    preparer = Preparer(item.facts, _planned(item.facts, Wish(Settings())), (48, 32))
+    preparer = Preparer(item.facts, _planned(item.facts, Controls(Settings())), (48, 32))
     (frame,) = preparer.frames([(item.frame, 0, 1)], StageTimes())
     item.frame.colorspace = 5  # so that no matrix is changed on the way
     gray = VideoReformatter().reformat(item.frame, format="gray", dst_color_range=2, threads=1)

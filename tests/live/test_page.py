@@ -146,7 +146,9 @@ def session(tmp_path_factory):
 def page(session, tmp_path, monkeypatch):
     """The session's page, with a camera to choose: the clip once more."""
     monkeypatch.setattr("mattecast.live.control.choices", lambda: ["Cam A"])
-    monkeypatch.setattr("mattecast.live.session.camera", lambda name, wishes: session.capture.input)
+    monkeypatch.setattr(
+        "mattecast.live.session.camera", lambda name, requested: session.capture.input
+    )
     with serve(session) as address:
         shown = Page(address, tmp_path / "browser")
         try:
@@ -157,30 +159,30 @@ def page(session, tmp_path, monkeypatch):
 
 
 def test_every_control_does_what_it_says(page, session):
-    def wish(name: str) -> Any:
-        return getattr(session.matting.wish.settings, name)
+    def setting(name: str) -> Any:
+        return getattr(session.matting.controls.settings, name)
 
     page.click("#toggle")
     until(lambda: page.shown("toggle") == "off: the camera as it is", 10, "off, and said")
-    assert not session.matting.wish.on
+    assert not session.matting.controls.on
     page.click("#toggle")
-    until(lambda: session.matting.wish.on and page.shown("toggle") == "on", 10, "on")
+    until(lambda: session.matting.controls.on and page.shown("toggle") == "on", 10, "on")
     for name in ("blur", "green", "black", "white"):
         page.click(f"[data-name={name}]")
-        until(lambda name=name: wish("background") == name, 10, name)
+        until(lambda name=name: setting("background") == name, 10, name)
         pressed = f"document.querySelector('[data-name={name}]').ariaPressed"
         until(lambda pressed=pressed: page.js(pressed) == "true", 10, f"{name} is marked")
     page.type("#other", "#336699")
-    until(lambda: wish("background") == "#336699", 10, "a colour")
+    until(lambda: setting("background") == "#336699", 10, "a colour")
     page.click("[data-name=none]")
-    until(lambda: wish("background") in ("none", None), 10, "none")
+    until(lambda: setting("background") in ("none", None), 10, "none")
     for name, part, most in (("choke", 0.97, 5.0), ("feather", 0.97, 10.0), ("gamma", 0.97, 3.0)):
         page.click(f"input[data-name={name}]", part)
-        until(lambda name=name, most=most: 0.85 * most < wish(name) <= most, 10, name)
+        until(lambda name=name, most=most: 0.85 * most < setting(name) <= most, 10, name)
         number = f"document.querySelector('input[data-name={name}]').nextElementSibling.value"
-        assert float(page.js(number)) == wish(name)
+        assert float(page.js(number)) == setting(name)
     page.click("input[data-name=smooth]", 0.5)
-    until(lambda: wish("smooth").startswith("causal:0."), 10, "smoothing")
+    until(lambda: setting("smooth").startswith("causal:0."), 10, "smoothing")
     page.js("camera.selectedIndex = 1; camera.onchange({target: camera})")
     until(lambda: page.shown("said") == "camera: bar.mkv", 10, "another camera")
     assert not page.complaints

@@ -31,7 +31,7 @@ from mattecast.engines.training import criteria, fit, scenes, systems  # noqa: E
 from mattecast.engines.training.release import release  # noqa: E402
 from mattecast.filters.time import motion  # noqa: E402
 from mattecast.live.capture import parse  # noqa: E402
-from mattecast.live.matter import Wish  # noqa: E402
+from mattecast.live.matter import Controls  # noqa: E402
 from mattecast.live.outputs.outlet import Outlet  # noqa: E402
 from mattecast.live.session import Session  # noqa: E402
 
@@ -446,8 +446,8 @@ def test_a_clip_is_matted_by_name_with_what_was_learned(name, named, filmed, tmp
 def test_live_runs_it_by_the_same_name(name, named, filmed):
     """One of the single pictures, and one with a memory."""
     shown = []
-    wish = Wish(Settings(model=named(name), smooth="off", foreground="source"))
-    session = Session(parse(str(filmed), loop=True), wish, 5.0, [Outlet(Kept(shown))])
+    controls = Controls(Settings(model=named(name), smooth="off", foreground="source"))
+    session = Session(parse(str(filmed), loop=True), controls, 5.0, [Outlet(Kept(shown))])
     session.start()
     try:
         until(lambda: len(shown) > 2, 60, "pictures")
