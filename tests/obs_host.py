@@ -17,7 +17,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mattecast.live.obs.client import Address, Client, ObsError, free_port
+from mattecast.live.obs.client import Address, Client, ObsError
+from mattecast.live.obs.media_source import free_port
 
 PASSWORD = "a password of the tests"
 _GLOBAL = """[General]
@@ -215,8 +216,8 @@ class Host:
         assert self._obs is not None
         assert self._obs.poll() is None, f"OBS ended: {(self.home / 'obs.log').read_text()[-2000:]}"
         try:
-            self._client = Client(Address(port=self.port), PASSWORD)
-            self._client.timeout = 30  # machines that run tests are busy ones
+            # Machines that run tests are busy ones.
+            self._client = Client(Address(port=self.port), PASSWORD, timeout=30)
             self._client.request("GetSceneList")
         except ObsError:
             self._hang_up()

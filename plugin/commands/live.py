@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-import logging
 import os
 import sys
 import time
@@ -39,8 +38,11 @@ EXAMPLES = """examples:
 OBS's WebSocket password is read from OBS_PASSWORD, --obs-password-file, OBS's own settings on this
 machine, or asked for; it is never a flag. Keys while it runs: space on/off, b background, + - edge,
 q quit; ? shows all."""
-# How often the status is looked at, and shown (seconds).
-_TICK, _SHOWN = 0.1, 1.0
+# The exit code of a run that did not do all it was asked to do.
+_FAILED = 1
+# How often the session is checked, and how often its status is shown on a terminal and in a pipe
+# (seconds).
+_TICK, _INTERVAL, _PIPED_INTERVAL = 0.1, 1.0, 10.0
 # Flags that are settings of the same name.
 _PICTURE = (
     "background",
@@ -53,7 +55,6 @@ _PICTURE = (
     "network_size",
     *SHARED,
 )
-_PIPED_EVERY = 10.0
 
 
 def add_live(parser: argparse.ArgumentParser) -> None:
@@ -196,36 +197,39 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
 
 
 def live(options: argparse.Namespace) -> int:
-    """Run the command."""
+    """Run the command; gives its exit code."""
     if options.list:
-        print("\n".join(_listed()))
+        print("\n".join(_camera_lines()))
         return 0
     if options.obs_script:
         print(Path(__file__).parent.parent / "hosts" / "obs" / "mattecast_obs.py")
         return 0
     session = _session(options)
-    say = _Teller(options)
+    console = _Console(options)
     with ExitStack() as stack:
         stack.enter_context(tuned())
-        stack.callback(_closed, session, say)
+        stack.callback(_close, session, console)
         session.start()
         if options.control is not None or options.preview:
-            from mattecast.live.control import serve
+            from mattecast.live.control import redirecting, serve
 
             address = stack.enter_context(serve(session, options.control or 0))
-            say(f"control page: {address}")
+            console(f"control page: {address}")
             if options.preview:
-                _browse(address)
+                _open_browser(stack.enter_context(redirecting(address)))
         from mattecast.live.keys import command_lines, keyboard
 
         listen = command_lines if options.commands else keyboard
-        stack.enter_context(listen(session, say))
-        _watch(session, options, say)
-    return 0
+        stack.enter_context(listen(session, console))
+        _watch(session, options, console)
+    return _FAILED if session.incomplete else 0
 
 
 def checked_obs(options: argparse.Namespace) -> tuple[bool, list[str]]:
-    """What `mattecast doctor --obs` says. Raises UsageError for an address that is none."""
+    """(whether all is well, the lines) of `mattecast doctor --obs`.
+
+    Raises UsageError for text that is no address.
+    """
     from mattecast.inspect.obs import examine_obs
     from mattecast.live.obs.passwords import Password
 
@@ -246,20 +250,22 @@ def _address(options: argparse.Namespace) -> Address:
     return replace(where, port=port) if port else where
 
 
-def _listed() -> Iterator[str]:
+def _camera_lines() -> Iterator[str]:
     from mattecast.live.cameras import cameras, modes
 
     found = cameras()
     if not found:
-        yield "no cameras here"
+        yield "this machine has no camera"
     for one in found:
         yield f"{one.number}  {one.name}  {one.device}  {modes(one)}".rstrip()
 
 
 @contextmanager
 def tuned() -> Iterator[None]:
-    """Set what the whole process shares for little delay rather than much done: Python's threads
-    give way after 1 ms instead of 5; and see opencv_aside."""
+    """Tune the process for short delays while the block runs.
+
+    Python's threads give way after 1 ms instead of 5 ms; OpenCV's threads: see opencv_aside.
+    """
     from mattecast.flow import opencv_aside
 
     before = sys.getswitchinterval()
@@ -277,15 +283,15 @@ def _session(options: argparse.Namespace) -> Session:
 
     _check(options)
     source, settings = _input(options), _settings(options)
-    link, to_obs = _obs(options)
-    sinks: list[Sink] = [*([to_obs] if to_obs else []), *_others(options)]
+    link, obs_outlet = _obs(options)
+    sinks: list[Sink] = [*([obs_outlet] if obs_outlet else []), *_others(options)]
     return Session(
-        source, Controls(settings), options.latency / 1000, sinks, link=link, to_obs=to_obs
+        source, Controls(settings), options.latency / 1000, sinks, link=link, obs_outlet=obs_outlet
     )
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Raise UsageError for values no run can have."""
+    """Raise UsageError for values that are out of range or contradict each other."""
     if not 1 <= options.latency <= 10000:
         raise UsageError(f"latency: {options.latency:g} is out of range (1 to 10000 ms)")
     if options.seconds is not None and not options.seconds > 0:
@@ -324,7 +330,7 @@ def _input(options: argparse.Namespace) -> Input:
     if options.input is None and options.camera is None:
         for flag, taken in (("--obs", options.obs), ("--virtual-camera", options.virtual_camera)):
             if taken and Path(taken).is_file():
-                raise UsageError(f"{flag} has taken '{taken}' for its own: name INPUT before it")
+                raise UsageError(f"{flag} takes '{taken}' as its own value: name INPUT before it")
     text = options.input if options.camera is None else f"camera:{options.camera}"
     return parse(text or "camera:0", size=options.size, rate=rate, loop=options.loop)
 
@@ -334,25 +340,25 @@ def _settings(options: argparse.Namespace) -> Settings:
     if settings.smooth.partition(":")[0] not in LIVE_SMOOTHING:
         raise UsageError(
             f"smooth '{settings.smooth}': live knows {', '.join(LIVE_SMOOTHING)}, "
-            "which wait for no more than one later picture"
+            "which wait for one later picture at most"
         )
     return settings
 
 
 def _obs(options: argparse.Namespace) -> tuple[Link | None, Outlet | None]:
-    """The link to OBS and the outlet that feeds its source, unless other outputs were named."""
+    """The link to OBS and the outlet that feeds its source; (None, None) where OBS is not used."""
     others = options.output or options.virtual_camera is not None
     if options.obs == "off" or (options.obs is None and others):
         return None, None
-    from mattecast.live.obs.client import SourceWish
     from mattecast.live.obs.link import Link
+    from mattecast.live.obs.media_source import MediaSource
     from mattecast.live.obs.passwords import Password
     from mattecast.live.outputs.outlet import Outlet
     from mattecast.live.outputs.sender import CODINGS, Sender
 
     where = _address(options)
     coding = CODINGS[options.stream or ("raw" if where.local else "ffv1")]
-    wish = SourceWish(
+    source = MediaSource(
         name=options.name,
         scene=options.scene,
         linear=options.obs_blend == "linear",
@@ -362,12 +368,12 @@ def _obs(options: argparse.Namespace) -> tuple[Link | None, Outlet | None]:
     )
     password = Password(where, options.obs_password_file)
     _ask(where, password)
-    link = Link(where, wish, password, follow=options.follow)
-    return link, Outlet(Sender(f"OBS source '{wish.name}'", link.address, coding))
+    link = Link(where, source, password, follow=options.follow)
+    return link, Outlet(Sender(f"OBS source '{source.name}'", link.address, coding))
 
 
 def _ask(where: Address, password: Password) -> None:
-    """Ask for the password at the terminal, if OBS is there, wants one, and none is at hand."""
+    """Ask the user for the password, if OBS requires one and none is known."""
     from mattecast.live.obs.client import Client, ObsError, PasswordError
 
     if password() or not (sys.stdin and sys.stdin.isatty()):
@@ -380,7 +386,7 @@ def _ask(where: Address, password: Password) -> None:
         except EOFError as error:  # Ctrl-D
             raise UsageError("obs: no password was given") from error
     except ObsError:
-        return  # what is wrong will be said by the link, which tries again
+        return  # the link will report the same, and try again
 
 
 def _others(options: argparse.Namespace) -> Iterator[Sink]:
@@ -398,23 +404,31 @@ def _others(options: argparse.Namespace) -> Iterator[Sink]:
         yield Recorder(options.record, overwrite=options.overwrite)
 
 
-class _Teller:
-    """Says things on standard error without disturbing the status line there."""
+class _Console:
+    """Writes lines to standard error without disturbing the status line there."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self._terminal = sys.stderr.isatty() and not options.quiet
+        self.terminal = sys.stderr.isatty() and not options.quiet
         self.quiet = options.quiet
+        # What the user was last told of each part of the session.
+        self._reported: dict[str, str] = {}
 
     def __call__(self, text: str) -> None:
-        """A line that stays."""
+        """Write a line that stays."""
         self.clear()
         print(f"mattecast: {text}", file=sys.stderr, flush=True)
 
-    def show(self, text: str) -> None:
-        """The status line: over the last one on a terminal."""
+    def report(self, part: str, state: str) -> None:
+        """Write the state of a part of the session, unless it was the last one written of it."""
+        if state and self._reported.get(part) != state:
+            self._reported[part] = state
+            self(state)
+
+    def show_status(self, text: str) -> None:
+        """Write the status line; on a terminal it replaces the one before."""
         if self.quiet:
             return
-        if not self._terminal:
+        if not self.terminal:
             print(text, file=sys.stderr, flush=True)
             return
         width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
@@ -422,72 +436,68 @@ class _Teller:
 
     def clear(self) -> None:
         """Wipe the status line."""
-        if self._terminal:
+        if self.terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _watch(session: Session, options: argparse.Namespace, say: _Teller) -> None:
-    """Show how it goes until the source ends, the user does, or something breaks."""
-    started = shown = time.monotonic()
-    every = _SHOWN if say._terminal else _PIPED_EVERY
-    told: dict[str, str] = {}
+def _watch(session: Session, options: argparse.Namespace, console: _Console) -> None:
+    """Show the session's status until the source ends, the user ends it, or a part fails."""
+    started = last_shown = time.monotonic()
+    interval = 1.0 if options.json else _INTERVAL if console.terminal else _PIPED_INTERVAL
     synced = options.sync_audio is None
     while session.check():
         session.quitting.wait(_TICK)
         time_now = time.monotonic()
         if options.seconds is not None and time_now - started > options.seconds:
             return
-        _tell_changes(session, told, say)
-        if time_now - shown >= (1.0 if options.json else every):
-            shown = time_now
+        _report_changes(session, console)
+        if time_now - last_shown >= interval:
+            last_shown = time_now
             if options.json:
                 print(json.dumps(session.status()), flush=True)
             else:
-                say.show(session.line())
-            # Once there is something to measure.
+                console.show_status(session.status_line())
+            # The microphone can be delayed once the age of pictures has been measured.
             if not synced and session.delay() and session.link and session.link.connected:
                 synced = True
-                with _said(say):
-                    say(session.do("sync", options.sync_audio))
+                with _errors_reported(console):
+                    console(session.do("sync", options.sync_audio))
 
 
-def _tell_changes(session: Session, told: dict[str, str], say: _Teller) -> None:
-    """Say each change of a part's state once: piped output then tells the whole story."""
-    if say.quiet:
+def _report_changes(session: Session, console: _Console) -> None:
+    """Write what has changed in a part of the session; piped output then tells the whole story."""
+    if console.quiet:
         return
-    states = {"source": session.capture.state, "size": session.matting.governor.reason}
+    console.report("source", session.capture.state)
+    console.report("size", session.matting.governor.reason)
     if session.link:
-        states["obs"] = session.link.state
+        console.report("obs", session.link.state)
     if session.matting.engine:
-        states["engine"] = f"engine: {session.matting.engine.info}"
+        console.report("engine", f"engine: {session.matting.engine.info}")
     for number, sink in enumerate(session.sinks):
-        if not sink.state.startswith("recording") or "failed" in sink.state:
-            states[str(number)] = sink.state
-    for part, state in states.items():
-        if state and told.get(part) != state:
-            told[part] = state
-            say(state)
+        console.report(f"output {number}", sink.state)
 
 
 @contextmanager
-def _said(say: Callable[[str], None]) -> Iterator[None]:
+def _errors_reported(console: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     except MattecastError as error:
-        say(str(error))
+        console(str(error))
 
 
-def _closed(session: Session, say: _Teller) -> None:
-    session.close()
-    say.clear()
-    for sink in session.sinks:
-        if sink.state.startswith("record"):
-            say(sink.state)
+def _close(session: Session, console: _Console) -> None:
+    """End the session, and write what it has left behind."""
+    try:
+        session.close()
+    finally:
+        console.clear()
+        for number, sink in enumerate(session.sinks):
+            console.report(f"output {number}", sink.result)
 
 
-def _browse(address: str) -> None:
+def _open_browser(page: Path) -> None:
     import webbrowser
 
-    logging.getLogger("mattecast").debug("opening the control page")
     with suppress(webbrowser.Error):
-        webbrowser.open(address)
+        webbrowser.open(page.as_uri())

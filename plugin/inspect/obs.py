@@ -9,16 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mattecast.live.obs.client import (
-    KIND,
-    Address,
-    Client,
-    ObsError,
-    PasswordError,
-    current_scene,
-    item_of,
-    listening_port,
-)
+from mattecast.live.obs.client import Address, Client, ObsError, PasswordError
+from mattecast.live.obs.media_source import KIND, current_scene, listening_port, scenes_with
 from mattecast.live.obs.passwords import ServerSettings, server_settings
 
 # OBS and obs-websocket that live was tried with; older ones lack protocol 5.
@@ -197,12 +189,11 @@ def _alpha(settings: dict[str, Any]) -> Iterator[Finding]:
 
 def _scenes(client: Client, name: str) -> Iterator[Finding]:
     on_air = current_scene(client)
-    scenes = [one["sceneName"] for one in client.request("GetSceneList")["scenes"]]
-    shown = [scene for scene in scenes if item_of(client, scene, name) is not None]
-    if not shown:
+    scenes = scenes_with(client, name)
+    if not scenes:
         yield "wrong", f"no scene shows it: `mattecast live --scene {on_air}` adds it"
-    elif on_air not in shown:
-        yield "note", f"the scene on air, '{on_air}', does not show it; {', '.join(shown)} does"
+    elif on_air not in scenes:
+        yield "note", f"the scene on air, '{on_air}', does not show it; {', '.join(scenes)} does"
     else:
         yield from _visible(client, on_air, name)
 

@@ -1,14 +1,19 @@
-"""The control page: 127.0.0.1 only, a token in its address, nothing but JSON and pictures.
+"""The control page of a session: a small web server on 127.0.0.1, with a token in its address.
 
-Anybody on this machine can reach the port, and so can any web page the user visits: so every
-request must bring the token, name this host, and come from this page or from no page at all.
+Everybody on this machine can reach the port, and so can every web page that the user visits.
+Therefore each request must bring the token, name this host, and come from the control page itself
+or from no page at all.
 """
 
 from __future__ import annotations
 
 import hmac
+import html
 import json
+import logging
 import secrets
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,18 +30,22 @@ import numpy as np
 from mattecast.errors import MattecastError, UsageError
 from mattecast.live.outputs.outlet import lower_priority
 from mattecast.live.picture import Bytes, Picture, laid_over
-from mattecast.live.session import COMMANDS, Session, choices
+from mattecast.live.session import COMMANDS, Session, camera_names
+
+log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-# Longest body a command may have (bytes), and how long its sender may take (seconds).
+# The longest body a command may have (bytes), and how long its sender may take (seconds).
 LONGEST, SLOWEST = 4096, 5.0
-# Requests served at once; a page has two or three in flight.
+# How many requests are served at once; a page has two or three in flight.
 _AT_ONCE = 16
-# Long side of the preview and the squares that stand for transparency, in pixels.
+# The long side of the preview, and the side of the squares that stand for transparency (pixels).
 _PREVIEW, _SQUARE = 640, 12
+# A browser that leaves before it has its answer.
+_HANG_UPS = (ConnectionError, TimeoutError)
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",  # the address holds the token
+    "Referrer-Policy": "no-referrer",  # because the address holds the token
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; img-src 'self' blob: data:; "
@@ -47,9 +56,9 @@ _HEADERS = {
 
 @contextmanager
 def serve(session: Session, port: int = 0) -> Iterator[str]:
-    """Serve the page while the block runs; gives its address, token included.
+    """Serve the page while the block runs; gives its address, which includes the token.
 
-    port: 0 takes any free one. Raises UsageError when it is taken.
+    port: 0 for any free port. Raises UsageError when the port is taken.
     """
     try:
         server = _Server((HOST, port), session)
@@ -66,8 +75,26 @@ def serve(session: Session, port: int = 0) -> Iterator[str]:
         thread.join(2)
 
 
+@contextmanager
+def redirecting(address: str) -> Iterator[Path]:
+    """A file that leads a browser to the page; it exists while the block runs.
+
+    Every user of this machine can read a browser's command line, so the token must not stand
+    there. The file's name may: only the user who runs the session can read the file.
+    """
+    with tempfile.TemporaryDirectory(prefix="mattecast-") as folder:
+        page = Path(folder) / "control.html"
+        page.touch(mode=0o600)
+        page.write_text(
+            "<!doctype html><title>mattecast live</title>"
+            f'<meta http-equiv="refresh" content="0; url={html.escape(address)}">',
+            encoding="utf-8",
+        )
+        yield page
+
+
 class _Server(ThreadingHTTPServer):
-    """One thread a request, few at once."""
+    """Serves each request on a thread of its own, and a few at once."""
 
     daemon_threads = True
     block_on_close = False
@@ -92,11 +119,14 @@ class _Server(ThreadingHTTPServer):
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A peer that hangs up is no event."""
+        """Log what has ended a request's thread, unless the browser has hung up."""
+        error = sys.exception()
+        if not isinstance(error, _HANG_UPS):
+            log.warning("the control page could not serve a request", exc_info=error)
 
 
 class _Refused(Exception):
-    """A request that is not served. status: of HTTP."""
+    """A request that is refused. status: of HTTP."""
 
     def __init__(self, status: HTTPStatus, text: str) -> None:
         super().__init__(text)
@@ -127,19 +157,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(refused.status, {"error": str(refused)})
         except MattecastError as error:
             self._send_json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
-        except (ConnectionError, TimeoutError):
+        except _HANG_UPS:
             self.close_connection = True
+        except Exception as error:
+            log.warning("the control page: %s failed", self.command, exc_info=error)
+            self._send_json(
+                HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "mattecast failed; its log says why"}
+            )
 
     def _admit(self) -> None:
-        """Raise _Refused unless the request comes from our page, or from no page."""
+        """Raise _Refused unless the request comes from our page or from no page, with the token."""
         ours = f"{HOST}:{self.server.server_port}"
         if self.headers.get("Host") != ours:
-            # Else a foreign name that resolves to 127.0.0.1 would make its pages ours.
+            # A foreign name that resolves to 127.0.0.1 would make its pages look like ours.
             raise _Refused(HTTPStatus.FORBIDDEN, "wrong host")
         origin = self.headers.get("Origin")
         if origin is not None and origin != f"http://{ours}":
             raise _Refused(HTTPStatus.FORBIDDEN, "foreign origin")
-        if self.headers.get("Sec-Fetch-Site") not in (None, "none", "same-origin"):
+        site = self.headers.get("Sec-Fetch-Site")
+        if site not in (None, "none", "same-origin") and not self._opens_page():
             raise _Refused(HTTPStatus.FORBIDDEN, "foreign page")
         try:
             query = parse_qs(urlsplit(self.path).query)
@@ -148,6 +184,18 @@ class _Handler(BaseHTTPRequestHandler):
         token = (query.get("token") or [self.headers.get("X-Token") or ""])[0]
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
             raise _Refused(HTTPStatus.FORBIDDEN, "the token is missing or wrong")
+
+    def _opens_page(self) -> bool:
+        """Whether a link or a redirect leads a browser's tab to the page, as our own file does.
+
+        The page that holds the link can read nothing of what the tab then shows.
+        """
+        return (
+            self.command == "GET"
+            and urlsplit(self.path).path == "/"
+            and self.headers.get("Sec-Fetch-Mode") == "navigate"
+            and self.headers.get("Sec-Fetch-Dest") == "document"
+        )
 
     def _get(self) -> tuple[str, bytes]:
         path, session = urlsplit(self.path).path, self.server.session
@@ -158,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/choices":
             return "application/json", json.dumps(
                 {
-                    "cameras": choices(),
+                    "cameras": camera_names(),
                     "commands": {n: c.about for n, c in COMMANDS.items()},
                 }
             ).encode()
@@ -186,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _send_json(self, status: HTTPStatus, value: dict[str, str]) -> None:
-        # What is refused may have left part of its body unread.
+        # Part of the body of a refused request may be unread.
         self.close_connection = True
         self._send(status, "application/json", json.dumps(value).encode())
 
@@ -199,15 +247,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-        except (ConnectionError, TimeoutError):
+        except _HANG_UPS:
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: request lines hold the token."""
+        """Log nothing, because request lines hold the token."""
 
 
 def read_command(body: bytes) -> tuple[str, str]:
-    """(name, value) of a command's JSON. Raises UsageError for anything else."""
+    """(name, value) of a command in JSON. Raises UsageError for anything else."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -223,19 +271,19 @@ def read_command(body: bytes) -> tuple[str, str]:
 
 
 def preview(picture: Picture) -> bytes:
-    """The picture as JPEG, small, over squares where it is transparent."""
+    """The picture as a small JPEG, over squares where it is transparent."""
     width, height = picture.size
     scale = min(1.0, _PREVIEW / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = np.asarray(cv2.resize(picture.bgra, size, interpolation=cv2.INTER_AREA), np.uint8)
-    shown = laid_over(small, _squares(size))
-    _, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    composite = laid_over(small, _squares(size))
+    _, data = cv2.imencode(".jpg", composite, [cv2.IMWRITE_JPEG_QUALITY, 80])
     return data.tobytes()
 
 
 @cache
 def _squares(size: tuple[int, int]) -> Bytes:
-    """Light and dark squares that stand for transparency: (height, width, 3) uint8."""
+    """Light and dark squares that stand for transparency: (H, W, 3) uint8, gray."""
     across, down = (np.arange(side) // _SQUARE for side in size)
     gray = np.where((across[None] + down[:, None]) % 2, np.uint8(205), np.uint8(155))
     return np.asarray(cv2.merge([gray, gray, gray]), np.uint8)

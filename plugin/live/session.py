@@ -1,10 +1,11 @@
-"""A live session: capture, network, outlets and OBS put together, and what can be asked of it."""
+"""A live session: capture, matting, outputs and OBS put together, and the commands it takes."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,26 +22,37 @@ from mattecast.live.picture import Picture
 from mattecast.live.threads import now
 from mattecast.settings import LIVE_SMOOTHING
 
-# How long OBS may leave our pictures unanswered before its source is told to listen elsewhere (s).
+# OBS's source is told to listen on another port when it takes no picture for this long (seconds).
 _DEAF = 6.0
 
 
 class Sink(Protocol):
-    """What pictures are handed to."""
+    """An output of a session, with a thread of its own. There are two kinds: an Outlet sends the
+    newest picture to a Target (a socket, a server, a virtual camera), a Recorder writes a file.
+
+    state: what it does, for people. progress: how far it is, '' where that says nothing.
+    result: what it has left behind when it ends, such as a file; '' for nothing.
+    incomplete: whether a result that was asked for is missing or incomplete.
+    ages: seconds from capture until a picture was sent. sent: how many pictures were.
+    gone: set when it takes no more pictures.
+    """
 
     state: str
+    progress: str
+    result: str
+    incomplete: bool
     ages: Window
     sent: int
     gone: threading.Event
 
     @property
     def dropped(self) -> int:
-        """Pictures it had to leave out."""
+        """How many pictures it had to leave out."""
         ...
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended it, if anything did."""
+        """The error that ends the session, or None."""
         ...
 
     def offer(self, picture: Picture) -> None:
@@ -48,17 +60,17 @@ class Sink(Protocol):
         ...
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         ...
 
     def close(self) -> None:
-        """End."""
+        """End the thread, and finish what was begun; safe to call twice."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One thing that can be asked while live runs. about: for people."""
+    """Something a user can ask of a running session. about: what it does, for people."""
 
     act: Callable[[Session, str], str | None]
     about: str
@@ -67,8 +79,8 @@ class Command:
 class Session:
     """Everything that runs, from `start` to `close`. Commands may come from any thread.
 
-    budget: seconds from capture to handing out that are aimed at. sinks: where pictures go.
-    to_obs: the sink that feeds OBS. load: for tests and benchmarks, see Matting.
+    budget: the age in seconds that pictures shall have at most when they are sent. sinks: where
+    pictures go. obs_outlet: the sink that feeds OBS. load: see Matting.
     """
 
     def __init__(
@@ -79,23 +91,24 @@ class Session:
         sinks: list[Sink],
         *,
         link: Link | None = None,
-        to_obs: Outlet | None = None,
+        obs_outlet: Outlet | None = None,
         load: Callable[[tuple[int, int]], Engine] | None = None,
     ) -> None:
         self.capture = Capture(input)
-        self.sinks, self.link, self._to_obs = sinks, link, to_obs
-        self.matting = Matting(self.capture, controls, budget, self._hand_out, load)
+        self.sinks, self.link, self._obs_outlet = sinks, link, obs_outlet
+        self.matting = Matting(self.capture, controls, budget, self._deliver, load)
         self.newest: Picture | None = None
         self.messages: deque[str] = deque(maxlen=20)
         self.quitting = threading.Event()
         self._started = now()
         self._commands = threading.Lock()
-        self._heard, self._stalls = now(), 0
+        # When OBS last took a picture, as far as is known, and how often its source has stalled.
+        self._taken, self._stalls = now(), 0
 
     def start(self) -> None:
-        """Begin; the first picture goes out when source, network and receiver are there.
+        """Start every part. The first picture is sent when source, network and receiver are there.
 
-        Raises UsageError for a background that cannot be.
+        Raises UsageError for controls that cannot be met, such as a missing background.
         """
         self.matting.check(self.matting.controls)
         for sink in self.sinks:
@@ -106,23 +119,33 @@ class Session:
         self.capture.start()
 
     def close(self) -> None:
-        """End everything, in the order pictures flow; recordings become whole."""
-        self.capture.close()
-        self.matting.close()
-        for sink in self.sinks:
-            sink.close()
-        if self.link:
-            self.link.close()
+        """End every part in the order in which pictures flow, so that recordings become whole.
 
-    def _hand_out(self, picture: Picture) -> None:
+        A part that raises keeps no other from being closed; its error is raised at the end.
+        """
+        with ExitStack() as stack:
+            # The last one added is closed first.
+            if self.link:
+                stack.callback(self.link.close)
+            for sink in reversed(self.sinks):
+                stack.callback(sink.close)
+            stack.callback(self.matting.close)
+            stack.callback(self.capture.close)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a recording that was asked for is missing or incomplete."""
+        return any(sink.incomplete for sink in self.sinks)
+
+    def _deliver(self, picture: Picture) -> None:
         self.newest = picture
         for sink in self.sinks:
             sink.offer(picture)
 
     def check(self) -> bool:
-        """Look after the threads; gives whether there is anything left to do.
+        """Whether the session goes on: it has a source, an output, and nobody has ended it.
 
-        Raises what ended the session: a source, a network, or an OBS that refuses.
+        Raises the error of a thread that has failed: of the source, the network or OBS.
         """
         failures = [
             self.capture.failure,
@@ -134,50 +157,51 @@ class Session:
         for failure in failures:
             if failure is not None:
                 raise failure
-        self._see_to_deafness()
+        self._mend_deaf_source()
         done = self.capture.ended.is_set() or self.quitting.is_set()
         return not done and not (self.sinks and all(sink.gone.is_set() for sink in self.sinks))
 
-    def _see_to_deafness(self) -> None:
-        """An OBS that answers while its source takes nothing: its port belongs to another, whose
-        kernel may have taken a few pictures."""
-        outlet, link = self._to_obs, self.link
+    def _mend_deaf_source(self) -> None:
+        """Tell OBS's source to listen on another port when OBS answers but its source takes no
+        pictures. Another program then has the port, whose kernel may have taken a few pictures."""
+        outlet, link = self._obs_outlet, self.link
         if outlet is None or link is None:
             return
         stalled, self._stalls = outlet.stalls != self._stalls, outlet.stalls
         sent = not stalled and outlet.ages.values(now())
         if not link.connected or self.newest is None or sent:
-            self._heard = now()
-        elif stalled or now() - self._heard > _DEAF:
-            self._heard = now()
+            self._taken = now()
+        elif stalled or now() - self._taken > _DEAF:
+            self._taken = now()
             try:
                 link.listen_elsewhere()
-                self.messages.append("OBS took no pictures: its source was told to listen anew")
+                self.messages.append("OBS took no pictures: its source listens on a new port now")
             except MattecastError as error:
                 self.messages.append(str(error))
 
     def do(self, name: str, value: str = "") -> str:
-        """Carry out a command; gives one line that says what was done.
+        """Carry out a command, and give one line that says what was done.
 
-        Raises UsageError (or another MattecastError) when it cannot be.
+        Raises UsageError or another MattecastError for a command that cannot be carried out.
         """
         command = COMMANDS.get(name)
         if command is None:
             raise UsageError(f"'{name[:40]}' is no command: {', '.join(COMMANDS)}")
         with self._commands:
-            said = command.act(self, value) or f"{name} {value}".strip()
-        self.messages.append(said)
-        return said
+            done = command.act(self, value) or f"{name} {value}".strip()
+        self.messages.append(done)
+        return done
 
     def change(self, **settings: Any) -> None:
-        """Replace settings of the picture; nothing changes where one of them is wrong."""
+        """Replace settings of the picture. Where one of them is wrong, UsageError is raised and
+        nothing changes."""
         controls = self.matting.controls
         changed = replace(controls, settings=replace(controls.settings, **settings))
         self.matting.check(changed)
         self.matting.controls = changed
 
     def status(self) -> dict[str, Any]:
-        """How it goes, in JSON's own types. Times in milliseconds, over the last five seconds."""
+        """The session's status in JSON's own types; times in milliseconds, of the last seconds."""
         time, report, matting = now(), self.matting.report, self.matting
         ages = report.ages.values(time)
         engine, controls = matting.engine, matting.controls
@@ -206,7 +230,7 @@ class Session:
             "obs": self.link.state if self.link else None,
             "outlets": [
                 {
-                    "state": sink.state,
+                    "state": ": ".join(filter(None, (sink.state, sink.progress))),
                     "sent": sink.sent,
                     "dropped": sink.dropped,
                     "age_ms": _milliseconds(sink.ages.values(time)),
@@ -216,7 +240,7 @@ class Session:
             "messages": list(self.messages),
         }
 
-    def line(self) -> str:
+    def status_line(self) -> str:
         """The status in one line."""
         status = self.status()
         age, network = status["age_ms"], status["network"]
@@ -241,8 +265,8 @@ class Session:
         return " | ".join(parts)
 
     def delay(self) -> float:
-        """Seconds that pictures are old in the mean when they are sent."""
-        ages = self._to_obs.ages if self._to_obs else self.matting.report.ages
+        """The median age of pictures when they are sent, in seconds."""
+        ages = self._obs_outlet.ages if self._obs_outlet else self.matting.report.ages
         return percentile(ages.values(now()), 0.5)
 
 
@@ -300,13 +324,13 @@ def _camera(session: Session, value: str) -> str:
 
 def _place(session: Session, value: str) -> str:
     if session.link is None:
-        raise UsageError("this session does not know OBS: start it with --obs")
+        raise UsageError("this session is not connected to OBS: start it with --obs")
     return f"placed in scene '{session.link.place_here()}'"
 
 
 def _sync(session: Session, value: str) -> str:
     if session.link is None or not value:
-        raise UsageError("sync: needs OBS (--obs) and the name of a microphone there")
+        raise UsageError("sync: needs OBS (--obs) and the name of a microphone in OBS")
     offset = session.link.sync_audio(value, session.delay())
     return f"'{value}' is delayed by {offset} ms now"
 
@@ -327,11 +351,11 @@ COMMANDS: Mapping[str, Command] = {
     "gamma": Command(_number("gamma"), "above 1 lifts soft alpha"),
     "camera": Command(_camera, "number or name of another camera"),
     "place": Command(_place, "put the source into OBS's current scene"),
-    "sync": Command(_sync, "delay a microphone of OBS by what pictures take"),
+    "sync": Command(_sync, "delay a microphone of OBS as much as pictures are"),
     "quit": Command(_quit, "end"),
 }
 
 
-def choices() -> list[str]:
-    """Cameras to choose from, by name."""
+def camera_names() -> list[str]:
+    """The names of this machine's cameras."""
     return [one.name for one in cameras()]

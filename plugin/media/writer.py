@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import av
 import av.error
 
+from mattecast.errors import MattecastError
 from mattecast.media.destinations import beside, explained, refuse_losing, refuse_mixing
 from mattecast.media.pictures import is_pattern, numbered
 from mattecast.media.sound import Sound
@@ -153,6 +154,26 @@ class MovieWriter:
         with explained(self.output):
             os.replace(self._part, self.output)
         self._done = True
+
+    def keep(self, place: Path) -> bool:
+        """Put what was written so far at `place`, after an error that ended the writing.
+
+        Gives whether the file could be closed. If not, it lacks its index, without which most
+        programs cannot read it.
+        """
+        closed = True
+        if not self._whole:
+            try:
+                self.flush()
+            except (MattecastError, MemoryError):
+                closed = False
+                with suppress(OSError, ValueError, av.error.FFmpegError):
+                    self._container.close()
+        self._done = True
+        self._release()
+        with explained(place):
+            os.replace(self._part, place)
+        return closed
 
     def abort(self) -> None:
         """See Writer.abort."""

@@ -47,8 +47,9 @@ from mattecast.flow import half_the_cores  # noqa: E402
 from mattecast.live.capture import CLOCK, Captured, Input  # noqa: E402
 from mattecast.live.governor import percentile  # noqa: E402
 from mattecast.live.matter import Controls  # noqa: E402
-from mattecast.live.obs.client import Address, SourceWish, free_port  # noqa: E402
+from mattecast.live.obs.client import Address  # noqa: E402
 from mattecast.live.obs.link import Link  # noqa: E402
+from mattecast.live.obs.media_source import MediaSource, free_port  # noqa: E402
 from mattecast.live.outputs.outlet import Outlet  # noqa: E402
 from mattecast.live.outputs.sender import CODINGS, Sender  # noqa: E402
 from mattecast.live.session import Session  # noqa: E402
@@ -140,7 +141,7 @@ def _run(options: argparse.Namespace, size: tuple[int, int], *, on: bool) -> dic
             options.latency / 1000,
             [viewer.outlet],
             link=viewer.link,
-            to_obs=viewer.outlet,
+            obs_outlet=viewer.outlet,
             load=_keeping(settings),
         )
         pictures = _pictures(options, size)
@@ -307,7 +308,7 @@ class _Obs:
         self.host = obs_host.Host(folder / "obs", size=size)
         self.host.start()
         self.host.add_colour((40, 120, 200))
-        self.link = Link(Address(port=self.host.port), SourceWish(), lambda: obs_host.PASSWORD)
+        self.link = Link(Address(port=self.host.port), MediaSource(), lambda: obs_host.PASSWORD)
         self.outlet = Outlet(Sender("OBS", self.link.address, CODINGS["raw"]))
 
     @contextmanager

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -13,12 +16,14 @@ import cv2
 import keyed
 import numpy as np
 import pytest
+from commands import start
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from obs_host import until
 
 from mattecast.errors import UsageError
 from mattecast.live.control import LONGEST, preview, read_command, serve
+from mattecast.live.obs.media_source import free_port
 from mattecast.live.picture import Picture
 from mattecast.live.session import COMMANDS
 
@@ -108,6 +113,14 @@ def test_foreign_pages_are_refused_even_with_the_token(page, session, headers):
     kind = {"Content-Type": "application/json", **headers}
     assert ask(page, "/do", method="POST", body=body, headers=kind)[0] == 403
     assert session.matting.controls is before
+
+
+def test_a_browser_is_led_to_the_page_by_a_link_but_to_nothing_else(page):
+    """As our own file does, which is a foreign page to a browser."""
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert ask(page, "/", headers={**link, "Sec-Fetch-Dest": "document"})[0] == 200
+    assert ask(page, "/", headers={**link, "Sec-Fetch-Dest": "iframe"})[0] == 403
+    assert ask(page, "/status", headers={**link, "Sec-Fetch-Dest": "document"})[0] == 403
 
 
 def test_its_own_page_is_served(page):
@@ -219,6 +232,62 @@ def test_any_bytes_leave_it_standing(page, data):
         except (TimeoutError, ConnectionError):
             pass
     assert ask(page)[0] == 200
+
+
+def test_a_bug_of_ours_is_answered_and_logged(page, session, monkeypatch, caplog):
+    def broken() -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(session, "status", broken)
+    status, body = ask(page)
+    assert status == 500 and "mattecast failed" in json.loads(body)["error"]
+    assert "KeyError" in caplog.text and page[1] not in caplog.text
+
+
+def test_only_a_browser_that_hangs_up_is_ignored(page, session, monkeypatch, caplog):
+    """An error outside of what a request asks for, such as one of the server itself."""
+    from mattecast.live import control
+
+    for error in (ConnectionResetError(), TimeoutError(), RuntimeError("a bug of the server")):
+
+        def fail(self, error=error) -> None:
+            raise error
+
+        monkeypatch.setattr(control._Handler, "handle", fail)
+        with pytest.raises((OSError, http.client.HTTPException)):
+            ask(page)
+    until(lambda: "a bug of the server" in caplog.text, 5, "a line in the log")
+    assert "ConnectionResetError" not in caplog.text and "TimeoutError" not in caplog.text
+
+
+def test_the_token_is_not_on_the_browsers_command_line(tmp_path):
+    """The browser gets a file that nobody else can read, and that is gone in the end."""
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    browser.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys, urllib.parse\n"
+        "file = pathlib.Path(urllib.parse.urlsplit(sys.argv[1]).path)\n"
+        "mode = oct(file.stat().st_mode & 0o777) + oct(file.parent.stat().st_mode & 0o777)\n"
+        f"part = pathlib.Path({str(seen)!r} + '.part')\n"
+        "part.write_text('\\n'.join([*sys.argv[1:], mode, file.read_text()]))\n"
+        f"part.rename({str(seen)!r})\n"
+    )
+    browser.chmod(0o755)
+    worker = start(
+        *("live", keyed.clip(tmp_path / "bar.mkv"), "--loop", "--preview", "--commands"),
+        *("-o", f"tcp://127.0.0.1:{free_port()}", "--model", keyed.network(tmp_path)),
+        stdin=subprocess.PIPE,
+        env={**os.environ, "BROWSER": f"{browser} %s"},
+    )
+    try:
+        until(seen.exists, 60, "the browser")
+    finally:
+        _, errors = worker.communicate(timeout=30)
+    address = next(line for line in errors.splitlines() if "control page: " in line)
+    token = parse_qs(urlsplit(address.split()[-1]).query)["token"][0]
+    argument, mode, page = seen.read_text().split("\n", 2)
+    assert argument.startswith("file://") and token not in argument
+    assert mode == "0o6000o700" and f"?token={token}" in page
+    assert not Path(urlsplit(argument).path).exists()
 
 
 def test_an_address_that_is_none_is_refused(page):

@@ -17,7 +17,7 @@ from commands import start
 from obs_host import until
 
 from mattecast.live.capture import Capture, parse
-from mattecast.live.obs.client import free_port
+from mattecast.live.obs.media_source import free_port
 
 SIZE = 96, 64
 FRAMES, PACE = 200, 0.03

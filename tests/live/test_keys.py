@@ -19,7 +19,7 @@ from commands import start
 from obs_host import until
 
 from mattecast.live.keys import split
-from mattecast.live.obs.client import free_port
+from mattecast.live.obs.media_source import free_port
 
 fcntl = pytest.importorskip("fcntl", reason="needs a pseudo-terminal")
 pty = pytest.importorskip("pty")

@@ -30,7 +30,8 @@ from mattecast.live.cameras import listed, sizes_in
 from mattecast.live.capture import Capture, Input, parse, public, speaks
 from mattecast.live.governor import Governor, Window, percentile
 from mattecast.live.matter import Controls
-from mattecast.live.obs.client import Address, Client, ObsError, address, free_port, listening_port
+from mattecast.live.obs.client import Address, Client, ObsError, address
+from mattecast.live.obs.media_source import free_port, listening_port
 from mattecast.live.obs.passwords import Password
 from mattecast.live.outputs.outlet import Outlet
 from mattecast.live.outputs.recording import Recorder

@@ -145,7 +145,7 @@ def session(tmp_path_factory):
 @pytest.fixture
 def page(session, tmp_path, monkeypatch):
     """The session's page, with a camera to choose: the clip once more."""
-    monkeypatch.setattr("mattecast.live.control.choices", lambda: ["Cam A"])
+    monkeypatch.setattr("mattecast.live.control.camera_names", lambda: ["Cam A"])
     monkeypatch.setattr(
         "mattecast.live.session.camera", lambda name, requested: session.capture.input
     )

@@ -1,4 +1,4 @@
-"""OBS's WebSocket password: from where it may be taken, and never into a log."""
+"""OBS's WebSocket password: the places where it may be found. It never goes into a log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mattecast.live.obs.client import Address
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What OBS's settings on this machine say of its WebSocket server. file: where they are."""
+    """OBS's settings of its WebSocket server on this machine. file: where they were read."""
 
     file: Path
     enabled: bool
@@ -24,23 +24,23 @@ class ServerSettings:
 
 
 class Password:
-    """Calling it gives the password for an OBS, '' where there seems to be none.
+    """The password of an OBS: calling the object gives it, or '' where none is known.
 
-    In order: the file named, OBS_PASSWORD, OBS's own settings of this user on this machine, and
-    what was given at a prompt.
+    The places are, in this order: the file, the variable OBS_PASSWORD, this user's settings of OBS
+    on this machine, and `given`, which is for a prompt. The file is read once, when the object is
+    made: a pipe such as `<(pass obs)` holds its text only once, and a file may be gone later.
+
+    Raises UsageError when the file cannot be read.
     """
 
     def __init__(self, where: Address, file: Path | None) -> None:
-        self._where, self._file, self.given = where, file, ""
+        self._where, self.given = where, ""
+        self._from_file = _read(file) if file is not None else None
 
     def __call__(self) -> str:
-        """See the class. Raises UsageError when the file cannot be read."""
-        if self._file is not None:
-            try:
-                return self._file.read_text(encoding="utf-8").strip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = getattr(error, "strerror", None) or "not text"
-                raise UsageError(f"{self._file}: {reason.lower()}") from error
+        """The password, or ''."""
+        if self._from_file is not None:
+            return self._from_file
         if "OBS_PASSWORD" in os.environ:
             return os.environ["OBS_PASSWORD"]
         if self._where.local:
@@ -50,9 +50,20 @@ class Password:
         return self.given
 
 
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise UsageError(f"{file}: {reason.lower()}") from error
+
+
 def server_settings() -> list[ServerSettings]:
-    """The WebSocket server's settings of every OBS of this user: from 5.5 on a file of their own,
-    before that a section of OBS's, which newer ones leave behind."""
+    """The WebSocket server's settings of every OBS of this user.
+
+    From obs-websocket 5.5 on they have a file of their own. Older versions keep them in a section
+    of OBS's settings, which newer versions leave behind.
+    """
     found = []
     for folder in _folders():
         own = folder / "plugin_config" / "obs-websocket" / "config.json"
@@ -62,7 +73,7 @@ def server_settings() -> list[ServerSettings]:
 
 
 def server_port() -> int | None:
-    """The port an OBS of this user is set to answer on, if any is."""
+    """The port that an OBS of this user listens on by its settings, or None."""
     return next((one.port for one in server_settings() if one.enabled), None)
 
 

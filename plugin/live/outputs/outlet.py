@@ -1,4 +1,4 @@
-"""Where pictures go: each outlet on a thread of its own, taking the newest, hindering nobody."""
+"""An outlet sends the newest picture to a target, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ from mattecast.live.governor import Window
 from mattecast.live.picture import Picture, fitted
 from mattecast.live.threads import Latest, Task, now
 
-# How often a receiver that is not there is tried again (seconds).
+# How often an outlet tries to reach a receiver that is not there (seconds).
 _RETRY = 0.2
 
 
 class Target(Protocol):
-    """What an outlet writes to. Errors are OSError or libav's; after one, it is opened anew.
+    """What an outlet writes to: a socket, a server, a pipe, or a virtual camera.
 
-    one_size: whoever receives takes one size only: later ones are fitted into the first.
+    A target has no thread; an Outlet opens it, writes to it, and opens it anew after an error
+    (OSError, ValueError or libav's).
+
+    one_size: whether the receiver takes pictures of one size only. The outlet then fits later
+    pictures into the size of the first.
     """
 
     name: str
     one_size: bool
 
     def open(self, picture: Picture) -> None:
-        """Connect, for pictures like this one."""
+        """Connect, for pictures of this picture's size. Raises Gone where that is impossible."""
         ...
 
     def write(self, picture: Picture) -> None:
-        """Send one picture, of the size it was opened for."""
+        """Send one picture, of the size the target was opened for."""
         ...
 
     def close(self) -> None:
@@ -39,15 +43,17 @@ class Target(Protocol):
 
 
 class Gone(Exception):
-    """The receiver will not come back: the reader of a pipe has closed it."""
+    """The receiver will not come back, for instance the reader of a pipe that has closed it."""
 
 
 class Outlet:
-    """Sends the newest picture to a target, again and again connecting to it.
+    """A Sink that sends the newest picture to a target, and connects to it again and again.
 
-    state: one line for people. ages: seconds from capture until a picture was sent. stalls: how
-    often a receiver was there and took nothing.
+    state: what it does, for people. stalls: how often a receiver was there and took nothing.
+    The other attributes are those of a Sink.
     """
+
+    progress, result, incomplete = "", "", False
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -58,17 +64,17 @@ class Outlet:
         self._task = Task(target.name, self._run)
 
     def start(self) -> None:
-        """Begin sending."""
+        """Start to send."""
         self._task.start()
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended it, if anything did."""
+        """The error that ended the thread, or None."""
         return self._task.failure
 
     @property
     def dropped(self) -> int:
-        """Pictures that were replaced before they could be sent."""
+        """How many pictures were replaced before they could be sent."""
         return self._slot.dropped
 
     def offer(self, picture: Picture) -> None:
@@ -100,7 +106,7 @@ class Outlet:
                     self.stalls += opened is not None and isinstance(error, TimeoutError)
                     opened = None
                     self.target.close()
-                    self.state = f"{self.target.name}: {_said(error)}"
+                    self.state = f"{self.target.name}: {_reason(error)}"
                     stop.wait(_RETRY)
                 except Gone as gone:
                     self.state = f"{self.target.name}: {gone}"
@@ -116,18 +122,19 @@ class Outlet:
         self.state = f"{self.target.name}: live"
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "nobody listens there yet"
     return str(getattr(error, "strerror", None) or error).lower()
 
 
 def lower_priority() -> None:
-    """Let the calling thread, and those it starts, have what the live path leaves (Linux)."""
+    """Lower the priority of the calling thread, and of those it starts, so that the threads of the
+    live picture come first. On Linux only: other systems know no priority of threads."""
     if hasattr(os, "setpriority") and hasattr(threading, "get_native_id") and os.name == "posix":
         try:
             thread = threading.get_native_id()
             lowered = max(10, os.getpriority(os.PRIO_PROCESS, thread))
             os.setpriority(os.PRIO_PROCESS, thread, lowered)
         except OSError:
-            return  # systems that know no priority of threads
+            return

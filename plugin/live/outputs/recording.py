@@ -1,7 +1,8 @@
-"""Recording beside the live path: it takes the time that is left, and says what it had to miss."""
+"""Recording to a movie file beside the live pictures, with the time that they leave."""
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from mattecast.live.outputs.outlet import lower_priority
 from mattecast.live.picture import GrowingTimes, Picture, fitted, over_colour
 from mattecast.live.threads import Task, now
 from mattecast.media.clip import Damage
-from mattecast.media.destinations import refuse_losing
+from mattecast.media.destinations import explained, refuse_losing
 from mattecast.media.facts import Facts
 from mattecast.media.formats import FORMATS, guess
 from mattecast.media.writer import MovieWriter
@@ -45,10 +46,15 @@ class _Live:
 
 
 class Recorder:
-    """An outlet that writes a movie file, which appears whole when it is closed."""
+    """A Sink that writes a movie file, which appears whole when the recorder is closed.
+
+    When recording fails the live picture goes on. What was recorded until then is kept beside the
+    output as NAME.incomplete.SUFFIX; `state` and `result` say so, and `incomplete` is True.
+    """
 
     def __init__(self, output: Path, *, overwrite: bool, quality: str = "high") -> None:
         self.output, self.state = output, f"recording {output.name}: waiting for pictures"
+        self.progress, self.result, self.incomplete = "", "", False
         self.ages, self.sent, self.dropped = Window(), 0, 0
         self.gone = threading.Event()
         self._settings = Settings(overwrite=overwrite, quality=quality, audio=False)
@@ -60,16 +66,18 @@ class Recorder:
         self._task = Task("recording", self._run)
 
     def start(self) -> None:
-        """Begin recording with the next picture."""
+        """Record from the next picture on."""
         self._task.start()
 
     @property
     def failure(self) -> BaseException | None:
-        """None: a recording that fails is said, and the live picture goes on."""
+        """None: a recording that fails does not end the session."""
         return None
 
     def offer(self, picture: Picture) -> None:
         """Take a picture, unless the encoder is too far behind; never waits."""
+        if self.gone.is_set():
+            return
         try:
             self._queue.put_nowait(picture)
         except queue.Full:
@@ -84,31 +92,53 @@ class Recorder:
         lower_priority()
         try:
             self._record(stop)
-        except MattecastError as error:
-            self.state = f"recording failed: {error}"
-            self.gone.set()
+        except Exception as error:
+            self._end(f"recording failed: {_reason(error)}", incomplete=True)
+
+    def _end(self, result: str, *, incomplete: bool = False) -> None:
+        self.incomplete, self.progress = incomplete, ""
+        self.state = self.result = result
+        self.gone.set()
 
     def _record(self, stop: threading.Event) -> None:
         first = self._next(stop)
         if first is None:
-            self.state = f"recording {self.output.name}: no picture came, nothing was written"
+            self._end(f"recording {self.output.name}: no picture came, nothing was written")
             return
-        writer = _Movie(self.output, first, self._format.name, self._settings)
+        with explained(self.output):
+            movie = _Movie(self.output, first, self._format.name, self._settings)
         try:
-            picture: Picture | None = first
-            while picture is not None:
-                writer.write(picture)
-                self.sent += 1
-                self.ages.add(now(), now() - picture.time)
-                self.state = f"recording {self.output.name}: {self.sent} frames"
-                picture = self._next(stop)
-            writer.finish()
-            self.state = f"recorded {self.output}: {self.sent} frames"
+            self.state = f"recording {self.output.name}"
+            self._write_all(movie, first, stop)
+            movie.writer.finish()
+        except Exception as error:
+            reason = f"{_reason(error)}; {self._rescue(movie)}" if self.sent else _reason(error)
+            raise MattecastError(reason) from error
         finally:
-            writer.abort()
+            movie.writer.abort()
+        self._end(f"recorded {self.output}: {self.sent} frames")
+
+    def _write_all(self, movie: _Movie, first: Picture, stop: threading.Event) -> None:
+        picture: Picture | None = first
+        while picture is not None:
+            movie.write(picture)
+            self.sent += 1
+            self.ages.add(now(), now() - picture.time)
+            self.progress = f"{self.sent} frames"
+            picture = self._next(stop)
+
+    def _rescue(self, movie: _Movie) -> str:
+        """Keep what was recorded before an error, and say where it is."""
+        place = _incomplete(self.output)
+        try:
+            closed = movie.writer.keep(place)
+        except MattecastError as error:
+            return f"what was recorded before could not be kept ({error})"
+        without = "" if closed else ", without the index that players need"
+        return f"the {self.sent} frames before are kept in {place.name}{without}"
 
     def _next(self, stop: threading.Event) -> Picture | None:
-        """The next picture in order; after the stop, what still waits, then None."""
+        """The next picture in order. After the stop, what still waits; then None."""
         while True:
             try:
                 return self._queue.get(timeout=0.0 if stop.is_set() else 0.2)
@@ -117,21 +147,37 @@ class Recorder:
                     return None
 
 
+def _incomplete(output: Path) -> Path:
+    """A free name for the part of a recording that failed: take.incomplete.mov."""
+    names = (f".incomplete{'' if number == 1 else f'-{number}'}" for number in itertools.count(1))
+    places = (output.with_name(f"{output.stem}{name}{output.suffix}") for name in names)
+    return next(place for place in places if not place.exists())
+
+
+def _reason(error: Exception) -> str:
+    """Why recording failed, in one line."""
+    if isinstance(error, MattecastError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return f"{type(error).__name__}: {error}"
+
+
 class _Movie:
-    """Pictures into a MovieWriter, at their own times, all fitted into the size of the first."""
+    """Writes pictures with a MovieWriter, at their own times, fitted into the size of the first."""
 
     def __init__(self, output: Path, first: Picture, format: str, settings: Settings) -> None:
         facts, self._size = plain_facts(first.size), first.size
         self._plan = plan(facts, settings, FORMATS[format])
         source = _Live(facts, output)
-        self._writer = MovieWriter(source, output, self._plan, threads=half_the_cores())
+        self.writer = MovieWriter(source, output, self._plan, threads=half_the_cores())
         self._times = GrowingTimes(CLOCK)
         self._converter = VideoReformatter()
 
     def write(self, picture: Picture) -> None:
         last, pts = self._times.last, self._times.stamp(picture.time)
         duration = pts - last if last >= 0 else round(1 / (30 * CLOCK))
-        self._writer.write(self._converted(fitted(picture, self._size)), pts, duration)
+        self.writer.write(self._converted(fitted(picture, self._size)), pts, duration)
 
     def _converted(self, picture: Picture) -> av.VideoFrame:
         target = self._plan.colour
@@ -153,9 +199,3 @@ class _Movie:
         )
         target.tag(made)
         return made
-
-    def finish(self) -> None:
-        self._writer.finish()
-
-    def abort(self) -> None:
-        self._writer.abort()
