@@ -16,7 +16,8 @@ from mattecast.version import __version__
 if TYPE_CHECKING:
     from mattecast.errors import EngineError, MattecastError, MediaError, OutputError, UsageError
     from mattecast.media.frame import Frame, Matted
-    from mattecast.run import Progress, Summary, matte, mattes
+    from mattecast.report import Progress, Summary
+    from mattecast.run import matte, mattes
     from mattecast.settings import Settings
 
 __all__ = [
@@ -39,7 +40,8 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "errors": ("EngineError", "MattecastError", "MediaError", "OutputError", "UsageError"),
-        "run": ("Progress", "Summary", "matte", "mattes"),
+        "report": ("Progress", "Summary"),
+        "run": ("matte", "mattes"),
         "media.frame": ("Frame", "Matted"),
         "settings": ("Settings",),
     },

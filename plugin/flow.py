@@ -1,4 +1,9 @@
-"""Threads, all of them: a stage that runs ahead of its consumer, and what each stage costs."""
+"""How a run flows: stages that items are pushed through, the threads they run on, and their times.
+
+A stage is an object that takes one item and returns those that are ready. `run` pushes items
+through a list of stages on the caller's thread, `ahead` runs an iterator on a thread of its own,
+and `Abreast` is a stage that works on several items at once.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +11,149 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from queue import Empty, Full, Queue
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 
 T = TypeVar("T")
-R = TypeVar("R")
+Item = TypeVar("Item", contravariant=True)
+Ready = TypeVar("Ready")
 _END = object()
-# A worker that waits for room looks this often whether its consumer has gone (seconds).
+# A worker that waits for room in its queue checks this often whether its consumer has gone
+# (seconds).
 _POLL = 0.05
 
 
+class Stage(Protocol[Item, Ready]):
+    """One step of a run. It may hold items back, but it never changes their order.
+
+    name: what times and benchmarks call the stage.
+    """
+
+    name: str
+
+    def push(self, item: Item, /) -> list[Ready]:
+        """Take the next item; return the items that are ready now."""
+        ...
+
+    def flush(self) -> list[Ready]:
+        """Return the items that the stage still holds: no more will come."""
+        ...
+
+
+class Immediate:
+    """A stage that holds no item back."""
+
+    def flush(self) -> list[Any]:
+        """See Stage."""
+        return []
+
+
+class Timer(Protocol):
+    """What takes the time of stages."""
+
+    def measure(self, stage: str, /) -> AbstractContextManager[None]:
+        """Count the time inside the block as work of the stage."""
+        ...
+
+
+def run(
+    items: Iterable[Any], stages: Sequence[Stage[Any, Any]], times: Timer
+) -> Generator[Any, None, None]:
+    """Push each item through the stages, in order, then flush the stages one after the other.
+
+    Closing the iterator closes `items` and the stages.
+    """
+    try:
+        for item in items:
+            yield from through([item], stages, times)
+        for place, stage in enumerate(stages):
+            with times.measure(stage.name):
+                held = stage.flush()
+            yield from through(held, stages[place + 1 :], times)
+    finally:
+        close([items, *stages])
+
+
+def through(
+    items: list[Any], stages: Sequence[Stage[Any, Any]], times: Timer
+) -> Generator[Any, None, None]:
+    """Push items through the stages: what a stage returns goes on before it takes the next item."""
+    if not stages:
+        yield from items
+        return
+    stage, others = stages[0], stages[1:]
+    for item in items:
+        with times.measure(stage.name):
+            ready = stage.push(item)
+        yield from through(ready, others, times)
+
+
+def close(owners: Iterable[Any]) -> None:
+    """Release what iterators and stages own, where they own anything."""
+    with ExitStack() as stack:
+        for owner in reversed(list(owners)):
+            if hasattr(owner, "close"):
+                stack.callback(owner.close)
+
+
+class Abreast:
+    """A stage that does the same work for several items at once, each on a thread of its own.
+
+    work: gives the item that is ready for an item. threads: how many items are worked on at once.
+    """
+
+    def __init__(self, name: str, work: Callable[[Any], Any], threads: int) -> None:
+        self.name, self._work, self._threads = name, work, threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._begun = deque[Future[Any]]()
+
+    def push(self, item: Any) -> list[Any]:
+        """Begin the work of an item; wait for the oldest where there are more than threads."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, "abreast")
+        self._begun.append(self._pool.submit(self._work, item))
+        return [self._begun.popleft().result()] if len(self._begun) > self._threads else []
+
+    def flush(self) -> list[Any]:
+        """Wait for all that was begun."""
+        ready = [self._begun.popleft().result() for _ in range(len(self._begun))]
+        self.close()
+        return ready
+
+    def close(self) -> None:
+        """Begin nothing more, and wait for what is being worked on; safe to call twice."""
+        pool, self._pool = self._pool, None
+        for each in self._begun:
+            each.cancel()
+        self._begun.clear()
+        if pool is not None:
+            pool.shutdown()
+
+
 def all_the_cores() -> int:
-    """Threads for a stage that most of the work is in."""
+    """How many threads a stage has that does most of the work."""
     return os.cpu_count() or 1
 
 
 def half_the_cores() -> int:
-    """Threads for a stage that as much work is done beside: for the network while large pictures
-    are decoded and encoded, or for an encoder beside the live picture."""
+    """How many threads a stage has while other stages do as much work as it does: the network
+    beside the decoding and encoding of large pictures, or an encoder beside the live picture."""
     return max(1, all_the_cores() // 2)
 
 
 @contextmanager
 def opencv_aside() -> Iterator[None]:
-    """OpenCV keeps to a quarter of the cores, in the whole process: stages run beside each other
-    anyway, and on 2 cores its second thread costs a fifth more CPU time a frame and saves none."""
+    """Limit OpenCV to a quarter of the cores, in the whole process.
+
+    The stages run beside each other anyway. On 2 cores OpenCV's second thread costs a fifth more
+    CPU time a frame and saves no time.
+    """
     before = cv2.getNumThreads()
     cv2.setNumThreads(max(1, all_the_cores() // 4))
     try:
@@ -50,13 +167,14 @@ def ahead(
 ) -> Generator[T, None, None]:
     """Run `items` on a thread of its own, at most `depth` items ahead of the consumer.
 
-    Order is kept. An error of the worker is raised in the consumer with the worker's traceback.
-    Closing the iterator early stops and joins the worker and closes `items`. stop: called before
-    the worker is joined, to end what it may wait for; at the end of `items` too.
+    The order is kept. The consumer raises an error of the worker with the worker's traceback.
+    Closing the iterator early stops and joins the worker and closes `items`. stop: is called then,
+    before the worker is joined, to end what the worker may wait for.
     """
     queue: Queue[object] = Queue(depth)
     stopped = threading.Event()
     failures: list[BaseException] = []
+    ended = False
     worker = threading.Thread(
         target=_work, args=(items, queue, stopped, failures), name="ahead", daemon=True
     )
@@ -64,11 +182,12 @@ def ahead(
         worker.start()
         while (item := _take(queue)) is not _END:
             yield item  # type: ignore[misc]
+        ended = True
         if failures:
             raise failures[0]
     finally:
         stopped.set()
-        if stop:
+        if stop and not ended:
             stop()
         if worker.ident is not None:
             worker.join()
@@ -76,20 +195,20 @@ def ahead(
         failures.clear()
 
 
-def abreast(items: Iterable[T], work: Callable[[T], R], threads: int) -> Generator[R, None, None]:
-    """`work` of every item, in order, done for as many of them at once as there are threads."""
-    with ThreadPoolExecutor(threads, "abreast") as pool:
-        begun = deque[Future[R]]()
-        try:
-            for item in items:
-                begun.append(pool.submit(work, item))
-                if len(begun) > threads:
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
-        finally:
-            for each in begun:
-                each.cancel()
+def threaded(
+    items: Iterable[Any],
+    groups: Iterable[tuple[Sequence[Stage[Any, Any]], int]],
+    times: Timer,
+    stop: Callable[[], None] | None = None,
+) -> Generator[Any, None, None]:
+    """Push items through groups of stages; each group runs on a thread of its own.
+
+    groups: stages, and how many of their items may wait for the next group. stop: see `ahead`.
+    """
+    result: Iterable[Any] = items
+    for stages, depth in groups:
+        result = ahead(run(result, stages, times), depth, stop)
+    yield from result
 
 
 def _work(
@@ -136,25 +255,26 @@ def _close(items: Iterable[T], failures: list[BaseException]) -> None:
 
 @dataclass(slots=True)
 class StageTimes:
-    """Seconds each stage was at work (wall and its own thread's CPU), by the stage's name."""
+    """The seconds that each stage was at work (wall time), by the stage's name.
+
+    A stage that works on threads of its own counts the time that its caller waits for it.
+    """
 
     wall: dict[str, float] = field(default_factory=dict)
-    cpu: dict[str, float] = field(default_factory=dict)
     _adding: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Add the time spent inside the block to `stage`, on whatever thread."""
-        wall, cpu = time.perf_counter(), time.thread_time()
+        """Add the time inside the block to `stage`, on whatever thread."""
+        began = time.perf_counter()
         try:
             yield
         finally:
             with self._adding:
-                self.wall[stage] = self.wall.get(stage, 0.0) + time.perf_counter() - wall
-                self.cpu[stage] = self.cpu.get(stage, 0.0) + time.thread_time() - cpu
+                self.wall[stage] = self.wall.get(stage, 0.0) + time.perf_counter() - began
 
     def pulls(self, stage: str, items: Iterable[T]) -> Iterator[T]:
-        """Yield from `items`, counting the time each pull takes as work of `stage`."""
+        """Yield from `items`, and count the time that each pull takes as work of `stage`."""
         source = iter(items)
         while True:
             with self.measure(stage):

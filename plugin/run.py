@@ -2,100 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import av
-
-from mattecast import engines
 from mattecast.compositing.composer import Composer
-from mattecast.engines import Engine
-from mattecast.errors import MediaError
-from mattecast.flow import StageTimes, ahead, all_the_cores, half_the_cores, opencv_aside
-from mattecast.matting.corrections import Abandoned
-from mattecast.matting.finish import refine, settle
-from mattecast.matting.guidance import Clock, Guidance
+from mattecast.compositing.stage import Composing
+from mattecast.flow import StageTimes, all_the_cores, opencv_aside, run, threaded
+from mattecast.job import Job
+from mattecast.matting.guidance import Guidance
 from mattecast.matting.guidance import find as find_guidance
-from mattecast.matting.prepare import Preparer, constant_rate, own_times
-from mattecast.matting.second_pass import Following
-from mattecast.matting.shots import Small, estimate, shots
-from mattecast.media.facts import Facts
+from mattecast.matting.network import load_network
+from mattecast.matting.second_pass import SecondPass
+from mattecast.matting.stages import Stages, stages
 from mattecast.media.formats import FILL_KEY, FORMATS
-from mattecast.media.frame import Estimated, Frame, Matted
+from mattecast.media.frame import Matted
 from mattecast.media.gpu import decoder, encoded_on_gpu
 from mattecast.media.source import Source, open_source
 from mattecast.media.writer import Writer, open_writer
 from mattecast.plan import Plan, fill_and_key, plan
+from mattecast.report import Counter, Progress, Summary
 from mattecast.settings import Settings
 
-# How many times larger than the network's a picture is whose decoding, filters and encoding cost as
-# much as the network does: about 1.1 million pixels, more than 720 and less than 1080 lines. On 2
-# cores, one for the network makes 1080p 5 % quicker; both make 1200x1080 18 % and 512x384 30 %.
-_LARGE = 9
-# Frames waiting between two stages: enough to smooth uneven decoding, little enough that 4K fits.
-_QUEUE = 2
-# A clip whose last picture ends this much before the end of the file (seconds) was cut off;
-# sound commonly goes on for some of it.
-_CUT_OFF = Fraction(1)
-
-
-class Composing(Protocol):
-    """Makes the pictures that are encoded of what the stages before it yield."""
-
-    def __call__(self, matted: Any, /) -> av.VideoFrame:
-        """matted: a Matted, or an Estimated where pictures stay on a device."""
-        ...
-
-    def close(self) -> None:
-        """Release files."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands. total: frames expected, None when the file does not say."""
-
-    done: int
-    total: int | None
-    seconds: float
-    limiting: str
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a run did, for people and for --json.
-
-    stages: name to seconds at work (wall). losses, damage, audio: a line each.
-    """
-
-    source: Path
-    outputs: tuple[Path, ...]
-    format: str
-    frames: int
-    seconds: float
-    stages: dict[str, float]
-    engine: str
-    size: tuple[int, int]
-    rate: Fraction
-    pixels: str
-    colour: str
-    timecode: str | None
-    audio: tuple[str, ...]
-    losses: tuple[str, ...]
-    damage: tuple[str, ...]
-    bytes: int
-
-    @property
-    def fps(self) -> float:
-        """Frames a second of the whole run, start to finished file."""
-        return self.frames / self.seconds if self.seconds else 0.0
+# Frames that may wait between two stages: enough to smooth uneven decoding, and so few that 4K
+# fits. For mattes of the network one is enough: more made nothing quicker, and each holds a
+# picture.
+_WAITING, _WAITING_MATTES = 2, 1
 
 
 def matte(
@@ -111,51 +46,36 @@ def matte(
     """
     settings, output = settings or Settings(), Path(output)
     name = settings.resolved_format(output)
-    started = time.perf_counter()
+    began = time.perf_counter()
     with opencv_aside(), ExitStack() as stack:
-        clip = _opened(source, settings, stack)
-        formats = fill_and_key() if name == FILL_KEY else (FORMATS[name],)
-        plans = [plan(clip.facts, settings, format) for format in formats]
-        guidance = find_guidance(Path(clip.path), settings)
-        if settings.gpu_video:
-            plans = [encoded_on_gpu(one, settings, guidance) for one in plans]
+        clip = stack.enter_context(_opened(source, settings))
+        guidance = find_guidance(clip.path, settings)
+        plans = _plans(clip, name, settings, guidance)
         # Outputs that cannot be are refused before the network takes its time to load.
-        lanes = [
-            _lane(clip, path, one, settings, stack)
-            for path, one in zip(_paths(output, name), plans, strict=True)
+        composers = [_composer(each, settings, stack) for each in plans]
+        writers = [
+            _writer(clip, path, each, settings, stack)
+            for path, each in zip(_paths(output, name), plans, strict=True)
         ]
-        engine, guidance = _engine(clip, guidance, settings, stack)
+        job, again = _job(clip, plans[0], settings, guidance, stack)
         times = StageTimes()
-        counter = _Counter(clip.facts, plans[0], times, progress)
-        stages = _mattes if plans[0].device is None else _estimates
-        for matted in stages(clip, plans[0], engine, guidance, settings, times, stack):
-            for composer, writer in lanes:
-                _write(matted, composer, writer, times)
-            counter.add(matted.frame)
-        counter.check_complete(clip)
-        for _, writer in lanes:
+        counter = Counter(clip, plans[0], times, progress)
+        every = stages(job, again, composers)
+        mattes = stack.enter_context(closing(_mattes(clip, job, every, times, again.stop)))
+        for composed in run(mattes, every.compose, times):
+            frame = composed.frame
             with times.measure("encode"):
+                for writer, picture in zip(writers, composed.pictures, strict=True):
+                    for repeat in range(frame.repeats):
+                        writer.write(picture, frame.pts + repeat, frame.duration)
+            counter.add(frame)
+        counter.check_complete()
+        with times.measure("encode"):
+            for writer in writers:
                 writer.flush()
-        for _, writer in lanes:
+        for writer in writers:
             writer.finish()
-    return Summary(
-        source=Path(source),
-        outputs=tuple(writer.output for _, writer in lanes),
-        format=name,
-        frames=counter.frames,
-        seconds=time.perf_counter() - started,
-        stages=dict(times.wall),
-        engine=str(engine.info),
-        size=plans[0].size,
-        rate=plans[0].rate,
-        pixels=plans[0].pixels,
-        colour=str(plans[0].colour),
-        timecode=str(plans[0].timecode) if plans[0].timecode else None,
-        audio=tuple(lanes[0][1].kept_audio),
-        losses=plans[0].losses,
-        damage=tuple(clip.damage.lines()),
-        bytes=sum(_bytes(lane[1].output) for lane in lanes),
-    )
+    return _summary(clip, name, job, writers, counter, time.perf_counter() - began)
 
 
 def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Matted]:
@@ -165,235 +85,71 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
     """
     settings = settings or Settings()
     with ExitStack() as stack:
-        clip = _opened(source, settings, stack)
+        clip = stack.enter_context(_opened(source, settings))
+        guidance = find_guidance(clip.path, settings)
         ours = plan(clip.facts, settings, FORMATS["prores"])
-        guidance = find_guidance(Path(clip.path), settings)
-        engine, guidance = _engine(clip, guidance, settings, stack)
-        yield from _mattes(clip, ours, engine, guidance, settings, StageTimes(), stack)
+        job, again = _job(clip, ours, settings, guidance, stack)
+        matted = _mattes(clip, job, stages(job, again), StageTimes(), again.stop)
+        yield from stack.enter_context(closing(matted))
 
 
-def _opened(source: str | Path, settings: Settings, stack: ExitStack) -> Source:
+def _opened(source: str | Path, settings: Settings) -> Source:
     hwaccel = decoder(settings.device) if settings.gpu_video else None
-    clip = open_source(source, rate=settings.rate, hwaccel=hwaccel)
-    stack.callback(clip.close)
-    return clip
+    return open_source(source, rate=settings.rate, hwaccel=hwaccel)
 
 
-def _engine(
-    clip: Source, guidance: Guidance, settings: Settings, stack: ExitStack
-) -> tuple[Engine, Guidance]:
-    """The network, and the guidance it leaves to do: one that takes a plate has used it."""
-    facts = clip.facts
-    spec = engines.find(settings.model)
-    # The network sees pictures as they are shown: square pixels.
-    wish = (float(facts.width * facts.sar), float(facts.height), settings.network_size)
-    size = engines.network_size(spec, *wish)
-    plate = guidance.plate_at(size) if spec.plate else None
-    load = partial(
-        engines.load,
-        spec,
-        backend=settings.backend,
-        precision=settings.precision,
-        device=settings.device,
-        fallback=settings.fallback,
-        plate=plate,
-        threads=settings.threads or _threads(facts, size),
-    )
-    engine = load(size) if settings.detail == "fast" else engines.looks(load, spec, *wish)
+def _plans(clip: Source, name: str, settings: Settings, guidance: Guidance) -> list[Plan]:
+    """What each output will be: one, or the picture and the matte of fill-key."""
+    formats = fill_and_key() if name == FILL_KEY else (FORMATS[name],)
+    plans = [plan(clip.facts, settings, format) for format in formats]
+    if settings.gpu_video:
+        plans = [encoded_on_gpu(each, settings, guidance) for each in plans]
+    return plans
+
+
+def _composer(plan: Plan, settings: Settings, stack: ExitStack) -> Composing:
+    composer: Composing
+    if plan.device is None:
+        composer = Composer(plan, settings)
+    else:
+        from mattecast.compositing.gpu import GpuComposer
+
+        composer = GpuComposer(plan, settings)
+    stack.callback(composer.close)
+    return composer
+
+
+def _writer(clip: Source, output: Path, plan: Plan, settings: Settings, stack: ExitStack) -> Writer:
+    writer = open_writer(clip, output, plan, overwrite=settings.overwrite, threads=all_the_cores())
+    stack.callback(writer.abort)
+    return writer
+
+
+def _job(
+    clip: Source, plan: Plan, settings: Settings, guidance: Guidance, stack: ExitStack
+) -> tuple[Job, SecondPass]:
+    """The job, with its network loaded, and what reads its clip once more."""
+    engine, left = load_network(clip.facts, guidance, settings)
     stack.callback(engine.close)
-    return engine, replace(guidance, plate=None) if spec.plate else guidance
-
-
-def _threads(facts: Facts, size: tuple[int, int]) -> int:
-    """For the network at a size: half the cores if there is as much to do beside it."""
-    large = facts.width * facts.height > _LARGE * math.prod(size)
-    return half_the_cores() if large else all_the_cores()
+    job = Job(clip.facts, plan, settings, left, engine, engine.info.size)
+    reopen = partial(open_source, clip.path, rate=settings.rate)
+    again = SecondPass(job, reopen, lambda: load_network(clip.facts, guidance, settings)[0])
+    stack.callback(again.close)
+    return job, again
 
 
 def _mattes(
-    clip: Source,
-    plan: Plan,
-    engine: Engine,
-    guidance: Guidance,
-    settings: Settings,
-    times: StageTimes,
-    stack: ExitStack,
-) -> Iterator[Matted]:
-    """Decode and conversion on one thread, the network on a second, filters on a third."""
-    estimates, stop = _network(clip, plan, engine, settings, times, stack)
-    clock = Clock(plan, clip.facts.start)
-    look = _Look(clip, plan, engine.info.size, settings, guidance)
-    # Closed after what is registered next: whoever looks.
-    stack.callback(look.close)
-
-    def stop_all() -> None:
-        look.stop()
-        stop()
-
-    mattes = ahead(refine(estimates, guidance, clock, settings, times, look), _QUEUE, stop_all)
-    stack.callback(mattes.close)
-    return mattes
-
-
-class _Look:
-    """See foresight.Look: the clip opened once more, with a network of its own."""
-
-    def __init__(
-        self,
-        clip: Source,
-        plan: Plan,
-        network: tuple[int, int],
-        settings: Settings,
-        guidance: Guidance,
-    ) -> None:
-        self._clip, self._plan, self._network = clip, plan, network
-        self._settings, self._guidance = settings, guidance
-        self._stack = ExitStack()
-        self._engine: Engine | None = None
-        self._stopped = False
-        self._end_preroll: Callable[[], None] = lambda: None
-
-    def stop(self) -> None:
-        """End the look that is going on, from any thread; nobody waits for it any more."""
-        self._stopped = True
-        self._end_preroll()
-
-    def frames(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
-        part, clock = self._from(start)
-        engine = self._loaded()
-        with ExitStack() as stack:
-            again = _opened(self._clip.path, self._settings, stack)
-            stages, stop = _network(
-                again, part, engine, self._settings, StageTimes(), stack, small_only=True
-            )
-            self._end_preroll = stop
-            self._go_on()
-            for estimated in stages:
-                self._go_on()
-                yield clock(estimated.frame.pts), estimated
-
-    def pictures(self, start: Fraction) -> Generator[tuple[Fraction, Small, bool], None, None]:
-        part, clock = self._from(start)
-        times = StageTimes()
-        with ExitStack() as stack:
-            again = _opened(self._clip.path, self._settings, stack)
-            frames = _frames(
-                again, part, self._network, self._settings, times, stack, small_only=True
-            )
-            for frame, first, _ in shots(frames, times, cuts=self._settings.cuts):
-                self._go_on()
-                yield clock(frame.pts), frame.small, first
-
-    def _go_on(self) -> None:
-        if self._stopped:
-            raise Abandoned
-
-    def _loaded(self) -> Engine:
-        if self._engine is None:
-            self._engine, _ = _engine(self._clip, self._guidance, self._settings, self._stack)
-        return self._engine
-
-    def _from(self, start: Fraction) -> tuple[Plan, Clock]:
-        """A run from a time on, in seconds from the clip's first frame, and its clock."""
-        plan, first = self._plan, self._clip.facts.start
-        # Whole steps from the run's own origin, so that every frame has the time it has there.
-        steps = (start + first - plan.origin) // plan.time_base
-        part = replace(plan, start=plan.origin + steps * plan.time_base)
-        return part, Clock(part, first)
-
-    def close(self) -> None:
-        """Release the network."""
-        self._stack.close()
-
-
-def _estimates(
-    clip: Source,
-    plan: Plan,
-    engine: Engine,
-    guidance: Guidance,
-    settings: Settings,
-    times: StageTimes,
-    stack: ExitStack,
-) -> Iterator[Estimated]:
-    """The same where pictures stay on the plan's device: its composer does what is left."""
-    estimates, stop = _network(clip, plan, engine, settings, times, stack)
-    settled = ahead(settle(estimates, settings, times), _QUEUE, stop)
-    stack.callback(settled.close)
-    return settled
-
-
-def _network(
-    clip: Source,
-    plan: Plan,
-    engine: Engine,
-    settings: Settings,
-    times: StageTimes,
-    stack: ExitStack,
-    *,
-    small_only: bool = False,
-) -> tuple[Iterator[Estimated], Callable[[], None]]:
-    """The estimates, and what makes a pre-roll end early: to be called before any thread that
-    waits for them is joined."""
-    size = engine.info.size
-    frames = _frames(clip, plan, size, settings, times, stack, small_only=small_only)
-    # On the CPU: a few pictures a shot are not worth another of the GPU's decoders.
-    reopen = partial(open_source, clip.path, rate=settings.rate)
-    following = Following(reopen, plan, size)
-    # One, for more made nothing quicker and each holds a picture.
-    estimated = estimate(frames, engine, times, following, cuts=settings.cuts)
-    estimates = ahead(estimated, 1, following.stop)
-    stack.callback(estimates.close)
-    return estimates, following.stop
-
-
-def _frames(
-    clip: Source,
-    plan: Plan,
-    network: tuple[int, int],
-    settings: Settings,
-    times: StageTimes,
-    stack: ExitStack,
-    *,
-    small_only: bool = False,
-) -> Iterator[Frame]:
-    """Decoded and converted on a thread of their own; see Preparer."""
-    decoded = clip.frames(plan.start, plan.end)
-    timed = (constant_rate if settings.cfr else own_times)(decoded, clip.facts, plan)
-    preparer = Preparer(clip.facts, plan, network, small_only=small_only)
-    frames = ahead(preparer.frames(times.pulls("decode", timed), times), _QUEUE)
-    # By name, and after whoever consumes them: the traceback of an error keeps `frames` alive, and
-    # the clip must not be closed under a thread that still decodes it.
-    stack.callback(frames.close)
-    return frames
-
-
-def _lane(
-    clip: Source, output: Path, plan: Plan, settings: Settings, stack: ExitStack
-) -> tuple[Composing, Writer]:
-    composer = _composer(plan, settings)
-    stack.callback(composer.close)
-    writer = open_writer(clip, output, plan, overwrite=settings.overwrite, threads=all_the_cores())
-    stack.callback(writer.abort)
-    return composer, writer
-
-
-def _composer(plan: Plan, settings: Settings) -> Composing:
-    if plan.device is None:
-        return Composer(plan, settings)
-    from mattecast.compositing.gpu import GpuComposer
-
-    return GpuComposer(plan, settings)
-
-
-def _write(
-    matted: Matted | Estimated, composer: Composing, writer: Writer, times: StageTimes
-) -> None:
-    frame = matted.frame
-    with times.measure("compose"):
-        picture = composer(matted)
-    with times.measure("encode"):
-        for repeat in range(frame.repeats):
-            writer.write(picture, frame.pts + repeat, frame.duration)
+    clip: Source, job: Job, every: Stages, times: StageTimes, stop: Callable[[], None]
+) -> Generator[Any, None, None]:
+    """The clip's mattes. Decoding and conversion, the network, and the filters after it run on a
+    thread each."""
+    decoded = times.pulls("decode", clip.frames(job.plan.start, job.plan.end))
+    groups = (
+        (every.prepare, _WAITING),
+        (every.shots + every.network, _WAITING_MATTES),
+        (every.small + every.full, _WAITING),
+    )
+    return threaded(decoded, groups, times, stop)
 
 
 def _paths(output: Path, name: str) -> tuple[Path, ...]:
@@ -403,47 +159,32 @@ def _paths(output: Path, name: str) -> tuple[Path, ...]:
     return output.with_suffix(f".fill{suffix}"), output.with_suffix(f".key{suffix}")
 
 
+def _summary(
+    clip: Source, name: str, job: Job, writers: list[Writer], counter: Counter, seconds: float
+) -> Summary:
+    assert job.engine is not None
+    outputs = tuple(writer.output for writer in writers)
+    return Summary(
+        source=clip.path,
+        outputs=outputs,
+        format=name,
+        frames=counter.frames,
+        seconds=seconds,
+        stages=dict(counter.times.wall),
+        engine=str(job.engine.info),
+        size=job.plan.size,
+        rate=job.plan.rate,
+        pixels=job.plan.pixels,
+        colour=str(job.plan.colour),
+        timecode=str(job.plan.timecode) if job.plan.timecode else None,
+        audio=tuple(writers[0].kept_audio),
+        losses=job.plan.losses,
+        damage=tuple(clip.damage.lines()),
+        bytes=sum(map(_bytes, outputs)),
+    )
+
+
 def _bytes(output: Path) -> int:
     if output.is_dir():
         return sum(entry.stat().st_size for entry in output.iterdir())
     return output.stat().st_size
-
-
-@dataclass(slots=True)
-class _Counter:
-    """Counts frames and tells how far the run is."""
-
-    facts: Facts
-    plan: Plan
-    times: StageTimes
-    tell: Callable[[Progress], None] | None
-    frames: int = 0
-    last: Fraction = Fraction(0)
-    started: float = field(default_factory=time.perf_counter)
-
-    def add(self, frame: Frame) -> None:
-        self.frames += frame.repeats
-        end = frame.pts + max(frame.repeats, frame.duration)
-        self.last = end * self.plan.time_base + self.plan.origin
-        if self.tell:
-            seconds = time.perf_counter() - self.started
-            self.tell(Progress(self.frames, self._total(), seconds, self.times.limiting))
-
-    def _total(self) -> int | None:
-        """Frames expected, from the container's count or its duration."""
-        facts, plan = self.facts, self.plan
-        if plan.start is None and plan.end is None and facts.frames and plan.rate == facts.rate:
-            return facts.frames
-        if facts.duration is None:
-            return None
-        end = min(plan.end or facts.start + facts.duration, facts.start + facts.duration)
-        return max(1, round((end - (plan.start or facts.start)) * plan.rate))
-
-    def check_complete(self, clip: Source) -> None:
-        """Raise MediaError when nothing came; note a file that stopped before its stated end."""
-        if not self.frames:
-            raise MediaError(f"{clip.path}: no frame could be decoded in the range asked for")
-        facts = self.facts
-        if facts.duration is not None and self.plan.end is None:
-            missing = facts.start + facts.duration - self.last
-            clip.damage.ended_early |= missing > (_CUT_OFF if facts.audio else 2 / facts.rate)

@@ -31,7 +31,6 @@ from hypothesis import strategies as st
 import mattecast
 import mattecast.commands.matte
 from mattecast import Settings, matte
-from mattecast.flow import StageTimes, abreast, ahead
 from mattecast.media import clip
 from mattecast.media.clip import Clip
 
@@ -825,94 +824,6 @@ def test_mattes_may_be_left_early(talk: Path) -> None:
     found = mattecast.mattes(talk)
     assert next(found).alpha.shape == SMALL[::-1]
     found.close()  # type: ignore[attr-defined]
-
-
-def test_ahead_keeps_the_order_and_its_distance() -> None:
-    made: list[int] = []
-    numbers = (made.append(number) or number for number in range(50))
-    worker = ahead(numbers, 2)
-    assert next(worker) == 0
-    time.sleep(0.2)
-    assert len(made) <= 4  # one given, two waiting, one in hand
-    assert list(worker) == list(range(1, 50))
-
-
-def test_ahead_closes_what_it_reads() -> None:
-    closed = []
-
-    def numbers() -> Iterator[int]:
-        try:
-            yield from range(1000)
-        finally:
-            closed.append(threading.current_thread().name)
-
-    worker = ahead(numbers(), 2)
-    next(worker)
-    worker.close()
-    assert closed == ["ahead"]
-    ahead(numbers(), 2).close()  # never started: nothing to stop
-
-
-def test_ahead_raises_what_its_worker_met() -> None:
-    def numbers() -> Iterator[int]:
-        yield 1
-        raise KeyError("boom")
-
-    worker = ahead(numbers(), 2)
-    assert next(worker) == 1
-    with pytest.raises(KeyError, match="boom") as caught:
-        next(worker)
-    assert caught.traceback[-1].name == "numbers"
-    with pytest.raises(TypeError):
-        list(ahead(5, 2))  # type: ignore[type-var]
-
-
-def test_ahead_of_ahead() -> None:
-    def halves(numbers: Iterator[int]) -> Iterator[float]:
-        for number in numbers:
-            yield 1 / (5 - number)
-
-    inner = ahead(iter(range(100)), 2)
-    outer = ahead(halves(inner), 2)
-    with pytest.raises(ZeroDivisionError):
-        list(outer)
-    inner.close()  # the traceback still holds it
-
-
-def test_abreast_keeps_the_order_and_its_distance() -> None:
-    made: list[int] = []
-    numbers = (made.append(number) or number for number in range(20))
-
-    def work(number: int) -> tuple[int, str]:
-        time.sleep(0.02 if number % 2 else 0)
-        return number, threading.current_thread().name
-
-    workers = abreast(numbers, work, 3)
-    assert next(workers)[0] == 0
-    assert len(made) == 4  # one given, three begun
-    rest = list(workers)
-    assert [number for number, _ in rest] == list(range(1, 20))
-    assert {name.partition("_")[0] for _, name in rest} == {"abreast"}
-    assert not [each for each in threading.enumerate() if each.name.startswith("abreast")]
-
-
-def test_abreast_raises_what_one_of_them_met_and_begins_no_more() -> None:
-    made: list[int] = []
-    workers = abreast((made.append(n) or n for n in range(100)), lambda n: 1 / (5 - n), 2)
-    with pytest.raises(ZeroDivisionError):
-        list(workers)
-    assert len(made) < 10
-    left = abreast(iter(range(100)), lambda n: n, 2)
-    next(left)
-    left.close()
-    assert not [each for each in threading.enumerate() if each.name.startswith("abreast")]
-
-
-def test_times_of_stages_survive_an_error() -> None:
-    stages = StageTimes()
-    with pytest.raises(KeyError), stages.measure("engine"):
-        raise KeyError
-    assert stages.limiting == "engine"
 
 
 # ---------------------------------------------------------------- requests that make no sense

@@ -13,7 +13,8 @@ from pathlib import Path
 from mattecast.errors import UsageError
 from mattecast.media.formats import FILL_KEY, FORMATS
 from mattecast.media.pictures import SUFFIXES, is_pattern, is_still, listed
-from mattecast.run import Progress, Summary, matte
+from mattecast.report import Progress, Summary
+from mattecast.run import matte
 from mattecast.settings import Settings
 
 _VIDEO_SUFFIXES = frozenset(

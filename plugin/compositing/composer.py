@@ -20,9 +20,8 @@ from mattecast.filters.pictures.composite import (
     to_bits,
     to_luma,
 )
-from mattecast.matting.prepare import EXACT
 from mattecast.media.colour import linear_light
-from mattecast.media.frame import Matted, components, pixels
+from mattecast.media.frame import EXACT, Matted, components, pixels
 from mattecast.plan import Plan
 from mattecast.settings import Settings
 

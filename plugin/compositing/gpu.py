@@ -29,7 +29,7 @@ from mattecast.filters.pictures.upsampling import (
     linear_model,
     plain_resize,
 )
-from mattecast.matting.prepare import small_guide
+from mattecast.matting.finish import small_guide
 from mattecast.media.frame import Estimated, Frame
 from mattecast.media.gpu import BITS, form, on_gpu, tensors
 from mattecast.plan import Plan

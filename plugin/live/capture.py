@@ -350,7 +350,8 @@ class Capture:
         if facts is None or _changed(facts, frame):
             facts = read_facts(Path(self.input.name), container, stream, frame)
             # The rate and clock of live pictures are those of their arrival.
-            self._facts = facts = replace(facts, time_base=CLOCK)
+            start = round(time / CLOCK) * CLOCK
+            self._facts = facts = replace(facts, time_base=CLOCK, start=start)
         return Captured(frame, facts, time)
 
 

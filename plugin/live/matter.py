@@ -9,41 +9,31 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from mattecast import engines
 from mattecast.compositing.composer import Composer
+from mattecast.compositing.stage import Compose
 from mattecast.engines import Engine, ModelSpec
-from mattecast.filters.time.cuts import CutDetector
-from mattecast.flow import StageTimes, half_the_cores
-from mattecast.live.capture import CLOCK, Capture, Captured, plain_facts
+from mattecast.flow import half_the_cores, through
+from mattecast.job import Job
+from mattecast.live.capture import CLOCK, Capture, plain_facts
 from mattecast.live.governor import LADDER, Governor, Window, percentile
 from mattecast.live.picture import Picture, blank
 from mattecast.live.threads import Latest, Task, now
-from mattecast.matting.finish import (
-    Despiller,
-    Smoothing,
-    edge_wish,
-    enlarge,
-    recover_foreground,
-    smoothers,
-)
-from mattecast.matting.guidance import Clock, Guidance, Hand, find, mask
-from mattecast.matting.prepare import Preparer
-from mattecast.matting.shots import warm
+from mattecast.matting.guidance import Guidance, find
+from mattecast.matting.stages import Group, Stages, stages
 from mattecast.media.facts import Facts
 from mattecast.media.formats import Format
-from mattecast.media.frame import Estimated
+from mattecast.media.frame import Estimated, Frame, Matted
 from mattecast.plan import Plan, plan
 from mattecast.settings import Settings
 
@@ -59,22 +49,14 @@ LIVE = Format(
     lambda bits, sampling: "bgra",
     lambda bits, sampling: "bgra",
 )
-# libswscale's quickest conversion to B, G, R, A. It costs a tenth of the exact conversion and is
-# 1.3 of 255 away from it in the mean. (Accurate rounding alone costs four times as much, is as far
-# away, and makes white 253.)
-_QUICK = Interpolation.BILINEAR
-# After this long without a picture from the source an empty picture is shown, because a frozen
-# person would look like a live one (seconds).
-SILENT = 1.0
-# A picture older than this is left out, for instance after the machine slept (seconds).
-STALE = 0.5
-# How often the governor judges the network's size (seconds).
-_JUDGED = 0.25
-# The stages whose time is measured, in the order of the pictures' way.
+# The stages that a live picture may go through, by their names.
 STAGES = (
+    "times",
     "convert",
+    "cuts",
     "network",
     "guidance",
+    "islands",
     "smooth",
     "edges",
     "masks",
@@ -82,6 +64,13 @@ STAGES = (
     "despill",
     "compose",
 )
+# After this long without a picture from the source an empty picture is shown, because a frozen
+# person would look like a live one (seconds).
+SILENT = 1.0
+# A picture older than this is left out, for instance after the machine slept (seconds).
+STALE = 0.5
+# How often the governor judges the network's size (seconds).
+_JUDGED = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +82,6 @@ class Controls:
 
     settings: Settings
     on: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Era:
-    """What stays the same from one picture to the next, until the source or the controls change."""
-
-    facts: Facts
-    controls: Controls
-    plan: Plan
-    guidance: Guidance
 
 
 @dataclass(slots=True)
@@ -122,9 +101,14 @@ class Report:
     )
     left_out: int = 0
 
-    def stage(self, name: str, time: float, seconds: float) -> None:
-        """Note how long a stage took for one picture. name: one of STAGES."""
-        self.stages[name].add(time, seconds)
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Note what a stage takes for one picture."""
+        began = now()
+        try:
+            yield
+        finally:
+            self.stages[stage].add(now(), now() - began)
 
 
 class Loader:
@@ -186,7 +170,7 @@ class Matting:
         self._spec: ModelSpec = engines.find(controls.settings.model)
         self._loader = Loader(load or self._load)
         self.governor = Governor(budget, _sizes(self._spec, controls.settings))
-        self._halves: Latest[tuple[_Era, Estimated]] = Latest()
+        self._halves: Latest[tuple[_Chain, Frame | Estimated]] = Latest()
         self._first = Task("matting", self._estimate)
         self._second = Task("composing", self._compose)
         self._facts: Facts | None = None
@@ -248,8 +232,7 @@ class Matting:
     # The first thread.
 
     def _estimate(self, stop: threading.Event) -> None:
-        era: _Era | None = None
-        half: _FirstHalf | None = None
+        chain: _Chain | None = None
         count, came = 0, now()
         while not stop.is_set():
             captured = self._capture.frames.take(0.2)
@@ -261,29 +244,20 @@ class Matting:
             if old or (count % self.governor.every and self.controls.on):
                 self.report.left_out += 1
                 continue
-            if era is None or era.facts is not captured.facts or era.controls is not self.controls:
-                controls = self.controls
-                era = _Era(
-                    captured.facts,
-                    controls,
-                    _planned(captured.facts, controls),
-                    _guidance(controls),
-                )
-                self._facts = captured.facts
-                half = None
-            engine = self._sized_engine(era)
+            self._facts = captured.facts
+            engine = self._sized_engine(captured.facts)
             if engine is None:
                 continue  # the very first network still loads
-            if half is None or half.engine is not engine:
-                half = _FirstHalf(era, engine, half)
-            started = now()
-            for estimated in half.step(captured, self.report):
-                self._halves.put((era, estimated))
-            self.report.busy.add(now(), now() - started)
+            if chain is None or not chain.fits(captured.facts, self.controls, engine):
+                chain = _Chain(captured.facts, self.controls, engine, chain)
+            began = now()
+            captured.frame.pts = round(captured.time / CLOCK)
+            for estimated in through([captured.frame], chain.to_mattes, self.report):
+                self._halves.put((chain, estimated))
+            self.report.busy.add(now(), now() - began)
 
-    def _sized_engine(self, era: _Era) -> Engine | None:
+    def _sized_engine(self, facts: Facts) -> Engine | None:
         """The network of the size that the governor chose; while that loads, the one in use."""
-        facts = era.facts
         shown = (float(facts.width * facts.sar), facts.height)
         size = engines.network_size(self._spec, *shown, self.governor.size)
         if self.engine is None or self.engine.info.size != size:
@@ -321,139 +295,116 @@ class Matting:
     # The second thread.
 
     def _compose(self, stop: threading.Event) -> None:
-        half: _SecondHalf | None = None
+        tail: _Tail | None = None
         try:
             while not stop.is_set():
                 item = self._halves.take(0.2)
                 if item is None:
                     continue
-                era, estimated = item
-                if half is None or half.era is not era:
-                    half = _SecondHalf(era, half)
-                picture = half.step(estimated, self.report)
+                chain, matted = item
+                if tail is None or tail.chain is not chain:
+                    tail = _Tail(chain, tail)
+                picture = tail.picture(matted, self.report)
                 self._hand_out(picture)
                 self._last = picture
                 self.report.out.add(now(), 1.0)
                 self.report.ages.add(now(), now() - picture.time)
         finally:
-            if half is not None:
-                half.close()
+            if tail is not None:
+                tail.close()
 
 
-class _FirstHalf:
-    """Conversion, network, guidance and smoothing for one era."""
+class _Chain:
+    """The stages for pictures with the same facts, while settings and network stay the same.
 
-    def __init__(self, era: _Era, engine: Engine, before: _FirstHalf | None) -> None:
-        self.era, self.engine = era, engine
-        self._preparer = Preparer(era.facts, era.plan, engine.info.size, conversion=_QUICK)
-        self._smoothings = [Smoothing(each) for each in smoothers(era.controls.settings)]
-        # New controls are no new scene: the network keeps its memory, unless it is another one.
-        self._detector = CutDetector()
-        self._hand = Hand(era.guidance) if era.guidance.before else None
-        self._started: float | None = None
-        if before is not None and before.engine is engine and before.era.facts is era.facts:
-            self._detector = before._detector
-            if before.era.guidance is era.guidance:
-                self._hand, self._started = before._hand, before._started
-
-    def step(self, captured: Captured, report: Report) -> list[Estimated]:
-        """The mattes that are ready, at the network's size: of this picture, or of one before."""
-        clock = _Stopwatch(report)
-        pts = round(captured.time / CLOCK)
-        frame = next(self._preparer.frames([(captured.frame, pts, 1)], StageTimes()))
-        clock.lap("convert")
-        if not self.era.controls.on:
-            return [Estimated(frame, np.ones(frame.small.shape[:2], np.float32))]
-        first = self._detector.push(frame.small, [])
-        if first:
-            warm(self.engine, [frame.small])
-        ready = [Estimated(frame, np.array(self.engine.step(frame.small).alpha), first)]
-        clock.lap("network")
-        if self._hand is not None:
-            ready = [self._guided(self._hand, each, captured.time) for each in ready]
-            clock.lap("guidance")
-        for smoothing in self._smoothings:
-            ready = [each for estimated in ready for each in smoothing.push(estimated)]
-            clock.lap("smooth")
-        return ready
-
-    def _guided(self, hand: Hand, estimated: Estimated, time: float) -> Estimated:
-        """A matte with what was drawn by hand, times counted from the first picture."""
-        self._started = time if self._started is None else self._started
-        alpha = hand.step(estimated, Fraction(time - self._started))
-        return replace(estimated, alpha=alpha)
-
-
-class _SecondHalf:
-    """Full size, colours and background for one era. Close the last one when done.
-
-    before: the era before, which is closed, or whose composer is taken over where the picture
-    behind the person stays what it was: a background that is a video plays on.
+    before: the chain before. Its cut detector and its network's memory go on where network and
+    facts are the same, since other settings are no new scene. So does what follows a person.
     """
 
-    def __init__(self, era: _Era, before: _SecondHalf | None) -> None:
-        self.era = era
-        self._edge = edge_wish(era.controls.settings)
-        despill = era.controls.settings.despill
-        self._despiller = Despiller(era.plan, despill) if despill else None
-        self._times = StageTimes()
-        self._played, self._last = 0.0, float("inf")
-        if before is not None and before.era.plan == era.plan:
-            self._composer: Composer = before._composer
-            self._played, self._last = before._played, before._last
-            return
-        if before is not None:
-            before.close()
-        self._composer = Composer(era.plan, era.controls.settings)
+    def __init__(
+        self, facts: Facts, controls: Controls, engine: Engine, before: _Chain | None
+    ) -> None:
+        self.controls = controls
+        plan, guidance = _planned(facts, controls), _guidance(controls)
+        self.job = Job(
+            facts, plan, controls.settings, guidance, engine, engine.info.size, live=True
+        )
+        every: Stages = stages(self.job)
+        if before is not None and before.job.engine is engine and before.job.facts is facts:
+            known = before.every
+            every = every._replace(shots=known.shots, network=known.network)
+            if before.job.guidance is guidance:
+                every = every._replace(small=_keeping("guidance", every.small, known.small))
+        self.every: Stages = every
+        mattes = [*every.prepare, *every.shots, *every.network, *every.small]
+        self.to_mattes = mattes if controls.on else every.prepare
+
+    def fits(self, facts: Facts, controls: Controls, engine: Engine) -> bool:
+        """Whether the chain is for these pictures, settings and network."""
+        return self.job.facts is facts and self.controls is controls and self.job.engine is engine
+
+
+def _keeping(name: str, fresh: Group, known: Group) -> Group:
+    """The fresh stages, but for the stage of that name, which is the known one."""
+    kept = {stage.name: stage for stage in known if stage.name == name}
+    return [kept.get(stage.name, stage) for stage in fresh]
+
+
+class _Tail:
+    """The stages of a chain that bring mattes to full size and compose. Close the last one.
+
+    before: the tail before. It is closed, unless its composer goes on: where the picture behind the
+    person stays what it was, a background that is a video plays on.
+    """
+
+    def __init__(self, chain: _Chain, before: _Tail | None) -> None:
+        self.chain = chain
+        job = chain.job
+        if before is not None and before.chain.job.plan == job.plan:
+            self._composer: _LiveComposer = before._composer
+        else:
+            if before is not None:
+                before.close()
+            self._composer = _LiveComposer(Composer(job.plan, job.settings))
+        self._stages: Group = [*chain.every.full, Compose([self._composer])]
 
     def close(self) -> None:
         """Release the background's file."""
         self._composer.close()
 
-    def step(self, estimated: Estimated, report: Report) -> Picture:
-        """The picture to be shown."""
-        clock = _Stopwatch(report)
-        plan, settings = self.era.plan, self.era.controls.settings
-        bgra = _whole(estimated.frame.picture)
-        time = float(estimated.frame.pts * CLOCK)
-        behind = self._behind(time)
-        if not self.era.controls.on:
+    def picture(self, matted: Frame | Estimated, report: Report) -> Picture:
+        """The picture that is handed out. matted: a plain frame while matting is off."""
+        frame = matted if isinstance(matted, Frame) else matted.frame
+        bgra, time = _bgra(frame.picture), float(frame.pts * CLOCK)
+        if isinstance(matted, Frame):
             bgra[..., 3] = 255
             return Picture(bgra, time, opaque=True)
-        (matted,) = enlarge([estimated], plan, self._edge, self._times)
-        clock.lap("edges")
-        if self.era.guidance.keep or self.era.guidance.garbage:
-            (matted,) = mask([matted], self.era.guidance, Clock(plan, Fraction(0)), self._times)
-            clock.lap("masks")
-        if settings.foreground == "estimate":
-            (matted,) = recover_foreground([matted], plan, self._times)
-            clock.lap("colours")
-        if self._despiller is not None:
-            self._despiller(matted)
-            clock.lap("despill")
-        self._composer(replace(matted, frame=replace(matted.frame, pts=behind)))
-        clock.lap("compose")
-        return Picture(bgra, time, opaque=plan.background is not None)
+        for _ in through([matted], self._stages, report):
+            pass  # the picture is written where it lies
+        return Picture(bgra, time, opaque=self.chain.job.plan.background is not None)
 
-    def _behind(self, time: float) -> int:
-        """How long the background has been shown when a picture of `time` is, in CLOCK's units: it
-        stands still while no pictures come, for a video would be decoded through all that time."""
+
+class _LiveComposer:
+    """A composer whose background stands still while no pictures come.
+
+    A video behind the person would otherwise be decoded through all that time.
+    """
+
+    def __init__(self, composer: Composer) -> None:
+        self._composer = composer
+        self._played, self._last = 0.0, float("inf")
+
+    def __call__(self, matted: Matted) -> av.VideoFrame:
+        """See compositing.stage.Composing."""
+        time = float(matted.pts * CLOCK)
         self._played += min(STALE, max(0.0, time - self._last))
         self._last = time
-        return round(self._played / float(CLOCK))
+        frame = replace(matted.frame, pts=round(self._played / float(CLOCK)))
+        return self._composer(replace(matted, frame=frame))
 
-
-class _Stopwatch:
-    """Notes how long each stage of one picture took."""
-
-    def __init__(self, report: Report) -> None:
-        self._report, self._last = report, now()
-
-    def lap(self, stage: str) -> None:
-        """The time since the lap before went into `stage`."""
-        time = now()
-        self._report.stage(stage, time, time - self._last)
-        self._last = time
+    def close(self) -> None:
+        """See compositing.stage.Composing."""
+        self._composer.close()
 
 
 def _guidance(controls: Controls) -> Guidance:
@@ -478,13 +429,13 @@ def _drawn(settings: Settings) -> Guidance:
 
 
 def _planned(facts: Facts, controls: Controls) -> Plan:
-    """The plan for pictures of these facts. It makes pixels square, as OBS takes them to be."""
+    """The plan of live pictures. Their pixels become square, since OBS takes them as square."""
     size = None if facts.sar == 1 else f"{round(facts.width * facts.sar)}x{facts.height}"
     return plan(facts, replace(controls.settings, size=size), LIVE)
 
 
-def _whole(picture: av.VideoFrame) -> NDArray[np.uint8]:
-    """(H, W, 4) uint8 view of a BGRA frame; the view keeps the frame alive."""
+def _bgra(picture: av.VideoFrame) -> NDArray[np.uint8]:
+    """(H, W, 4) uint8 view of a BGRA frame, which it keeps alive."""
     plane = picture.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
     return rows[:, : 4 * picture.width].reshape(plane.height, picture.width, 4)

@@ -1,8 +1,8 @@
 """Corrections by hand that are still to come, and what they change in the frames before them.
 
-A frame is encoded long before the correction after it is reached. So the clip is looked at once
-more, from each correction backwards to the one before it, a piece at a time: memory is that of one
-piece, and of the changes, packed to a few KB a frame.
+The run encodes a frame long before it reaches the correction after that frame. So the clip is read
+once more, from each correction backwards to the one before it, a piece at a time. The memory needed
+is that of one piece, and of the changes, which are packed to a few KB a frame.
 """
 
 from __future__ import annotations
@@ -31,27 +31,28 @@ _STEPS = 127
 WARM = 8
 
 
-class Abandoned(Exception):
-    """Raised by a look that nobody waits for any more."""
+class ClipAgain(Protocol):
+    """The clip once more, from a time on, as the run itself sees it.
 
+    Times are in seconds from the clip's first frame.
+    """
 
-class Look(Protocol):
-    """The clip once more, from a time on, as the run itself sees it; each frame has its own time,
-    in seconds from the clip's first frame."""
-
-    def frames(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
-        """What the network says of each."""
+    def estimates(self, start: Fraction, /) -> Generator[tuple[Fraction, Estimated], None, None]:
+        """The time of each frame, and what the network says of the frame."""
         ...
 
-    def pictures(self, start: Fraction) -> Generator[tuple[Fraction, Bytes, bool], None, None]:
-        """Each as the network sees it, (h, w, 3) uint8, and whether a shot begins with it."""
+    def pictures(self, start: Fraction, /) -> Generator[tuple[Fraction, Bytes, bool], None, None]:
+        """The time of each frame, its picture as the network sees it, (h, w, 3) uint8, and whether
+        a shot begins with it."""
         ...
 
 
 @dataclass(slots=True)
 class Coming:
-    """What a coming correction changes. time: of the frame that it is drawn on, in seconds from
-    the clip's first frame."""
+    """What a coming correction changes in the frames before it.
+
+    time: of the frame that the correction is drawn on, in seconds from the clip's first frame.
+    """
 
     time: Fraction
     shape: tuple[int, ...]
@@ -85,7 +86,7 @@ class Coming:
 
 
 def foresee(
-    look: Look,
+    again: ClipAgain,
     change: Callable[[Estimated], Float],
     when: Fraction,
     since: Fraction,
@@ -98,7 +99,7 @@ def foresee(
     interval: seconds from one frame to the next, nearly.
     """
     start = max(since, when - WARM * interval)
-    with closing(look.frames(start)) as frames:
+    with closing(again.estimates(start)) as frames:
         found = next((each for each in frames if each[0] >= when), None)
     if found is None:
         return None
@@ -109,7 +110,7 @@ def foresee(
     seen: list[Fraction] = []
 
     def earlier() -> Iterator[Bytes]:
-        for earlier_time, picture in _earlier(look, time, since, interval):
+        for earlier_time, picture in _earlier(again, time, since, interval):
             seen.append(earlier_time)
             yield picture
 
@@ -119,18 +120,18 @@ def foresee(
 
 
 def _earlier(
-    look: Look, before: Fraction, since: Fraction, interval: Fraction
+    again: ClipAgain, before: Fraction, since: Fraction, interval: Fraction
 ) -> Iterator[tuple[Fraction, Bytes]]:
     """The small pictures of a shot before a time, and their times, the latest first."""
     count = WARM
     while before > since:
         start = max(since, before - count * interval)
         piece: list[tuple[Fraction, Bytes, bool]] = []
-        with closing(look.pictures(start)) as pictures:
+        with closing(again.pictures(start)) as pictures:
             for time, small, first in pictures:
                 if time >= before:
                     break
-                # The first that is looked at is no cut, as far as one can see.
+                # Of the first picture nobody can see whether it is a cut.
                 piece.append((time, small, bool(piece) and first))
         for time, small, first in reversed(piece):
             yield time, small

@@ -7,12 +7,16 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from mattecast.filters.pictures.composite import Plane
 
 # Alpha inside a run is an integer of this full scale: clipping and rounding then come free.
 ALPHA_MAX = 65535
+# Bicubic conversion with these flags carries codes from one depth to another and changes none of
+# them. With more than one thread it changes some (seen with FFmpeg 8.1), so it stays on one.
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 # Packed formats: where in a pixel red, green, blue and alpha stand.
 _PACKED = {
     "rgb24": (0, 1, 2),

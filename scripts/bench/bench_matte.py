@@ -21,28 +21,22 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from mattecast import Settings, engines
+from mattecast import Settings
 from mattecast.compositing.composer import Composer
-from mattecast.filters.pictures.edges import EdgeWish
-from mattecast.filters.time.cuts import AHEAD, CutDetector
-from mattecast.flow import StageTimes, all_the_cores, opencv_aside
-from mattecast.matting.finish import (
-    ISLAND,
-    enlarge,
-    recover_foreground,
-    smooth,
-    smoothers,
-    solve_small,
-)
-from mattecast.matting.prepare import Preparer, own_times
+from mattecast.flow import StageTimes, all_the_cores, opencv_aside, run
+from mattecast.job import Job
+from mattecast.matting.guidance import Guidance
+from mattecast.matting.network import load_network, warm
+from mattecast.matting.stages import stages
 from mattecast.media.clip import Clip
 from mattecast.media.formats import FORMATS
-from mattecast.media.frame import Estimated
 from mattecast.media.writer import open_writer
 from mattecast.plan import plan
 
@@ -54,10 +48,10 @@ def main() -> int:
     print(_machine())
     stages: dict[str, list[Cost]] = {}
     whole: list[tuple[float, float, float, int]] = []
-    for run in range(options.runs):
+    for number in range(options.runs):
         # First, while this process is small: a child's peak memory counts from its parent's.
         whole.append(_whole(options))
-        print(f"run {run + 1} of {options.runs} done", file=sys.stderr)
+        print(f"run {number + 1} of {options.runs} done", file=sys.stderr)
     for _ in range(options.runs):
         for name, cost in _stages(options).items():
             stages.setdefault(name, []).append(cost)
@@ -97,63 +91,47 @@ def _stages(options: argparse.Namespace) -> dict[str, Cost]:
     def timed(name: str, work: Callable[[], Any]) -> Any:
         cpu, wall = time.process_time(), time.perf_counter()
         result = work()
+        spent = costs.get(name, (0.0, 0.0))
         costs[name] = (
-            (time.process_time() - cpu) / count * 1e3,
-            (time.perf_counter() - wall) / count * 1e3,
+            spent[0] + (time.process_time() - cpu) / count * 1e3,
+            spent[1] + (time.perf_counter() - wall) / count * 1e3,
         )
         return result
 
     settings = Settings(quality=options.quality, precision=options.precision)
-    with opencv_aside(), Clip(options.clip) as clip, tempfile.TemporaryDirectory() as folder:
-        facts = clip.facts
-        ours = plan(facts, settings, FORMATS[options.format])
-        load = partial(engines.load, "default", precision=options.precision)
-        engine = engines.looks(load, engines.find("default"), facts.width, facts.height)
-        size = engine.info.size
+    with opencv_aside(), ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        clip = stack.enter_context(Clip(options.clip))
+        ours = plan(clip.facts, settings, FORMATS[options.format])
+        engine, guidance = load_network(clip.facts, Guidance(), settings)
+        stack.callback(engine.close)
+        job = Job(clip.facts, ours, settings, guidance, engine, engine.info.size)
         frames = clip.frames()
-        decoded = timed("decode", lambda: _take(frames, count))
-        stage = partial(Preparer(facts, ours, size).frames, times=StageTimes())
-        # Let go at once, as a run does: memory that is used again costs no page faults.
-        timed("convert", lambda: deque(stage(own_times(decoded, facts, ours)), maxlen=1))
-        prepared = list(stage(own_times(decoded, facts, ours)))
-        for frame in prepared[:3]:
-            engine.step(frame.small)  # the first steps fill caches
-        engine.reset()
-        alphas = timed(
-            "engine", lambda: [engine.step(frame.small).alpha.copy() for frame in prepared]
-        )
-        smalls = [frame.small for frame in prepared]
-        detector, times = CutDetector(), StageTimes()
-        timed(
-            "cuts",
-            lambda: [
-                detector.push(small, smalls[n + 1 : n + 1 + AHEAD])
-                for n, small in enumerate(smalls)
-            ],
-        )
-        estimates = [Estimated(*parts) for parts in zip(prepared, alphas, strict=True)]
-        estimates = timed("detail", partial(list, solve_small(estimates, times)))
-        for smoother in smoothers(settings, ISLAND):
-            estimates = timed("smooth", partial(list, smooth(estimates, smoother, times)))
-        filtered = partial(enlarge, estimates, ours, EdgeWish(), times)
-        timed("filters", lambda: deque(filtered(), maxlen=1))
-        mattes = list(filtered())
-        timed("foreground", lambda: list(recover_foreground(mattes, ours, times)))
+        items = timed("decode", lambda: _take(frames, count))
         composer = Composer(ours)
-        # As in a run, each picture's memory serves the next; then once more, to have them all.
-        timed("compose", lambda: deque(map(composer, mattes), maxlen=1))
-        pictures = [composer(matted) for matted in mattes]
+        # Two lists of stages: memory that is let go at once and used again, as in a run, costs no
+        # page faults; so those that make full-size pictures are run once for their time, and once
+        # more for what they make.
+        every, again = stages(job, None, [composer]), stages(job, None, [composer])
+        for stage, same in zip(chain(*every), chain(*again), strict=True):
+            if stage.name == "network":
+                warm(engine, [item.frame.small for item in items[:3]])  # first steps fill caches
+            if stage.name in ("convert", "edges", "compose"):
+                timed(stage.name, partial(deque, run(items, [stage], StageTimes()), 1))
+                items = list(run(items, [same], StageTimes()))
+            else:
+                items = timed(stage.name, partial(list, run(items, [stage], StageTimes())))
         writer = open_writer(
-            clip, Path(folder) / "out.mov", ours, overwrite=False, threads=all_the_cores()
+            clip, folder / "out.mov", ours, overwrite=False, threads=all_the_cores()
         )
 
         def encode() -> None:
-            for picture, matted in zip(pictures, mattes, strict=True):
-                writer.write(picture, matted.pts, matted.frame.duration)
+            for composed in items:
+                frame = composed.frame
+                writer.write(composed.pictures[0], frame.pts, frame.duration)
             writer.finish()
 
         timed("encode", encode)
-        engine.close()
     return costs
 
 
@@ -201,8 +179,10 @@ def _print(stages: dict[str, list[Cost]], whole: list[tuple[float, float, float,
         cpu = middle(cost[0] for cost in costs)
         total += cpu
         print(f"| {name} | {cpu:.1f} | {middle(cost[1] for cost in costs):.1f} |")
-    ours = ("convert", "cuts", "smooth", "filters", "foreground", "compose")
-    own = sum(middle(cost[0] for cost in stages[name]) for name in ours)
+    theirs = ("decode", "network", "encode")
+    own = sum(
+        middle(cost[0] for cost in costs) for name, costs in stages.items() if name not in theirs
+    )
     frames = whole[0][3]
     wall = middle(one[0] for one in whole)
     print(f"| sum | {total:.1f} | |")

@@ -29,20 +29,20 @@ import numpy as np
 import numpy.typing as npt
 
 import mattecast
-from mattecast import Settings, engines
+from mattecast import Settings
 from mattecast.engines.training import metrics
 from mattecast.filters.pictures.composite import to_bits
 from mattecast.filters.pictures.upsampling import plain_resize
-from mattecast.flow import StageTimes
-from mattecast.matting.finish import refine
-from mattecast.matting.guidance import Clock, Guidance
-from mattecast.matting.prepare import Preparer, own_times
-from mattecast.matting.second_pass import Following
-from mattecast.matting.shots import estimate
+from mattecast.flow import StageTimes, run
+from mattecast.job import Job
+from mattecast.matting.guidance import Guidance
+from mattecast.matting.network import load_network
+from mattecast.matting.second_pass import SecondPass
+from mattecast.matting.stages import stages
 from mattecast.media.clip import Clip
 from mattecast.media.formats import FORMATS
 from mattecast.media.frame import Estimated, Frame
-from mattecast.plan import Plan, plan
+from mattecast.plan import plan
 
 Picture = npt.NDArray[np.uint8]
 Matte = Callable[[Path], Iterator[Picture]]
@@ -214,40 +214,36 @@ STAGES = (
 def staged(
     one: Competitor, clip: Path, arguments: argparse.Namespace
 ) -> Iterator[tuple[str, Iterator[Picture]]]:
-    """A competitor's mattes of a clip after each stage; stored ones have no pre-roll to leave."""
+    """A competitor's mattes of a clip after each stage; stored mattes have no pre-roll to skip."""
     with Clip(clip) as source:
-        ours = plan(source.facts, Settings(), FORMATS["prores"])
-        spec = engines.find(one.model or "default")
-        shown = source.facts.width, source.facts.height
-    size = engines.closer_size(spec, *shown) or engines.network_size(spec, *shown)
-    kinds: dict[bool, list[tuple[npt.NDArray[np.float32], bool]]] = {}
+        facts, ours = source.facts, plan(source.facts, Settings(), FORMATS["prores"])
+    settings = Settings(model=one.model or "default")
+    engine, guidance = load_network(facts, Guidance(), settings)
+    job = Job(facts, ours, settings, guidance, engine, engine.info.size)
+    mattes: dict[bool, list[tuple[npt.NDArray[np.float32], bool]]] = {}
     for warm in (True, False) if one.model else (True,):
-        frames = islice(prepared(clip, ours, size), arguments.frames)
         if one.model is None:
-            kinds[warm] = list(reduced(frames, one.matte(clip), size))
+            frames = islice(prepared(clip, job), arguments.frames)
+            mattes[warm] = list(reduced(frames, one.matte(clip), job.network_size))
             continue
-        engine = engines.looks(partial(engines.load, spec), spec, *shown)
-        following = Following(partial(Clip, clip), ours, size) if warm else None
-        kinds[warm] = [
-            (each.alpha, each.first)
-            for each in estimate(frames, engine, StageTimes(), following, cuts=warm)
-        ]
-        engine.close()
+        unlike = replace(job, settings=replace(settings, cuts=warm))
+        again = SecondPass(job, partial(Clip, clip), lambda: engine) if warm else None
+        seeing = stages(unlike, again)
+        frames = islice(prepared(clip, job), arguments.frames)
+        estimates = run(frames, seeing.shots + seeing.network, StageTimes())
+        mattes[warm] = [(each.alpha, each.first) for each in estimates]
+    engine.close()
     for stage in STAGES:
-        if stage.warm in kinds:
-            frames = prepared(clip, ours, size)
-            estimates = (
-                Estimated(frame, *known)
-                for frame, known in zip(frames, kinds[stage.warm], strict=False)
-            )
-            yield f"{one.name}: {stage.name}", finished(estimates, stage, ours)
+        if stage.warm in mattes:
+            known = zip(prepared(clip, job), mattes[stage.warm], strict=False)
+            estimates = (Estimated(frame, *matte) for frame, matte in known)
+            yield f"{one.name}: {stage.name}", finished(estimates, stage, job)
 
 
-def prepared(clip: Path, ours: Plan, size: tuple[int, int]) -> Iterator[Frame]:
+def prepared(clip: Path, job: Job) -> Iterator[Frame]:
     """The frames of a clip as a run prepares them."""
     with Clip(clip) as source:
-        timed = own_times(source.frames(), source.facts, ours)
-        yield from Preparer(source.facts, ours, size).frames(timed, StageTimes())
+        yield from run(source.frames(), stages(job).prepare, StageTimes())
 
 
 def reduced(
@@ -259,14 +255,14 @@ def reduced(
         yield np.asarray(small, np.float32), number == 0
 
 
-def finished(estimates: Iterator[Estimated], stage: Stage, ours: Plan) -> Iterator[Picture]:
+def finished(estimates: Iterator[Estimated], stage: Stage, job: Job) -> Iterator[Picture]:
     """Mattes of 8 bits after a stage."""
     if stage.plain:
         for estimated in estimates:
-            yield np.asarray(to_bits(plain_resize(estimated.alpha, ours.size), 8), np.uint8)
+            yield np.asarray(to_bits(plain_resize(estimated.alpha, job.plan.size), 8), np.uint8)
         return
-    clock = Clock(ours, ours.origin)
-    for matted in refine(estimates, Guidance(), clock, stage.settings, StageTimes()):
+    every = stages(replace(job, settings=stage.settings, engine=None))
+    for matted in run(estimates, every.small + every.full, StageTimes()):
         yield np.asarray(to_bits(matted.alpha16, 8), np.uint8)
 
 

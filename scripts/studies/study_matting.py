@@ -32,7 +32,7 @@ from mattecast.engines.papers import corpora
 from mattecast.engines.training import metrics
 from mattecast.filters.matting import solvers
 from mattecast.filters.matting.trimap import UNKNOWN, trimap
-from mattecast.matting.finish import fine
+from mattecast.matting.detail import fine
 
 Bytes, Float = NDArray[np.uint8], NDArray[np.float32]
 GREEN = np.array([0, 177, 64], np.float32)

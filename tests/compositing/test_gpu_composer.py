@@ -16,13 +16,13 @@ from clips import times
 from mattes import pictures
 from numpy.typing import NDArray
 
-from mattecast import Settings
+from mattecast import Settings, flow
 from mattecast.compositing.composer import Composer
 from mattecast.engines import EngineError
 from mattecast.flow import StageTimes
-from mattecast.matting.finish import refine, settle
-from mattecast.matting.guidance import Clock, Guidance
-from mattecast.matting.prepare import Preparer, own_times
+from mattecast.job import Job
+from mattecast.matting.guidance import Guidance
+from mattecast.matting.stages import stages
 from mattecast.media.clip import Clip
 from mattecast.media.formats import FORMATS
 from mattecast.media.frame import Estimated, Frame, components
@@ -68,15 +68,10 @@ def composites(
     """The component planes of each composite, made by torch on a device or by numpy."""
     with Clip(source) as clip:
         ours = replace(plan(clip.facts, wish, FORMATS[wish.format or ""]), device=device)
-        preparer = Preparer(clip.facts, ours, network)
-        frames = preparer.frames(own_times(clip.frames(), clip.facts, ours), StageTimes())
+        every = stages(Job(clip.facts, ours, wish, Guidance(), None, network))
+        frames = flow.run(clip.frames(), every.prepare, StageTimes())
         estimates = (Estimated(frame, drawn(frame.small)) for frame in frames)
-        clock = Clock(ours, clip.facts.start)
-        mattes = (
-            settle(estimates, wish, StageTimes())
-            if device
-            else refine(estimates, Guidance(), clock, wish, StageTimes())
-        )
+        mattes = flow.run(estimates, every.small + every.full, StageTimes())
         composer = GpuComposer(ours, wish) if device else Composer(ours, wish)
         for matted in mattes:
             picture = composer(matted)
@@ -190,9 +185,9 @@ def prepared(source: Path, pixels: str, device: str | None, **more: Any) -> list
     with Clip(source) as clip:
         form = FORMATS["prores" if device is None else "hevc"]
         ours = replace(plan(clip.facts, Settings(**more), form), device=device)
-        preparer = Preparer(clip.facts, ours, SMALL)
+        every = stages(Job(clip.facts, ours, Settings(**more), Guidance(), None, SMALL))
         decoded = (frame.reformat(format=pixels) for frame in clip.frames())
-        return list(preparer.frames(own_times(decoded, clip.facts, ours), StageTimes()))
+        return list(flow.run(decoded, every.prepare, StageTimes()))
 
 
 @pytest.mark.parametrize("pixels", ["nv12", "p010le"])
@@ -276,10 +271,10 @@ def test_five_hundred_composites_take_no_more_memory(tmp_path: Path) -> None:
     wish = replace(USUAL, background="blur")
     with Clip(film(tmp_path / "a.mkv", "yuv420p")) as clip:
         ours = replace(plan(clip.facts, wish, FORMATS["hevc"]), device="cuda:0")
-        preparer = Preparer(clip.facts, ours, SMALL)
+        every = stages(Job(clip.facts, ours, wish, Guidance(), None, SMALL))
         decoded = [next(clip.frames())] * 520
         composer, held = GpuComposer(ours, wish), []
-        for frame in preparer.frames(((one, 0, 1) for one in decoded), StageTimes()):
+        for frame in flow.run(decoded, every.prepare, StageTimes()):
             composer(Estimated(frame, drawn(frame.small)))
             held.append(torch.cuda.memory_allocated())
     assert held[-1] <= held[20]

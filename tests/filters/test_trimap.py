@@ -12,7 +12,7 @@ from mattecast.filters.matting.closed_form import EVERY_OTHER, LEVIN, SPARSE, Wi
 from mattecast.filters.matting.solvers import SOLVERS, load, memory, solve
 from mattecast.filters.matting.tiles import tiles
 from mattecast.filters.matting.trimap import BACKGROUND, PERSON, UNKNOWN, trimap
-from mattecast.matting.finish import medium
+from mattecast.matting.detail import medium
 
 
 def _hairy(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mattecast import Matted, Settings
+from mattecast import Matted, Settings, flow
 from mattecast.compositing.composer import Composer
-from mattecast.flow import StageTimes
-from mattecast.matting.prepare import Preparer, own_times
+from mattecast.matting.prepare import Convert, OwnTimes
 from mattecast.media import clip as media
 from mattecast.media.formats import FORMATS
 from mattecast.media.writer import open_writer
@@ -92,12 +91,10 @@ def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     alpha = person(width, height)[..., 3].astype(np.float32)
     with media.Clip(source(folder / "source.mov", width, height)) as opened:
         ours = plan(opened.facts, Settings(), FORMATS["prores"])
-        stage = Preparer(opened.facts, ours, (96, 64)).frames(
-            own_times(opened.frames(), opened.facts, ours), StageTimes()
-        )
+        prepare = [OwnTimes(opened.facts, ours), Convert(opened.facts, ours, (96, 64))]
         writer = open_writer(opened, folder / "person.mov", ours, overwrite=False, threads=2)
         compose = Composer(ours)
-        for frame in stage:
+        for frame in flow.run(opened.frames(), prepare, flow.StageTimes()):
             matted = Matted(frame, np.round(alpha * 65535).astype(np.uint16), alpha)
             writer.write(compose(matted), frame.pts, frame.duration)
         writer.finish()

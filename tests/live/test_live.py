@@ -1023,9 +1023,8 @@ def test_the_quick_guide_is_libswscales_gray(tmp_path, colour):
     """Full-range luma of the source, code for code, as the slow way gives it."""
     from av.video.reformatter import VideoReformatter
 
-    from mattecast.flow import StageTimes
     from mattecast.live.matter import _planned
-    from mattecast.matting.prepare import Preparer
+    from mattecast.matting.prepare import Convert
 
     recipe = clips.Recipe(colour=colour)
     capture = Capture(parse(str(clips.make(tmp_path / "a.mkv", recipe)), loop=True))
@@ -1034,8 +1033,8 @@ def test_the_quick_guide_is_libswscales_gray(tmp_path, colour):
         (item,) = captured(capture, 1)
     finally:
         capture.close()
-    preparer = Preparer(item.facts, _planned(item.facts, Controls(Settings())), (48, 32))
-    (frame,) = preparer.frames([(item.frame, 0, 1)], StageTimes())
+    convert = Convert(item.facts, _planned(item.facts, Controls(Settings())), (48, 32))
+    (frame,) = convert.push((item.frame, 0, 1))
     item.frame.colorspace = 5  # so that no matrix is changed on the way
     gray = VideoReformatter().reformat(item.frame, format="gray", dst_color_range=2, threads=1)
     assert np.abs(gray.to_ndarray().astype(int) - frame.guide).max() <= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from mattecast.engines.engine import Estimate
 from mattecast.filters.time.cuts import AHEAD, CutDetector
-from mattecast.flow import StageTimes
-from mattecast.matting.shots import estimate, warm
+from mattecast.flow import StageTimes, run
+from mattecast.matting.network import Network, Preroll, warm
+from mattecast.matting.shots import Shots
 from mattecast.media.frame import Frame
 
 Shot = list[NDArray[np.uint8]]
@@ -97,13 +99,18 @@ def _frames(shots: Shot) -> Iterator[Frame]:
         yield Frame(None, None, small, number, 1)  # type: ignore[arg-type]
 
 
+def _network(engine: Any, following: Any) -> list[Any]:
+    """The stages that find shots and run the network; following: the pictures after a frame."""
+    return [Shots(cuts=True), Network(engine, Preroll(following, cuts=True))]
+
+
 def test_each_shot_starts_with_a_memory_of_itself() -> None:
     pictures = _shot(1, 6) + _shot(2, 6)
     for number, picture in enumerate(pictures):
         picture[0, 0] = number
     engine = Recorder()
     after = lambda frame: pictures[frame.pts + 1 : frame.pts + 9]  # noqa: E731
-    out = list(estimate(_frames(pictures), engine, StageTimes(), after))  # type: ignore[arg-type]
+    out = list(run(_frames(pictures), _network(engine, after), StageTimes()))
     assert [each.first for each in out] == [n in (0, 6) for n in range(12)]
     assert [each.frame.pts for each in out] == list(range(12))
     # Nothing of the shot after the first is seen before it.
@@ -138,7 +145,12 @@ def test_each_shot_starts_with_a_memory_of_itself() -> None:
 def test_what_waits_anyway_is_not_asked_for() -> None:
     pictures = _shot(1, AHEAD)
     engine, asked = Recorder(), list[Frame]()
-    list(estimate(_frames(pictures), engine, StageTimes(), asked.append))  # type: ignore[arg-type]
+
+    def noted(frame: Frame) -> list[NDArray[np.uint8]]:
+        asked.append(frame)
+        return []
+
+    list(run(_frames(pictures), _network(engine, noted), StageTimes()))
     assert not asked and len(engine.seen) == 1 + AHEAD - 1 + AHEAD
 
 
@@ -147,7 +159,8 @@ def test_without_pre_roll_nothing_is_shown_in_advance() -> None:
     for number, picture in enumerate(pictures):
         picture[0, 0] = number
     engine = Recorder()
-    list(estimate(_frames(pictures), engine, StageTimes(), None))  # type: ignore[arg-type]
+    alone: list[Any] = [Shots(cuts=True), Network(engine, lambda item: [])]  # type: ignore[arg-type]
+    list(run(_frames(pictures), alone, StageTimes()))
     assert engine.seen == ["reset", 0, 1, 2, 3, 4, 5]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,14 +18,17 @@ import pytest
 from clips import Recipe, make
 
 import mattecast
-from mattecast import Settings, UsageError, run
+from mattecast import Settings, UsageError
 from mattecast.filters.pictures.masks import Key, held, mask_at, without
 from mattecast.filters.pictures.plate import with_plate
 from mattecast.filters.time.correction import Correction
 from mattecast.filters.time.person import Follower
-from mattecast.matting import corrections, guidance, shots
+from mattecast.matting import corrections, guide, stages
 from mattecast.matting.corrections import WARM, Coming, foresee
 from mattecast.matting.guidance import find, read
+from mattecast.matting.network import Network
+from mattecast.matting.second_pass import SecondPass
+from mattecast.matting.shots import ShotFrame, Shots
 from mattecast.media.frame import Estimated, Frame
 
 SQUARE = np.array([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]])
@@ -110,14 +113,14 @@ def _square(frame: int) -> np.ndarray:
     return alpha
 
 
-class _Looked:
-    """A clip looked at once more, its network blind; counts the frames of each look."""
+class _Again:
+    """A clip read once more, its network blind; counts the frames of each reading."""
 
     def __init__(self, pictures: list[np.ndarray], cut: int | None = None) -> None:
         self._pictures, self._cut = pictures, cut
         self.seen: list[int] = []
 
-    def frames(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
+    def estimates(self, start: Fraction) -> Generator[tuple[Fraction, Estimated], None, None]:
         for at, small, first in self.pictures(start):
             frame = Frame(av.VideoFrame(128, 96), small[..., 0], small, int(at * 25), 1)
             yield at, Estimated(frame, np.zeros((96, 128), np.float32), first)
@@ -132,7 +135,7 @@ class _Looked:
                 first = False
 
 
-def _foreseen(look: _Looked, when: int, since: int) -> Coming | None:
+def _foreseen(look: _Again, when: int, since: int) -> Coming | None:
     drawn = _square(when)
     return foresee(look, lambda _: drawn, Fraction(when, 25), Fraction(since, 25), Fraction(1, 25))
 
@@ -140,7 +143,7 @@ def _foreseen(look: _Looked, when: int, since: int) -> Coming | None:
 def test_a_correction_reaches_back_a_piece_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = _panned(30)
     monkeypatch.setattr(corrections, "PIECE", 10 * pictures[0].nbytes)
-    look = _Looked(pictures)
+    look = _Again(pictures)
     coming = _foreseen(look, 29, 3)
     assert coming is not None and coming.start == Fraction(3, 25)
     assert len(look.seen) >= 3 and max(look.seen) <= 10 + 1
@@ -153,15 +156,15 @@ def test_a_correction_reaches_back_a_piece_at_a_time(monkeypatch: pytest.MonkeyP
 
 
 def test_a_correction_does_not_reach_back_over_a_cut() -> None:
-    coming = _foreseen(_Looked(_panned(30, 26), 26), 29, 0)
+    coming = _foreseen(_Again(_panned(30, 26), 26), 29, 0)
     assert coming is not None and coming.start == Fraction(26, 25)
-    assert _foreseen(_Looked(_panned(30, 29), 29), 29, 0) is None
+    assert _foreseen(_Again(_panned(30, 29), 29), 29, 0) is None
 
 
 def test_two_corrections_meet_in_between() -> None:
     """Of two that contradict, each holds near its own frame."""
     pictures = [_panned(1)[0]] * 21
-    look = _Looked(pictures)
+    look = _Again(pictures)
     correction = Correction()
     ones, zero = np.ones((96, 128), np.float32), np.zeros((96, 128), np.float32)
     coming = foresee(look, lambda _: zero, Fraction(20, 25), Fraction(0), Fraction(1, 25))
@@ -226,19 +229,23 @@ def test_a_correction_looks_back_without_the_network(
     """Of the frames before it, all but the last few are looked at as pictures alone."""
     counts: list[int] = []
 
-    def counted(*arguments: Any, **names: Any) -> Iterator[Estimated]:
-        counts.append(0)
-        place = len(counts) - 1
-        for estimated in shots.estimate(*arguments, **names):
-            counts[place] += 1
-            yield estimated
+    class Counted(Network):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            counts.append(0)
+            self.place = len(counts) - 1
 
-    monkeypatch.setattr(run, "estimate", counted)
+        def push(self, item: ShotFrame) -> list[Estimated]:
+            counts[self.place] += 1
+            return super().push(item)
+
+    monkeypatch.setattr(stages, "Network", Counted)
     clip = _filmed(tmp_path / "clip.mp4", _panned(40))
     cv2.imwrite(str(tmp_path / "square.png"), np.round(_square(38) * 255).astype(np.uint8))
     _sidecar(tmp_path, corrections=[{"time": 1.52, "mask": "square.png"}])
     assert len(list(mattecast.mattes(clip, Settings(smooth="off")))) == 40
-    assert len(counts) == 2 and counts[0] == 40 and counts[1] <= WARM + 4
+    whole, *others = counts
+    assert whole == 40 and 0 < sum(others) <= WARM + 4
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="no SIGALRM on this system")
@@ -251,14 +258,20 @@ def test_a_signal_ends_a_look_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def ring(*_: object) -> None:
         raise Alarm
 
-    def slow(*arguments: Any, **names: Any) -> Iterator[shots.Seen]:
-        # The first picture sets the alarm off, so that it rings in the middle of the look.
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        for seen in shots.shots(*arguments, **names):
+    class Slow(Shots):
+        def push(self, frame: Frame) -> list[ShotFrame]:
             time.sleep(0.5)
-            yield seen
+            return super().push(frame)
 
-    monkeypatch.setattr(run, "shots", slow)
+    def slowly(self: SecondPass, start: Fraction) -> Generator[Any, None, None]:
+        # The first picture sets the alarm off, so that it rings in the middle of the second pass.
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with monkeypatch.context() as patch:
+            patch.setattr(stages, "Shots", Slow)
+            yield from pictures(self, start)
+
+    pictures = SecondPass.pictures
+    monkeypatch.setattr(SecondPass, "pictures", slowly)
     clip = _filmed(tmp_path / "clip.mp4", _panned(40))
     cv2.imwrite(str(tmp_path / "square.png"), np.round(_square(38) * 255).astype(np.uint8))
     _sidecar(tmp_path, corrections=[{"time": 1.52, "mask": "square.png"}])
@@ -297,7 +310,7 @@ def test_what_was_drawn_before_a_range_is_followed_into_it(cut: int | None, tmp_
 def test_a_correction_long_before_a_range_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(guidance, "LEAD", Fraction(1, 10))
+    monkeypatch.setattr(guide, "LEAD", Fraction(1, 10))
     clip = _filmed(tmp_path / "clip.mp4", _panned(20))
     cv2.imwrite(str(tmp_path / "all.png"), np.full((4, 4), 255, np.uint8))
     wish = Settings(smooth="off", range="0.48..0.6")

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from clips import Recipe, make
 
-from mattecast.flow import StageTimes
+from mattecast.engines import EngineInfo
+from mattecast.flow import StageTimes, run
+from mattecast.job import Job
 from mattecast.matting import second_pass
-from mattecast.matting.prepare import Preparer, own_times
-from mattecast.matting.second_pass import PREROLL, Following
+from mattecast.matting.guidance import Guidance
+from mattecast.matting.prepare import Convert, OwnTimes
+from mattecast.matting.second_pass import PREROLL, SecondPass
 from mattecast.media.clip import Clip
 from mattecast.media.formats import FORMATS
 from mattecast.media.frame import Frame
@@ -32,8 +35,20 @@ def _clip(folder: Path, name: str, **recipe: object) -> Path:
 def _prepared(path: Path) -> tuple[Plan, list[Frame]]:
     with Clip(path) as clip:
         ours = plan(clip.facts, Settings(), FORMATS["prores"])
-        timed = own_times(clip.frames(), clip.facts, ours)
-        return ours, list(Preparer(clip.facts, ours, NETWORK).frames(timed, StageTimes()))
+        prepare = [OwnTimes(clip.facts, ours), Convert(clip.facts, ours, NETWORK)]
+        return ours, list(run(clip.frames(), prepare, StageTimes()))
+
+
+class Blind:
+    """An engine of which only the size counts."""
+
+    info = EngineInfo("blind", "none", "0", "f32", "cpu", NETWORK, "of a test")
+
+
+def _again(path: Path, ours: Plan) -> SecondPass:
+    with Clip(path) as clip:
+        job = Job(clip.facts, ours, Settings(), Guidance(), Blind(), NETWORK)  # type: ignore[arg-type]
+    return SecondPass(job, partial(Clip, path), Blind)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("rotation", [0, 90])
@@ -41,7 +56,7 @@ def _prepared(path: Path) -> tuple[Plan, list[Frame]]:
 def test_the_pictures_after_a_frame(tmp_path: Path, number: int, rotation: int) -> None:
     path = _clip(tmp_path, "clip.mp4", rotation=rotation)
     ours, frames = _prepared(path)
-    found = list(Following(partial(Clip, path), ours, NETWORK)(frames[number]))
+    found = list(_again(path, ours).following(frames[number]))
     expected = [frame.small for frame in frames[number + 1 : number + 1 + PREROLL]]
     assert len(found) == len(expected)
     assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
@@ -52,25 +67,26 @@ def test_a_file_that_does_not_seek_is_not_read_from_its_start(
 ) -> None:
     path = _clip(tmp_path, "clip.h264")
     ours, frames = _prepared(path)
-    after = Following(partial(Clip, path), ours, NETWORK)
-    assert len(list(after(frames[30]))) == 9
+    again = _again(path, ours)
+    assert len(list(again.following(frames[30]))) == 9
     monkeypatch.setattr(second_pass, "PATIENCE", 20)
-    assert not list(after(frames[30]))
-    assert len(list(after(frames[15]))) == PREROLL
+    assert not list(again.following(frames[30]))
+    assert len(list(again.following(frames[15]))) == PREROLL
 
 
 def test_a_file_that_is_gone_gives_none(tmp_path: Path) -> None:
     path = _clip(tmp_path, "clip.mp4")
     ours, frames = _prepared(path)
+    again = _again(path, ours)
     path.unlink()
-    assert not list(Following(partial(Clip, path), ours, NETWORK)(frames[0]))
+    assert not list(again.following(frames[0]))
 
 
 def test_it_stops_in_the_middle(tmp_path: Path) -> None:
     path = _clip(tmp_path, "clip.mp4")
     ours, frames = _prepared(path)
-    after = Following(partial(Clip, path), ours, NETWORK)
-    pictures = after(frames[0])
+    again = _again(path, ours)
+    pictures = again.following(frames[0])
     next(pictures)
-    after.stop()
+    again.stop()
     assert not list(pictures)

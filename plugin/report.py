@@ -1,0 +1,110 @@
+"""How a run goes and what it did: progress while it runs, a summary at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from mattecast.errors import MediaError
+from mattecast.flow import StageTimes
+from mattecast.media.frame import Frame
+from mattecast.media.source import Source
+from mattecast.plan import Plan
+
+# A clip whose last picture ends this much before the end of the file (seconds) was cut off. Sound
+# commonly goes on for some of it.
+_CUT_OFF = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands.
+
+    done, total: frames; total is None when the file does not say. seconds: since the run began.
+    limiting: the stage with most work.
+    """
+
+    done: int
+    total: int | None
+    seconds: float
+    limiting: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did, for people and for --json.
+
+    stages: seconds at work (wall time) by the stage's name. losses, damage, audio: a line each.
+    """
+
+    source: Path
+    outputs: tuple[Path, ...]
+    format: str
+    frames: int
+    seconds: float
+    stages: dict[str, float]
+    engine: str
+    size: tuple[int, int]
+    rate: Fraction
+    pixels: str
+    colour: str
+    timecode: str | None
+    audio: tuple[str, ...]
+    losses: tuple[str, ...]
+    damage: tuple[str, ...]
+    bytes: int
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the whole run, from its start to the finished file."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+@dataclass(slots=True)
+class Counter:
+    """Counts the frames of a run and reports its progress. report: is called after each frame."""
+
+    source: Source
+    plan: Plan
+    times: StageTimes
+    report: Callable[[Progress], None] | None
+    frames: int = 0
+    _end: Fraction = Fraction(0)
+    _began: float = field(default_factory=time.perf_counter)
+
+    def add(self, frame: Frame) -> None:
+        """Count a frame that was written."""
+        self.frames += frame.repeats
+        end = frame.pts + max(frame.repeats, frame.duration)
+        self._end = end * self.plan.time_base + self.plan.origin
+        if self.report:
+            seconds = time.perf_counter() - self._began
+            self.report(Progress(self.frames, self._total(), seconds, self.times.limiting))
+
+    def _total(self) -> int | None:
+        """Frames expected, from the container's count or its duration."""
+        facts, plan = self.source.facts, self.plan
+        if plan.start is None and plan.end is None and facts.frames and plan.rate == facts.rate:
+            return facts.frames
+        if facts.duration is None:
+            return None
+        end = min(plan.end or facts.start + facts.duration, facts.start + facts.duration)
+        return max(1, round((end - (plan.start or facts.start)) * plan.rate))
+
+    def check_complete(self) -> None:
+        """Note in the source's damage a file that stopped before its stated end.
+
+        Raises MediaError when no frame came.
+        """
+        if not self.frames:
+            raise MediaError(
+                f"{self.source.path}: no frame could be decoded in the range asked for"
+            )
+        facts = self.source.facts
+        if facts.duration is not None and self.plan.end is None:
+            missing = facts.start + facts.duration - self._end
+            cut_off = missing > (_CUT_OFF if facts.audio else 2 / facts.rate)
+            self.source.damage.ended_early |= cut_off
