@@ -6,12 +6,15 @@ import importlib.util
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from obs_host import until
 
 import mattecast
+from mattecast.live.obs.client import Address
+from mattecast.live.obs.media_source import MediaSource, settings_for
 
 SCRIPT = Path(mattecast.__file__).parent / "hosts" / "obs" / "mattecast_obs.py"
 
@@ -53,14 +56,14 @@ def ended(script: Any, code: str) -> str:
     """What the status line says when a worker that does `code` has ended."""
     script.WORKER.start(lambda: running(code))
     until(lambda: not script.WORKER.running, 30, "the worker ends")
-    script.WORKER.look_after()
-    return str(script.WORKER.said)
+    script.WORKER.restart_if_dead()
+    return str(script.WORKER.status)
 
 
 def test_start_and_status_are_seen_before_anything_is_scrolled(script):
     script.script_properties()
     names = [asked[2] for asked in script.obs.asked if asked[0].startswith("obs_properties_add")]
-    assert set(names[:6]) == {"input", "background", "start", "stop", "look", "status"}
+    assert set(names[:6]) == {"input", "background", "start", "stop", "refresh", "status"}
     assert set(names[6:]) >= {"quality", "engine", "blend", "autostart", "python", "more"}
     described = [
         asked for asked in script.obs.asked if asked[0] == "obs_property_set_long_description"
@@ -71,9 +74,9 @@ def test_start_and_status_are_seen_before_anything_is_scrolled(script):
 def test_a_worker_that_gives_up_is_started_again_and_why_is_said(script):
     said = ended(script, "print('opening', file=sys.stderr); sys.exit('no such camera')")
     assert said == "no such camera; starting again in 1 s"
-    until(lambda: script.WORKER.look_after() or script.WORKER.running, 10, "another one")
-    assert script.WORKER.said.startswith("starting again (no such camera)") or (
-        script.WORKER.said in ("opening", "no such camera")
+    until(lambda: script.WORKER.restart_if_dead() or script.WORKER.running, 10, "another one")
+    assert script.WORKER.status.startswith("starting again (no such camera)") or (
+        script.WORKER.status in ("opening", "no such camera")
     )
 
 
@@ -91,8 +94,8 @@ def test_the_waits_grow(script):
     said = [ended(script, "sys.exit(1)")]
 
     def second() -> bool:
-        script.WORKER.look_after()
-        said.append(script.WORKER.said)
+        script.WORKER.restart_if_dead()
+        said.append(script.WORKER.status)
         return sum("again in" in word for word in set(said)) == 2
 
     until(second, 30, "another one, and its end")
@@ -102,7 +105,11 @@ def test_the_waits_grow(script):
 def test_settings_of_the_moment_are_those_of_a_restart(script):
     asked = []
     script.WORKER.start(lambda: asked.append(1) or running("sys.exit(1)"))
-    until(lambda: script.WORKER.look_after() or len(asked) > 1, 30, "the command, asked for again")
+    until(
+        lambda: script.WORKER.restart_if_dead() or len(asked) > 1,
+        30,
+        "the command, asked for again",
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,12 +121,12 @@ def test_settings_of_the_moment_are_those_of_a_restart(script):
 )
 def test_settings_that_start_nothing_are_said(script, settings, words):
     script.WORKER.start(lambda: script.command(settings, "tcp://127.0.0.1:1"))
-    assert script.WORKER.said.startswith(words)
-    script.WORKER.look_after()
-    assert script.WORKER.said.startswith(words) and "again in 1 s" in script.WORKER.said
+    assert script.WORKER.status.startswith(words)
+    script.WORKER.restart_if_dead()
+    assert script.WORKER.status.startswith(words) and "again in 1 s" in script.WORKER.status
     script.WORKER.stop()
-    script.WORKER.look_after()
-    assert script.WORKER.said == "stopped"
+    script.WORKER.restart_if_dead()
+    assert script.WORKER.status == "stopped"
 
 
 def test_what_comes_after_the_stop_is_not_shown_but_logged(script):
@@ -127,7 +134,7 @@ def test_what_comes_after_the_stop_is_not_shown_but_logged(script):
     script.WORKER.stop()
     until(lambda: not script.WORKER.lines.empty(), 10, "its last word")
     time.sleep(0.05)
-    assert script.WORKER.said == "stopped"
+    assert script.WORKER.status == "stopped"
     script.on_tick()
     assert ("script_log", "LOG_INFO", "bye") in script.obs.asked
 
@@ -143,3 +150,29 @@ def test_cameras_are_listed_once_and_in_order(script, tmp_path, monkeypatch):
         ("Cam 2 (video2)", "camera:/dev/video2"),
         ("Cam 10 (video10)", "camera:/dev/video10"),
     ]
+
+
+class Data(StandIn):
+    """An obspython that keeps the settings of the source it is asked to make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("obs_data_set_"):
+            return lambda data, key, value: self.settings.update({key: value})
+        if name in ("obs_video_info", "vec2"):
+            return lambda: SimpleNamespace(base_width=64, base_height=48)
+        return super().__getattr__(name)
+
+
+@pytest.mark.parametrize("blend", ["linear", "srgb"])
+def test_the_script_makes_the_source_that_the_command_makes(script, monkeypatch, blend):
+    monkeypatch.setattr(script, "obs", Data())
+    monkeypatch.setitem(script.SETTINGS, "blend", blend)
+    port = script.ensure_source()
+    wanted = settings_for(MediaSource(linear=blend == "linear"), Address(), port)
+    assert script.obs.settings == wanted
+    for key, value in wanted.items():  # 0 and False are equal in Python, but not in OBS
+        assert type(script.obs.settings[key]) is type(value), key

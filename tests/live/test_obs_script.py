@@ -117,7 +117,7 @@ def test_properties_and_hotkeys(host):
         host,
         "[bool(obs.obs_properties_get(ours.script_properties(), name)) for name in"
         " ('input', 'background', 'quality', 'engine', 'blend', 'autostart', 'python',"
-        " 'more', 'start', 'stop', 'look', 'status')]",
+        " 'more', 'start', 'stop', 'refresh', 'status')]",
     )
     assert all(found), found
     command = inside(host, "ours.command(ours.SETTINGS, 'tcp://127.0.0.1:1')")
@@ -184,7 +184,7 @@ def test_another_source_of_that_name_is_left_alone(host):
     settings = {"local_file": "talk.mp4", "is_local_file": True}
     inside(host, "ours.WORKER.stop()")
     host.ask("SetInputSettings", inputName="mattecast", inputSettings=settings, overlay=False)
-    assert "another name" in inside(host, "ours.on_start(None, None) or ours.WORKER.said")
+    assert "another name" in inside(host, "ours.on_start(None, None) or ours.WORKER.status")
     assert host.ask("GetInputSettings", inputName="mattecast")["inputSettings"] == settings
     assert not workers_of(host)
 

@@ -1,8 +1,8 @@
-"""mattecast inside OBS: Tools, Scripts, + and this file. Starts, restarts and stops the worker.
+"""A script of OBS that runs mattecast: in OBS, Tools, Scripts, + and this file.
 
-The worker is a process of its own: when it dies OBS goes on, and it is started again; when OBS
-ends, so does it, for its standard input closes. Nothing heavy is imported here, and OBS's own
-Python need not have mattecast.
+The script starts a worker, which is a process of its own. When the worker dies, OBS goes on and
+the script starts the worker again. When OBS ends, the worker's standard input closes and the worker
+ends too. The script imports the standard library only: OBS's Python need not have mattecast.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ import obspython as obs
 
 SOURCE = "mattecast"
 BACKGROUNDS = ("none", "blur", "bokeh", "green", "black", "white")
-# Quality to the flags of `mattecast live`.
+# The flags of `mattecast live` for each quality.
 QUALITIES = {
     "automatic": [],
     "fast": ["--network-size", "256"],
     "fine": ["--network-size", "512"],
 }
 ENGINES = ("auto", "openvino", "tensorrt", "torch")
-# Hotkeys, as OBS lists them: what each does, and what the worker is told.
+# Hotkeys: what OBS calls each of them, and the command that the worker gets.
 KEYS = {
     "mattecast_toggle": ("matting on or off", "toggle"),
     "mattecast_background": ("next background", "key b"),
@@ -41,59 +41,65 @@ KEYS = {
     "mattecast_out": ("edge outwards", "key -"),
     "mattecast_smooth": ("smoothing on or off", "key s"),
 }
-# What the dialog says of its parts when asked; its labels are short, for it opens narrow.
+# The tool tips of the dialog, whose labels are short because it opens narrow.
 TIPS = {
     "input": "or the address of a stream, or 'screen'",
-    "start": "Starts anew with the settings as they are; the background alone changes at once",
-    "look": "OBS draws the line below only when asked to",
-    "blend": "Linear is what light does; srgb is for mattes judged against sRGB composites",
-    "python": "The one that has mattecast; empty: whichever is found",
-    "more": "As of `mattecast live`",
+    "start": "Starts again with these settings; the background alone changes at once",
+    "refresh": "OBS draws the line below only when it is asked to",
+    "blend": "Linear blends as light does; srgb is for mattes judged against sRGB composites",
+    "python": "The Python that has mattecast; empty: the first one found",
+    "more": "More flags of `mattecast live`",
 }
-# Where Linux lists cameras.
+# The folder where Linux lists cameras.
 DEVICES = Path("/sys/class/video4linux")
-# How often the worker is looked after (milliseconds), and the longest wait for a restart (s).
-TICK, LONGEST_WAIT = 500, 30.0
-# A worker that ran this long has not failed at once: its next restart is quick (seconds).
+# How often the worker is checked (milliseconds).
+TICK = 500
+# The first and the longest wait before the worker is started again (seconds).
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+# After a run of this length the wait before a restart is the first one again (seconds).
 STEADY = 20.0
 
 
 class Worker:
-    """The process, wanted or not, and what it says of itself."""
+    """The process that runs `mattecast live`.
+
+    wanted: whether it shall run. status: what it does or why it does not run, for people.
+    lines: its messages that OBS's log does not have yet.
+    """
 
     def __init__(self) -> None:
         self.wanted = False
-        self.said = "not started"
-        # What it has written for people, until it is logged.
+        self.status = "not started"
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._command: Callable[[], list[str]] = list
         self._process: subprocess.Popen[str] | None = None
-        self._started, self._wait, self._again = 0.0, 1.0, 0.0
-        # The last line it wrote, and why it had to be started again.
-        self._last = self._ended = ""
-        self._listeners: list[threading.Thread] = []
+        self._started, self._wait, self._restart_at = 0.0, FIRST_WAIT, 0.0
+        # The last message of the process, and the reason why the process before has ended.
+        self._last_message = self._end_reason = ""
+        self._readers: list[threading.Thread] = []
 
     @property
     def running(self) -> bool:
-        """Whether there is a process."""
+        """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     def start(self, command: Callable[[], list[str]]) -> None:
-        """Start it, and start it again whenever it dies, until `stop`.
+        """Start the process, and start it again whenever it dies, until `stop`.
 
-        command: gives what is to be started, by the settings of that moment.
+        command: is called at each start, and gives the command line by the settings of then.
         """
         self.stop()
-        self.wanted, self._command, self._wait, self._ended = True, command, 1.0, ""
+        self.wanted, self._command = True, command
+        self._wait, self._end_reason = FIRST_WAIT, ""
         self._launch()
 
     def stop(self) -> None:
-        """End it: by the end of its input first, which lets it clean up."""
-        self.wanted, self.said = False, "stopped"
+        """End the process. Its input is closed first, which lets it clean up."""
+        self.wanted, self.status = False, "stopped"
         process, self._process = self._process, None
         if process is None:
             return
-        _hang_up(process)
+        _close_input(process)
         for end in (process.terminate, process.kill):
             try:
                 process.wait(3)
@@ -101,44 +107,44 @@ class Worker:
             except subprocess.TimeoutExpired:
                 end()
 
-    def tell(self, command: str) -> None:
-        """Give a running worker a command, such as 'background blur'."""
+    def send(self, command: str) -> None:
+        """Send a command such as 'background blur' to the process, if it runs."""
         if self.running and self._process and self._process.stdin:
             try:
                 self._process.stdin.write(command + "\n")
                 self._process.stdin.flush()
             except OSError:
-                self.said = "the worker has gone"
+                self.status = "mattecast has ended"
 
-    def look_after(self) -> None:
-        """Start it again when it died, with growing waits."""
+    def restart_if_dead(self) -> None:
+        """Start the process again when it has died, after waits that grow."""
         if not self.wanted or self.running:
             return
         now = time.monotonic()
-        if not self._again:
+        if not self._restart_at:
             if now - self._started > STEADY:
-                self._wait = 1.0
-            self._ended = self._why()
-            self.said = f"{self._ended}; starting again in {self._wait:g} s"
-            self._again = now + self._wait
+                self._wait = FIRST_WAIT
+            self._end_reason = self._find_end_reason()
+            self.status = f"{self._end_reason}; starting again in {self._wait:g} s"
+            self._restart_at = now + self._wait
             self._wait = min(LONGEST_WAIT, 2 * self._wait)
-        elif now >= self._again:
+        elif now >= self._restart_at:
             self._launch()
 
-    def _why(self) -> str:
-        """Why there is no process, as far as it can be told."""
+    def _find_end_reason(self) -> str:
+        """Why the process has ended, as far as that is known."""
         if self._process is None:
-            return self._ended
-        for listener in self._listeners:
-            listener.join(1)  # it may have said why just now
-        _hang_up(self._process)
+            return self._end_reason
+        for reader in self._readers:
+            reader.join(1)  # the last message may have come just now
+        _close_input(self._process)
         code = self._process.returncode
-        # What it says last before it gives up is the reason; before it is killed, anything.
-        gave_up = code in (1, 2) and self._last
-        return self._last if gave_up else f"mattecast ended (exit code {code})"
+        # A process that gives up writes the reason last; one that is killed has written anything.
+        gave_up = code in (1, 2) and self._last_message
+        return self._last_message if gave_up else f"mattecast ended (exit code {code})"
 
     def _launch(self) -> None:
-        self._again, self._started, self._last = 0.0, time.monotonic(), ""
+        self._restart_at, self._started, self._last_message = 0.0, time.monotonic(), ""
         # Windows would open a console window for it.
         flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
         try:
@@ -161,48 +167,49 @@ class Worker:
                 f"{command[0]} cannot be started ({error.strerror}): "
                 "set Python to the one that has mattecast"
             )
-        self.said = f"starting again ({self._ended})" if self._ended else "starting"
-        self._listeners = [
-            threading.Thread(target=listen, args=(self._process, pipe), daemon=True)
-            for listen, pipe in (
-                (self._hear, self._process.stdout),
-                (self._note, self._process.stderr),
+        restarts = f"starting again ({self._end_reason})"
+        self.status = restarts if self._end_reason else "starting"
+        self._readers = [
+            threading.Thread(target=read, args=(self._process, pipe), daemon=True)
+            for read, pipe in (
+                (self._read_status, self._process.stdout),
+                (self._read_messages, self._process.stderr),
             )
         ]
-        for listener in self._listeners:
-            listener.start()
+        for reader in self._readers:
+            reader.start()
 
     def _failed(self, reason: str) -> None:
-        """Note that it could not even be started."""
-        self._process, self.said, self._ended = None, reason, reason
+        """Note that the process could not be started."""
+        self._process, self.status, self._end_reason = None, reason, reason
 
-    def _hear(self, process: Any, pipe: Any) -> None:
-        """Take the worker's status, a line of JSON each second."""
+    def _read_status(self, process: Any, pipe: Any) -> None:
+        """Read the status of a process, which writes a line of JSON each second."""
         for line in _lines(pipe):
             try:
                 status = json.loads(line)
             except ValueError:
                 continue
             age = status["age_ms"]
-            self._says(
+            self._show(
                 process,
                 f"{status['fps_out']} fps, {age['p50']} ms old (p95 {age['p95']}), "
                 f"{status['source']}; {status['engine']}",
             )
 
-    def _note(self, process: Any, pipe: Any) -> None:
-        """Show what it says; the last of it may be why it ended."""
+    def _read_messages(self, process: Any, pipe: Any) -> None:
+        """Read the messages of a process; the last one may be why it has ended."""
         for line in _lines(pipe):
             self.lines.put(line)
-            if self._says(process, line):
-                self._last = line
+            if self._show(process, line):
+                self._last_message = line
 
-    def _says(self, process: Any, text: str) -> bool:
-        """Show what a process says, unless it was stopped or replaced."""
-        ours = process is self._process
-        if ours:
-            self.said = text
-        return ours
+    def _show(self, process: Any, text: str) -> bool:
+        """Make a text of a process the status, unless the process was stopped or replaced."""
+        current = process is self._process
+        if current:
+            self.status = text
+        return current
 
 
 def _lines(pipe: Any) -> Iterator[str]:
@@ -210,8 +217,8 @@ def _lines(pipe: Any) -> Iterator[str]:
         yield from (line.strip() for line in pipe)
 
 
-def _hang_up(process: subprocess.Popen[str]) -> None:
-    """Close its input, unless it has gone already."""
+def _close_input(process: subprocess.Popen[str]) -> None:
+    """Close the input of a process, unless the process has ended already."""
     with suppress(OSError):
         if process.stdin:
             process.stdin.close()
@@ -231,14 +238,17 @@ def _environment() -> dict[str, str]:
 
 
 def interpreter(named: str = "") -> str:
-    """The Python that has mattecast: the one named, the one this file was installed with, that of
-    a checkout around it, the one behind the command on PATH, or whatever is called python3."""
+    """The Python that has mattecast.
+
+    It is the first of these: the one named, the one of the environment or the checkout that holds
+    this file, the one beside the command `mattecast` on PATH, and the one called python3.
+    """
     if named:
         return named
     here = Path(__file__).resolve()
     places = ("Scripts/python.exe",) if os.name == "nt" else ("bin/python",)
     for folder in here.parents:
-        # An environment's root, or a checkout with its private environments.
+        # The root of an environment, or of a checkout with its private environments.
         for root in (folder, folder / ".venv", folder / ".venv-test"):
             if (root / "pyvenv.cfg").exists():
                 for place in places:
@@ -253,7 +263,7 @@ def interpreter(named: str = "") -> str:
 
 
 def command(settings: dict[str, str], output: str) -> list[str]:
-    """What is started for these settings, to send its pictures to `output`."""
+    """The command line for these settings. output: where the worker sends its pictures."""
     made = [
         interpreter(settings.get("python", "")),
         "-m",
@@ -276,11 +286,11 @@ def command(settings: dict[str, str], output: str) -> list[str]:
     return made + shlex.split(settings.get("more") or "", posix=os.name != "nt")
 
 
-# What OBS calls.
+# OBS calls the functions below by their names.
 
 
 def script_description() -> str:
-    """Shown beside the list of scripts."""
+    """The text beside OBS's list of scripts."""
     return (
         "<b>mattecast</b><br>Your camera as a source with true alpha, without a green screen."
         "<br>Choose a camera and press Start."
@@ -288,7 +298,7 @@ def script_description() -> str:
 
 
 def script_properties() -> Any:
-    """The script's settings."""
+    """The script's dialog."""
     made = obs.obs_properties_create()
     camera = obs.obs_properties_add_list(
         made,
@@ -300,11 +310,11 @@ def script_properties() -> Any:
     for name, value in cameras():
         obs.obs_property_list_add_string(camera, name, value)
     _add_choice(made, "background", "Background", BACKGROUNDS, obs.OBS_COMBO_TYPE_EDITABLE)
-    # Before the rest: the dialog, as it opens, has room for these.
+    # These come first, because the dialog opens with room for six lines.
     obs.obs_properties_add_button(made, "start", "Start", on_start)
     obs.obs_properties_add_button(made, "stop", "Stop", on_stop)
-    obs.obs_properties_add_button(made, "look", "How it goes", on_look)
-    obs.obs_properties_add_text(made, "status", WORKER.said, obs.OBS_TEXT_INFO)
+    obs.obs_properties_add_button(made, "refresh", "Refresh status", on_refresh)
+    obs.obs_properties_add_text(made, "status", WORKER.status, obs.OBS_TEXT_INFO)
     _add_choice(made, "quality", "Quality", QUALITIES)
     _add_choice(made, "engine", "Engine", ENGINES)
     _add_choice(made, "blend", "Soft edges", ("linear", "srgb"))
@@ -327,7 +337,7 @@ def _add_choice(
 
 
 def script_defaults(settings: Any) -> None:
-    """What is set before the user sets anything."""
+    """The settings that the user has not set."""
     for key, value in (
         ("input", "camera:0"),
         ("background", "none"),
@@ -342,8 +352,10 @@ def script_load(settings: Any) -> None:
     """OBS has loaded the script."""
     obs.obs_frontend_add_event_callback(on_event)
     obs.timer_add(on_tick, TICK)
-    for name, (about, told) in KEYS.items():
-        HOTKEYS[name] = obs.obs_hotkey_register_frontend(name, f"mattecast: {about}", on_key(told))
+    for name, (about, command) in KEYS.items():
+        HOTKEYS[name] = obs.obs_hotkey_register_frontend(
+            name, f"mattecast: {about}", on_key(command)
+        )
         saved = obs.obs_data_get_array(settings, name)
         obs.obs_hotkey_load(HOTKEYS[name], saved)
         obs.obs_data_array_release(saved)
@@ -358,22 +370,22 @@ def script_save(settings: Any) -> None:
 
 
 def script_update(settings: Any) -> None:
-    """A setting was changed; a running worker is told what can be changed while it runs."""
+    """A setting was changed. The running worker gets what can change while it runs."""
     before = SETTINGS.get("background")
     for key in ("input", "background", "quality", "engine", "blend", "python", "more"):
         SETTINGS[key] = obs.obs_data_get_string(settings, key)
     SETTINGS["autostart"] = "yes" if obs.obs_data_get_bool(settings, "autostart") else ""
     if before not in (None, SETTINGS["background"]):
-        WORKER.tell(f"background {SETTINGS['background']}")
+        WORKER.send(f"background {SETTINGS['background']}")
 
 
 def script_unload() -> None:
-    """The script is removed or loaded anew, or OBS ends."""
+    """The script is removed or reloaded, or OBS ends."""
     WORKER.stop()
 
 
 def on_event(event: int) -> None:
-    """Start and stop with OBS, whose scripts are loaded anew with another scene collection."""
+    """Start and stop with OBS. OBS reloads its scripts with another scene collection."""
     loaded = (
         obs.OBS_FRONTEND_EVENT_FINISHED_LOADING,
         obs.OBS_FRONTEND_EVENT_SCENE_COLLECTION_CHANGED,
@@ -385,57 +397,57 @@ def on_event(event: int) -> None:
 
 
 def on_start(properties: Any, pressed: Any) -> bool:
-    """Make the source, and start the worker with the settings as they are."""
+    """Make the source, and start the worker with the current settings."""
     WORKER.stop()
     port = ensure_source()
     if not port:
-        WORKER.said = f"'{SOURCE}' is another source of yours: give it another name"
-        return _told(properties)
+        WORKER.status = f"'{SOURCE}' is another source of yours: give it another name"
+        return _show_status(properties)
     WORKER.start(lambda: command(SETTINGS, f"tcp://127.0.0.1:{port}"))
-    return _told(properties)
+    return _show_status(properties)
 
 
 def on_stop(properties: Any, pressed: Any) -> bool:
-    """End the worker; the source stays."""
+    """End the worker. The source stays."""
     WORKER.stop()
-    return _told(properties)
+    return _show_status(properties)
 
 
-def on_look(properties: Any, pressed: Any) -> bool:
+def on_refresh(properties: Any, pressed: Any) -> bool:
     """Show the newest status."""
-    return _told(properties)
+    return _show_status(properties)
 
 
 def on_key(command: str) -> Callable[[bool], None]:
-    """What a hotkey calls that gives the worker a command."""
+    """The function for a hotkey that sends a command to the worker."""
 
     def act(pressed: bool) -> None:
         if pressed:
-            WORKER.tell(command)
+            WORKER.send(command)
 
     return act
 
 
 def on_tick() -> None:
-    """Look after the worker, its words, and blending."""
-    WORKER.look_after()
-    # OBS takes them for this script's only on its own threads.
+    """Check the worker, log its messages, and set the blending methods."""
+    WORKER.restart_if_dead()
+    # OBS logs them as this script's on its own threads only.
     while not WORKER.lines.empty():
         obs.script_log(obs.LOG_INFO, WORKER.lines.get())
     blend_all()
 
 
-def _told(properties: Any) -> bool:
-    """Write the status into the dialog; gives whether it is to be drawn anew."""
+def _show_status(properties: Any) -> bool:
+    """Write the status into the dialog; gives whether OBS shall draw the dialog again."""
     if properties is None:
         return False
     line = obs.obs_properties_get(properties, "status")
-    obs.obs_property_set_description(line, WORKER.said)
+    obs.obs_property_set_description(line, WORKER.status)
     return True
 
 
 def cameras() -> list[tuple[str, str]]:
-    """(name, input) of the cameras there are, as far as they can be told without mattecast."""
+    """(name, input) of this machine's cameras; where it does not list them, three by number."""
     found = []
     for entry in sorted(DEVICES.glob("video*"), key=lambda one: int(one.name[5:] or 0)):
         try:
@@ -448,51 +460,63 @@ def cameras() -> list[tuple[str, str]]:
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def ensure_source() -> int:
-    """Make the media source in the current scene, or take the one there is; gives its port, or 0
-    where that name is a source's that shows something else."""
+    """Make the media source in the current scene, or take the one that exists; gives its port.
+
+    Gives 0 where a source of that name shows something else.
+    """
     source = obs.obs_get_source_by_name(SOURCE)
     port = _port_of(source) if source else free_port()
     if not port:
         obs.obs_source_release(source)
         return 0
     settings = obs.obs_data_create()
-    for key, value in (
-        ("input", f"tcp://127.0.0.1:{port}?listen=1"),
-        ("input_format", "nut"),
-        ("ffmpeg_options", "probesize=32 analyzeduration=0 fflags=nobuffer"),
-        ("mattecast_blend", SETTINGS.get("blend") or "linear"),
-    ):
-        obs.obs_data_set_string(settings, key, value)
-    for key, on in (
-        ("is_local_file", False),
-        ("restart_on_activate", False),
-        ("close_when_inactive", False),
-        ("clear_on_media_end", True),
-        ("hw_decode", False),
-        ("linear_alpha", SETTINGS.get("blend") != "srgb"),
-    ):
-        obs.obs_data_set_bool(settings, key, on)
-    for key, number in (("buffering_mb", 0), ("reconnect_delay_sec", 1), ("color_range", 2)):
-        obs.obs_data_set_int(settings, key, number)
+    for key, value in source_settings(port, SETTINGS.get("blend") or "linear").items():
+        if isinstance(value, bool):
+            obs.obs_data_set_bool(settings, key, value)
+        elif isinstance(value, int):
+            obs.obs_data_set_int(settings, key, value)
+        else:
+            obs.obs_data_set_string(settings, key, value)
     if source:
         obs.obs_source_update(source, settings)
     else:
         source = obs.obs_source_create("ffmpeg_source", SOURCE, settings, None)
-        _show(source)
+        _add_to_scene(source)
     obs.obs_data_release(settings)
     obs.obs_source_release(source)
     return port
 
 
+def source_settings(port: int, blend: str) -> dict[str, str | bool | int]:
+    """OBS's settings of the media source: those of mattecast.live.obs.media_source, which this
+    file cannot import. blend: linear or srgb."""
+    return {
+        "is_local_file": False,
+        "input": f"tcp://127.0.0.1:{port}?listen=1",
+        "input_format": "nut",
+        "buffering_mb": 0,
+        "reconnect_delay_sec": 1,
+        "restart_on_activate": False,
+        "close_when_inactive": False,
+        "clear_on_media_end": True,
+        "hw_decode": False,
+        "color_range": 2,
+        "linear_alpha": blend != "srgb",
+        "ffmpeg_options": "probesize=32 analyzeduration=0 fflags=nobuffer",
+        "mattecast_blend": blend,
+    }
+
+
 def _port_of(source: Any) -> int:
-    """The port of a media source that listens, a free one for an empty one; 0 for any other."""
+    """The port of a media source that listens, a free port for an empty media source, and 0 for
+    any other source."""
     if obs.obs_source_get_id(source) != "ffmpeg_source":
         return 0
     settings = obs.obs_source_get_settings(source)
@@ -506,7 +530,7 @@ def _port_of(source: Any) -> int:
     return 0 if found or file else free_port()
 
 
-def _show(source: Any) -> None:
+def _add_to_scene(source: Any) -> None:
     """Add the source to the current scene, fitted into the canvas."""
     current = obs.obs_frontend_get_current_scene()
     item = obs.obs_scene_add(obs.obs_scene_from_source(current), source)
@@ -520,8 +544,8 @@ def _show(source: Any) -> None:
 
 
 def blend_all() -> None:
-    """Set the blending method of every item that shows a source of ours: what `--blend srgb` asks
-    for cannot be set by OBS's WebSocket."""
+    """Set the blending method of every item that shows a source of ours. OBS's WebSocket cannot
+    set it, so `mattecast live --obs-blend` needs this script for that."""
     scenes = obs.obs_frontend_get_scenes() or []
     for scene in scenes:
         _blend_in(obs.obs_scene_from_source(scene))
@@ -540,9 +564,9 @@ def _blend_in(scene: Any) -> None:
 
 def _blend(item: Any) -> None:
     settings = obs.obs_source_get_settings(obs.obs_sceneitem_get_source(item))
-    wish = obs.obs_data_get_string(settings, "mattecast_blend")
+    blend = obs.obs_data_get_string(settings, "mattecast_blend")
     obs.obs_data_release(settings)
-    if wish:
-        method = obs.OBS_BLEND_METHOD_SRGB_OFF if wish == "srgb" else obs.OBS_BLEND_METHOD_DEFAULT
+    if blend:
+        method = obs.OBS_BLEND_METHOD_SRGB_OFF if blend == "srgb" else obs.OBS_BLEND_METHOD_DEFAULT
         if obs.obs_sceneitem_get_blending_method(item) != method:
             obs.obs_sceneitem_set_blending_method(item, method)
