@@ -1,4 +1,4 @@
-"""`mattecast doctor --obs`: step by step what is right and wrong between OBS and us."""
+"""`mattecast doctor --obs`: checks OBS, its WebSocket server and our source, step by step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mattecast.live.obs.client import Address, Client, ObsError, PasswordError
 from mattecast.live.obs.media_source import KIND, current_scene, listening_port, scenes_with
 from mattecast.live.obs.passwords import ServerSettings, server_settings
 
-# OBS and obs-websocket that live was tried with; older ones lack protocol 5.
+# The oldest versions of OBS and obs-websocket with protocol 5.
 _LEAST_OBS, _LEAST_SOCKET = (28, 0), (5, 0)
 # A finding: 'ok', 'note' or 'wrong', and what it is.
 Finding = tuple[str, str]
@@ -22,7 +22,8 @@ Finding = tuple[str, str]
 def examine_obs(
     where: Address, password: Callable[[], str], name: str = "mattecast"
 ) -> tuple[bool, list[str]]:
-    """(whether nothing is wrong, one line a finding); what depends on a wrong step is left out."""
+    """(whether nothing is wrong, a line for each finding). A check that depends on a failed one is
+    left out."""
     found = list(_findings(where, password, name))
     healthy = all(level != "wrong" for level, _ in found)
     return healthy, [f"{level:8}{text}" for level, text in found]
@@ -34,7 +35,7 @@ def _findings(where: Address, password: Callable[[], str], name: str) -> Iterato
     if where.local:
         yield from _installed(where, answers, runs)
     if not answers:
-        yield "wrong", f"nothing listens at {where}: {_to_do(where, runs)}"
+        yield "wrong", f"nothing listens at {where}: {_advice(where, runs)}"
         return
     yield "ok", f"something listens at {where}"
     try:
@@ -56,7 +57,7 @@ def _findings(where: Address, password: Callable[[], str], name: str) -> Iterato
         client.close()
 
 
-def _to_do(where: Address, runs: bool) -> str:
+def _advice(where: Address, runs: bool) -> str:
     enable = "Tools, WebSocket Server Settings, Enable WebSocket server"
     if runs:
         return f"OBS runs, so in it {enable}, and look at the port there"
@@ -64,9 +65,9 @@ def _to_do(where: Address, runs: bool) -> str:
 
 
 def _runs() -> bool:
-    """Whether an OBS is seen to run on this machine; told on Linux only."""
+    """Whether an OBS runs on this machine, as far as that is known; on Linux only."""
     for entry in Path("/proc").glob("[0-9]*/comm"):
-        with suppress(OSError):  # it has ended meanwhile
+        with suppress(OSError):  # the process has ended meanwhile
             if entry.read_text().strip() == "obs":
                 return True
     return False
@@ -87,7 +88,7 @@ def _installed(where: Address, answers: bool, runs: bool) -> Iterator[Finding]:
 def _server(settings: ServerSettings, where: Address, answers: bool) -> Finding:
     file = settings.file
     if not settings.enabled:
-        # Another OBS of this user may be the one that answers.
+        # Another OBS of this user may answer.
         level = "note" if answers else "wrong"
         return level, (
             f"its WebSocket server is off ({file}): in OBS, Tools, WebSocket Server "
@@ -108,18 +109,18 @@ def _answers(where: Address) -> bool:
 
 
 def _versions(client: Client) -> Iterator[Finding]:
-    said = client.request("GetVersion")
+    versions = client.request("GetVersion")
     for program, key, least in (
         ("OBS", "obsVersion", _LEAST_OBS),
         ("obs-websocket", "obsWebSocketVersion", _LEAST_SOCKET),
     ):
-        new_enough = _numbers(said[key]) >= least
+        new_enough = _numbers(versions[key]) >= least
         wanted = ".".join(str(one) for one in least)
         yield (
             "ok" if new_enough else "wrong",
-            f"{program} {said[key]}" + ("" if new_enough else f": {wanted} or newer is needed"),
+            f"{program} {versions[key]}" + ("" if new_enough else f": {wanted} or newer is needed"),
         )
-    yield "ok", f"it runs on {said.get('platformDescription', 'an unknown system')}"
+    yield "ok", f"it runs on {versions.get('platformDescription', 'an unknown system')}"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -1,1 +1,1 @@
-"""Live: a camera in, a source with true alpha in OBS out. Newest frame wins; nothing queues."""
+"""Live: takes a camera and gives a source with alpha in OBS. No picture waits in a queue."""

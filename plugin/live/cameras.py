@@ -1,4 +1,4 @@
-"""Cameras of this machine, by number, name or device, as each platform has them."""
+"""The cameras of this machine, by number, name or device, on each platform."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import av.logging
 
 from mattecast.errors import UsageError
 
-# libav's name for the cameras of a platform.
+# libav's input format for the cameras of each platform.
 _FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 # A size and its highest rate, as dshow logs them ('max s=1280x720 fps=30') and avfoundation does
 # ('1280x720@[15.000000 30.000030]fps').
@@ -25,7 +25,7 @@ _SIZE = re.compile(r"(\d+)x(\d+)(?: fps=|@\[[\d.]+ )(\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """device: what libav opens it by."""
+    """A camera of this machine. device: the name that libav opens it by."""
 
     number: int
     name: str
@@ -33,7 +33,7 @@ class Camera:
 
 
 def cameras() -> list[Camera]:
-    """The cameras there are, in the platform's order."""
+    """The cameras of this machine, in the platform's order."""
     if sys.platform.startswith("linux"):
         return list(_video4linux())
     from av.device import enumerate_input_devices
@@ -49,12 +49,12 @@ def cameras() -> list[Camera]:
 
 
 def _video4linux() -> Iterator[Camera]:
-    """From sysfs: the kernel's own names, with no device opened."""
+    """The cameras by sysfs, which knows the kernel's names without opening a device."""
     folder = Path("/sys/class/video4linux")
     entries = sorted(folder.glob("video*"), key=lambda one: int(one.name[5:] or 0))
     for entry in entries:
         device = Path("/dev") / entry.name
-        # A camera's second device carries metadata, no pictures.
+        # A camera's second device carries metadata instead of pictures.
         if device.exists() and _read(entry / "index") in ("", "0"):
             name = _read(entry / "name") or entry.name
             yield Camera(int(entry.name[5:]), name, str(device))
@@ -68,19 +68,18 @@ def _read(path: Path) -> str:
 
 
 def modes(camera: Camera) -> str:
-    """Sizes and highest rates of a camera, as far as they are told: '1280x720 at 30, 640x480 at
-    30'."""
+    """A camera's sizes and highest rates, as far as it tells them, as format_modes writes them."""
     from mattecast.live import video4linux
 
     try:
         linux = sys.platform.startswith("linux")
-        return listed(video4linux.modes(camera.device) if linux else _logged(camera.device))
+        return format_modes(video4linux.modes(camera.device) if linux else _logged(camera.device))
     except OSError as error:
         return (error.strerror or str(error)).lower()
 
 
-def listed(modes: Iterable[tuple[int, int, Fraction]]) -> str:
-    """(width, height, highest rate) of a camera's sizes as '1280x720 at 30, 640x480 at 30'."""
+def format_modes(modes: Iterable[tuple[int, int, Fraction]]) -> str:
+    """A text such as '1280x720 at 30, 640x480 at 30'. modes: (width, height, highest rate) each."""
     return ", ".join(
         f"{width}x{height} at {float(rate):g}" if rate else f"{width}x{height}"
         for width, height, rate in modes
@@ -88,14 +87,14 @@ def listed(modes: Iterable[tuple[int, int, Fraction]]) -> str:
 
 
 def _logged(device: str) -> list[tuple[int, int, Fraction]]:
-    """The sizes libav logs of a camera: dshow when asked to, avfoundation when it cannot meet a
-    query."""
+    """The sizes that libav logs of a camera. dshow logs them on request, avfoundation when it is
+    asked for a rate that the camera lacks."""
     format, url = device_url(device)
     options = {"list_options": "true"} if format == "dshow" else {"framerate": "999"}
     before = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:
-        # It fails, as it should: nothing was to be opened.
+        # Opening fails on purpose: only the log is wanted.
         with av.logging.Capture() as lines, suppress(av.error.FFmpegError, OSError, ValueError):
             av.open(url, format=format, options=options).close()
     finally:
@@ -104,7 +103,7 @@ def _logged(device: str) -> list[tuple[int, int, Fraction]]:
 
 
 def sizes_in(log: str) -> list[tuple[int, int, Fraction]]:
-    """(width, height, highest rate) of the sizes in a log of libav's, largest first."""
+    """(width, height, highest rate) of each size in a log of libav, largest first."""
     best: dict[tuple[int, int], Fraction] = {}
     for width, height, rate in _SIZE.findall(log):
         size, rounded = (int(width), int(height)), Fraction(round(Fraction(rate), 2))
@@ -113,9 +112,9 @@ def sizes_in(log: str) -> list[tuple[int, int, Fraction]]:
 
 
 def find_camera(query: str) -> Camera:
-    """The camera of a number, a device path, or a part of its name.
+    """The camera with a number, a device path, or a part of a name.
 
-    Raises UsageError, with what is there, when none or several fit.
+    Raises UsageError, which lists the cameras, when none or several fit.
     """
     found = cameras()
     if query.isdecimal():

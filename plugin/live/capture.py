@@ -1,4 +1,4 @@
-"""Where pictures come from: a camera, a stream, a screen, or a file played at its own pace."""
+"""The source of a session: a camera, a stream, a screen, or a file played at its own pace."""
 
 from __future__ import annotations
 
@@ -25,25 +25,28 @@ from mattecast.media.colour import BT709, FULL, SRGB_TRANSFER, Colour
 from mattecast.media.facts import Facts, read_facts
 from mattecast.settings import parse_size
 
-# A stream or a camera that ends is opened again; a file or a pipe is over then.
+# A camera, a stream or a screen that ends is opened again; a file or a pipe has ended for good.
 Kind = Literal["camera", "stream", "screen", "file", "pipe"]
-# Without a picture for this long a stream counts as stalled (seconds).
+# A stream that gives no data for this long is opened again (seconds).
 STALLED = 5.0
-# How often a file's first picture is shown while it is waited for the network (seconds).
+# How often a file's first picture is given while the network loads (seconds).
 _TICK = 0.05
-# After this long without one it is said that no picture comes (seconds).
+# After this long without a picture `Capture.state` says that no picture comes (seconds).
 _QUIET = 2.0
-# A file that is this far behind its own pace (the machine slept) goes on from where it is.
+# A file this far behind its own pace, for instance after the machine slept, goes on from where it
+# is (seconds).
 _BEHIND = 0.5
-# Packets in a row that cannot be decoded before the source is opened again.
+# The source is opened again after this many packets in a row that cannot be decoded.
 _HOPELESS = 200
+# Cameras say 30 for 29.97 frames a second: rates this close count as equal.
+_NEAR = Fraction(2, 100)
 _SCHEME = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*:(?=//)", re.IGNORECASE)
-# No queueing anywhere before us: what a demuxer holds back is delay.
+# Demuxers shall hold nothing back, because that is delay.
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay"}
 _SCHEMES: Mapping[str, Mapping[str, str]] = {
     "rtsp": {"rtsp_transport": "tcp"},
     "rtsps": {"rtsp_transport": "tcp"},
-    # A second of probing is a second of waiting, at every reconnection.
+    # Each second of probing is a second of waiting at every reconnection.
     "udp": {"overrun_nonfatal": "1", "fifo_size": "50000", "analyzeduration": "1000000"},
     "rtp": {},
     "srt": {},
@@ -57,8 +60,12 @@ _SCHEMES: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One place pictures come from. name: for people, without passwords. option_sets: options of
-    libav to try in order. requested: what of them was asked for by the user."""
+    """A place where pictures come from.
+
+    name: for people, without passwords. url, format: what libav opens. option_sets: libav's options
+    to try in this order. requested: those options that the user asked for. loop: whether a file is
+    played again and again.
+    """
 
     kind: Kind
     name: str
@@ -72,11 +79,11 @@ class Input:
 def parse(
     text: str, *, size: str | None = None, rate: Fraction | None = None, loop: bool = False
 ) -> Input:
-    """What an INPUT of the command line means.
+    """The input that a text of the command line stands for.
 
-    'camera:0', 'camera:NAME' or a device; 'obs' for OBS's own virtual camera; 'screen'; a URL; '-'
-    for standard input; else a file. size, rate: asked of cameras and screens. Raises UsageError
-    when it cannot be.
+    text: 'camera:0', 'camera:NAME' or a device; 'obs' for OBS's own virtual camera; 'screen'; a
+    URL; '-' for standard input; anything else is a file. size, rate: requested of cameras and
+    screens. Raises UsageError for an input that cannot be opened.
     """
     requested = _requested_options(size, rate)
     if text == "screen":
@@ -87,7 +94,7 @@ def parse(
         return camera(text.removeprefix("camera:"), requested)
     if requested:
         raise UsageError(
-            f"{public(text)}: --size and --rate are asked of cameras and screens; "
+            f"{without_secrets(text)}: --size and --rate are asked of cameras and screens; "
             "files and streams come as they are"
         )
     scheme = _SCHEME.match(text)
@@ -115,11 +122,11 @@ def _requested_options(size: str | None, rate: Fraction | None) -> dict[str, str
 
 
 def camera(query: str, requested: Mapping[str, str]) -> Input:
-    """The camera of a number, a device, or a part of its name."""
+    """The input for a camera; query: its number, its device, or a part of its name."""
     found = find_camera(query)
     format, url = device_url(found.device)
-    # Most cameras give their larger sizes at full rate as JPEG only; one that cannot is asked
-    # for whatever it has, and at last for nothing.
+    # Most cameras give their larger sizes at full rate as JPEG only, so JPEG is requested first,
+    # then any format, then nothing.
     option_sets: list[Mapping[str, str]] = [requested, {}] if requested else [{}]
     if format == "v4l2" and requested:
         option_sets.insert(0, {**requested, "input_format": "mjpeg"})
@@ -129,7 +136,7 @@ def camera(query: str, requested: Mapping[str, str]) -> Input:
 
 
 def _obs_camera(requested: Mapping[str, str]) -> Input:
-    """OBS's virtual camera: its name holds OBS on every platform."""
+    """OBS's virtual camera, whose name holds OBS on every platform."""
     try:
         return camera("obs", requested)
     except UsageError as error:
@@ -162,32 +169,34 @@ def _screen(requested: dict[str, str]) -> Input:
 
 def _stream(text: str, scheme: str) -> Input:
     if scheme not in _SCHEMES:
-        raise UsageError(f"{public(text)}: streams can be {', '.join(_SCHEMES)}")
-    if scheme == "srt" and not speaks("srt"):
+        raise UsageError(f"{without_secrets(text)}: streams can be {', '.join(_SCHEMES)}")
+    if scheme == "srt" and not has_protocol("srt"):
         raise UsageError(
-            f"{public(text)}: this PyAV has no SRT; let ffmpeg pass it on: "
+            f"{without_secrets(text)}: this PyAV has no SRT; let ffmpeg pass it on: "
             "ffmpeg -i srt://... -c copy -f mpegts - | mattecast live -"
         )
-    host, port = _machine(text)
+    host, port = _host_and_port(text)
     if not (host or port) or not 0 < int(port or 1) < 65536:
-        raise UsageError(f"{public(text)}: expected {scheme}://HOST[:PORT]...")
-    return Input("stream", public(text), text, option_sets=({**_LOW_DELAY, **_SCHEMES[scheme]},))
+        raise UsageError(f"{without_secrets(text)}: expected {scheme}://HOST[:PORT]...")
+    return Input(
+        "stream", without_secrets(text), text, option_sets=({**_LOW_DELAY, **_SCHEMES[scheme]},)
+    )
 
 
-def public(url: str) -> str:
-    """A URL without its user, password, or query: these may be secrets."""
+def without_secrets(url: str) -> str:
+    """A URL without user, password and query, which may be secrets."""
     return re.sub(r"\?.*", "", re.sub(r"//[^/]*@", "//", url), flags=re.DOTALL)
 
 
-def _machine(url: str) -> tuple[str, str]:
-    """(host, port) of a URL, each '' where it names none; whatever its password holds."""
-    place = public(url).partition("//")[2].partition("/")[0]
+def _host_and_port(url: str) -> tuple[str, str]:
+    """(host, port) of a URL, '' where it names none. Its password may hold any characters."""
+    place = without_secrets(url).partition("//")[2].partition("/")[0]
     port = re.search(r":(\d+)$", place)
     host = place[: port.start()] if port else place
     return host.strip("[]"), port[1] if port else ""
 
 
-def speaks(protocol: str) -> bool:
+def has_protocol(protocol: str) -> bool:
     """Whether libav was built with a protocol."""
     try:
         av.open(f"{protocol}://127.0.0.1:1?timeout=1000", timeout=0.2).close()
@@ -200,8 +209,11 @@ def speaks(protocol: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A decoded picture. facts: of its source, the same object as long as nothing changes.
-    time: seconds on the clock of `now` when it came."""
+    """A decoded picture.
+
+    facts: of its source; the same object as long as nothing changes. time: when the picture came,
+    in seconds on the clock of `now`.
+    """
 
     frame: av.VideoFrame
     facts: Facts
@@ -216,10 +228,12 @@ def _set() -> threading.Event:
 
 @dataclass(slots=True)
 class Capture:
-    """Reads a source on a thread of its own and hands over the newest picture.
+    """Reads a source on a thread of its own; `frames` holds the newest picture.
 
-    ended: a file came to its end. ready: cleared by whoever is not: a file then stays at its first
-    picture, so that nothing of it is missed.
+    ended: set when a file or a pipe has ended. ready: whoever takes the pictures may clear it; a
+    file then stays at its first picture, so that no picture is missed. arrivals: when pictures
+    came. undecodable: how many packets could not be decoded. reconnects: how often the source was
+    opened again.
     """
 
     input: Input
@@ -231,31 +245,33 @@ class Capture:
     reconnects: int = 0
     _facts: Facts | None = None
     _state: str = ""
-    _unmet: str = ""
+    # How the camera's pictures differ from what was requested.
+    _difference: str = ""
+    # When `state` starts to say that no picture comes.
     _due: float = float("inf")
     _task: Task | None = None
 
     def start(self) -> None:
-        """Begin reading."""
+        """Start to read."""
         self._task = Task("capture", self._run)
         self._task.start()
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended the reading, if anything did."""
+        """The error that ended the reading, or None."""
         return self._task.failure if self._task else None
 
     @property
     def state(self) -> str:
-        """One line for people."""
+        """What the capture does, in one line for people."""
         if now() > self._due:
-            # Its driver, or the network, may hold the reading thread for as long as it likes.
+            # The reading thread cannot say so: a driver or the network may block it.
             return f"{self._state.rpartition(': live')[0]}: open, but no picture comes"
         return self._state
 
     @property
     def interval(self) -> float:
-        """Seconds between two pictures, as they come."""
+        """Seconds between two pictures, as they come or else as the source says."""
         rate = self.arrivals.rate(now())
         if rate:
             return 1 / rate
@@ -272,6 +288,7 @@ class Capture:
 
     def _run(self, stop: threading.Event) -> None:
         waits, opened = growing(), False
+        # The source the session was started with, as long as it has never been opened.
         first: Input | None = self.input
         while not stop.is_set():
             input = self.input
@@ -280,9 +297,9 @@ class Capture:
             try:
                 for captured in self._play(input, stop):
                     if not opened:
-                        # What was there once is waited for, whatever it is.
+                        # A source that was there once may come back, so it is waited for.
                         waits, opened, first = growing(), True, None
-                    self._state = f"{input.name}: live{self._unmet}"
+                    self._state = f"{input.name}: live{self._difference}"
                     self._due = now() + _QUIET if input.kind != "file" else float("inf")
                     self.arrivals.add(captured.time, 1.0)
                     self.frames.put(captured)
@@ -297,13 +314,13 @@ class Capture:
                     self.ended.set()
                     return
             except (av.error.FFmpegError, OSError, ValueError) as error:
-                reason = _said(error, input)
+                reason = _reason(error, input)
                 never = not opened and input is first
                 if input.kind == "pipe" or (never and input.kind != "stream"):
-                    said = "read" if opened else "opened"
+                    attempt = "read" if opened else "opened"
                     hint = "; `mattecast live --list` shows cameras"
                     raise MediaError(
-                        f"{input.name}: cannot be {said} ({reason})"
+                        f"{input.name}: cannot be {attempt} ({reason})"
                         f"{hint if input.kind == 'camera' else ''}"
                     ) from error
             self.reconnects, self._due = self.reconnects + 1, float("inf")
@@ -313,11 +330,11 @@ class Capture:
             stop.wait(wait)
 
     def _play(self, input: Input, stop: threading.Event) -> Iterator[Captured]:
-        """The pictures of a source until it ends, fails, or another one is asked for."""
+        """The pictures of a source until it ends, fails, or `switch` names another one."""
         with _opened(input) as container:
             stream = _picture_stream(container)
-            self._unmet = _unmet(input.requested, stream)
-            # Frame threads hold back a picture each.
+            self._difference = _difference(input.requested, stream)
+            # Each frame thread would hold back a picture.
             stream.thread_type = "SLICE"
             failed = given = 0
             start: tuple[float, float] | None = None
@@ -349,18 +366,18 @@ class Capture:
         facts = self._facts
         if facts is None or _changed(facts, frame):
             facts = read_facts(Path(self.input.name), container, stream, frame)
-            # The rate and clock of live pictures are those of their arrival.
+            # Live pictures get the times of their arrival.
             start = round(time / CLOCK) * CLOCK
             self._facts = facts = replace(facts, time_base=CLOCK, start=start)
         return Captured(frame, facts, time)
 
 
-# Live times are counted in these units, which every container holds.
+# The time base of live pictures, which every container can hold.
 CLOCK = Fraction(1, 90000)
 
 
 def plain_facts(size: tuple[int, int]) -> Facts:
-    """The facts of live pictures of (width, height), as they are handed out."""
+    """The facts of live pictures of (width, height), as outputs get them."""
     return Facts(
         path=Path("live"),
         container="live",
@@ -388,9 +405,9 @@ def plain_facts(size: tuple[int, int]) -> Facts:
 
 
 def _opened(input: Input) -> Any:
-    """The opened container, by the first of the option_sets that works."""
-    *tries, last = input.option_sets
-    for options in tries:
+    """The opened container, with the first set of options that works."""
+    *others, last = input.option_sets
+    for options in others:
         try:
             return _open(input, options)
         except (av.error.FFmpegError, OSError, ValueError):
@@ -409,8 +426,8 @@ def _open(input: Input, options: Mapping[str, str]) -> Any:
     )
 
 
-def _unmet(requested: Mapping[str, str], stream: Any) -> str:
-    """What a camera gives instead of what was asked of it: ', 640x480 instead of 1280x720'."""
+def _difference(requested: Mapping[str, str], stream: Any) -> str:
+    """What a camera gives instead of what was requested: ', 640x480 instead of 1280x720'."""
     asked, given, rate = [], [], stream.average_rate
     if size := requested.get("video_size"):
         asked.append(size)
@@ -418,8 +435,7 @@ def _unmet(requested: Mapping[str, str], stream: Any) -> str:
     if rate and "framerate" in requested:
         wanted = Fraction(requested["framerate"])
         asked.append(f"{float(wanted):g} fps")
-        # Cameras call 29.97 frames a second 30.
-        near = abs(rate / wanted - 1) < Fraction(2, 100)
+        near = abs(rate / wanted - 1) < _NEAR
         given.append(asked[-1] if near else f"{float(rate):g} fps")
     return "" if given == asked else f", {' at '.join(given)} instead of {' at '.join(asked)}"
 
@@ -431,7 +447,7 @@ def _picture_stream(container: Any) -> Any:
 
 
 def _changed(facts: Facts, frame: Any) -> bool:
-    """Whether pictures are no longer what the facts say: size, format, or colour tags."""
+    """Whether the frame's size, format or colour tags differ from the facts."""
     size = facts.width, facts.height
     if facts.rotation % 180 == 90:
         size = size[::-1]
@@ -439,8 +455,8 @@ def _changed(facts: Facts, frame: Any) -> bool:
     return shape != (*size, facts.pixel_format) or Colour.of(frame) != facts.colour
 
 
-def _known(host: str) -> bool:
-    """Whether a name leads to a machine: libav calls that an error of input or output."""
+def _resolves(host: str) -> bool:
+    """Whether a host's name is known. libav says only that input or output has failed."""
     try:
         return bool(socket.getaddrinfo(host, None))
     except OSError:
@@ -450,7 +466,10 @@ def _known(host: str) -> bool:
 def _paced(
     frame: Any, start: tuple[float, float] | None, stop: threading.Event
 ) -> tuple[float, float]:
-    """Wait until a file's picture is due; gives (wall time, file time) that belong together."""
+    """Wait until a file's picture is due.
+
+    start: a wall time and the file time that belongs to it, or None. Gives the same or a new pair.
+    """
     seconds = float(frame.time or 0.0)
     if start is None or not -_BEHIND < start[0] + seconds - start[1] - now() < 60:
         return now(), seconds
@@ -458,11 +477,11 @@ def _paced(
     return start
 
 
-def _said(error: Exception, input: Input) -> str:
+def _reason(error: Exception, input: Input) -> str:
     if isinstance(error, (av.error.ExitError, TimeoutError)):
         return f"no data for {STALLED:g} s"
-    host = _machine(input.url)[0] if input.kind == "stream" else ""
-    if host and getattr(error, "errno", None) == errno.EIO and not _known(host):
+    host = _host_and_port(input.url)[0] if input.kind == "stream" else ""
+    if host and getattr(error, "errno", None) == errno.EIO and not _resolves(host):
         return f"no machine '{host}' is known"
     reason = getattr(error, "strerror", None) or str(error)
     return str(reason).lower()

@@ -1,4 +1,4 @@
-"""Keeping up: how old pictures are, and the network's size that fits the time there is."""
+"""The governor: chooses the size of the network that keeps pictures as young as wanted."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-# Long sides the network may be run at, in pixels, large to small: each costs about a quarter less.
+# Long sides of the network in pixels, large to small; each costs about a quarter less time.
 LADDER = (512, 480, 384, 320, 256, 192)
-# A judgement needs this long (seconds): a single slow frame is no reason to change anything.
+# How long pictures must be too old, or young enough, before the size changes (seconds): a single
+# slow frame is no reason to change it.
 DOWN_AFTER, UP_AFTER = 2.0, 10.0
-# After a step up that had to be taken back, waiting doubles up to this (seconds).
+# The wait before a step up doubles after a step that was taken back, up to this (seconds).
 UP_AT_MOST = 300.0
-# Of the time between two frames, what a stage may take before frames are lost, and what it may be
-# expected to take at the next size for that to be tried.
+# Parts of the time between two frames: what a stage may take before frames are lost, and what it
+# is expected to take at most at the next larger size for that size to be tried.
 FULL, ROOM = 0.97, 0.75
 
 
 class Window:
-    """Numbers of the last few seconds; any thread may add, any may ask."""
+    """Numbers of the last few seconds. Any thread may add, and any may read."""
 
     def __init__(self, seconds: float = 5.0) -> None:
         self._seconds = seconds
@@ -27,19 +28,19 @@ class Window:
         self._lock = threading.Lock()
 
     def add(self, now: float, value: float) -> None:
-        """Note a value at a time (seconds)."""
+        """Add a value that belongs to a time (seconds)."""
         with self._lock:
             self._held.append((now, value))
             self._forget(now)
 
     def values(self, now: float) -> list[float]:
-        """What was noted in the last seconds."""
+        """The values of the last seconds."""
         with self._lock:
             self._forget(now)
             return [value for _, value in self._held]
 
     def rate(self, now: float) -> float:
-        """Notes a second."""
+        """Values per second."""
         with self._lock:
             self._forget(now)
             if len(self._held) < 2:
@@ -47,7 +48,7 @@ class Window:
             return (len(self._held) - 1) / max(1e-6, self._held[-1][0] - self._held[0][0])
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all values."""
         with self._lock:
             self._held.clear()
 
@@ -66,12 +67,13 @@ def percentile(values: Sequence[float], part: float) -> float:
 
 @dataclass(slots=True)
 class Governor:
-    """Chooses the network's size: down when it cannot keep up, up when there is room, with
-    hysteresis between the two. Pure arithmetic: time is told to it.
+    """Chooses the network's size: a smaller one when the network is too slow, a larger one when
+    there is time for it, with hysteresis between the two. It has no clock: callers pass the time.
 
-    budget: seconds from capture to handing out. sizes: long sides to choose from, large to small.
-    place: which of them is in use. every: of how many frames one is matted; 2 where the smallest
-    size is still too slow: half the frames on time are better than all of them late.
+    budget: the age in seconds that pictures may have when they are sent. sizes: long sides to
+    choose from, large to small. place: the index of the one in use. every: 1 when each frame is
+    matted, 2 when each second one is: at the smallest size, half the frames on time are better
+    than all of them late. patience: seconds before a step up.
     """
 
     budget: float
@@ -82,7 +84,7 @@ class Governor:
     _slow_since: float | None = None
     _easy_since: float | None = None
     _raised: float = field(default=float("-inf"))
-    _reasons: str = ""
+    _reason: str = ""
 
     @property
     def size(self) -> int:
@@ -91,12 +93,15 @@ class Governor:
 
     @property
     def reason(self) -> str:
-        """Why the size is what it is; '' before it was ever changed."""
-        return self._reasons
+        """Why the size was changed last; '' before it was ever changed."""
+        return self._reason
 
     def judge(self, now: float, age: float, busy: float, interval: float) -> bool:
-        """Whether the size changes. age: seconds from capture to handing out, p95 of late.
-        busy: seconds the network's stage takes a frame. interval: seconds between frames."""
+        """Choose the size anew; gives whether it has changed.
+
+        age: the 95th percentile of pictures' ages when they were sent, in seconds. busy: seconds
+        that the network's thread works on a frame. interval: seconds between two frames.
+        """
         interval *= self.every
         slow = age > self.budget or busy > FULL * interval
         self._slow_since = _since(self._slow_since, now) if slow else None
@@ -123,10 +128,11 @@ class Governor:
         if smallest and self.every > 1:
             return False
         if smallest and busy < ROOM * interval:
-            # Late but not overloaded: fewer frames would be as late.
-            self._reasons = (
+            # Pictures are late though the thread is idle for a part of the time: fewer pictures
+            # would be as late.
+            self._reason = (
                 f"pictures get older than the {1000 * self.budget:.0f} ms aimed at, "
-                "on this machine, at the network's smallest size"
+                "even at the network's smallest size"
             )
             return False
         if now - self._raised < 6 * UP_AFTER:
@@ -139,26 +145,26 @@ class Governor:
         if not smallest:
             before = self.size
             self.place += 1
-            # What cannot fit by the number of its pixels is not tried.
+            # A size that is too slow by its number of pixels is not tried.
             while (
                 self.place + 1 < len(self.sizes)
                 and busy * (self.size / before) ** 2 > FULL * interval
             ):
                 self.place += 1
-            self._reasons = f"network lowered to {self.size}: {why}"
+            self._reason = f"network lowered to {self.size}: {why}"
         else:
             self.every = 2
-            self._reasons = f"every second frame is left out: {why}"
+            self._reason = f"every second frame is left out: {why}"
         return True
 
     def _up(self, now: float) -> bool:
         self._raised, self._easy_since = now, None
         if self.every > 1:
             self.every = 1
-            self._reasons = "every frame again: there was time for it"
+            self._reason = "every frame again: there was time for it"
         else:
             self.place -= 1
-            self._reasons = f"network raised to {self.size}: there was time for it"
+            self._reason = f"network raised to {self.size}: there was time for it"
         return True
 
 

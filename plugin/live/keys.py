@@ -1,4 +1,4 @@
-"""Keys of the terminal, and commands by the line, for a session that runs."""
+"""Controls of a running session: single keys of the terminal, and commands by the line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mattecast.errors import MattecastError
 from mattecast.live.session import Session
 
 BACKGROUNDS = ("none", "blur", "green", "white", "black")
-# Pixels or parts that one press of a key changes.
+# What each key changes, and by how much.
 _STEPS: Mapping[str, tuple[str, float]] = {
     "+": ("choke", 0.5),
     "-": ("choke", -0.5),
@@ -30,7 +30,7 @@ HELP = (
 
 
 def press(session: Session, key: str) -> str:
-    """What a key does; gives one line. Raises MattecastError when it cannot."""
+    """Do what a key stands for, and give one line about it. Raises MattecastError as Session.do."""
     settings = session.matting.controls.settings
     if key in _STEPS:
         name, step = _STEPS[key]
@@ -47,7 +47,7 @@ def press(session: Session, key: str) -> str:
 
 @contextmanager
 def keyboard(session: Session, say: Callable[[str], None]) -> Iterator[None]:
-    """Heed single keys while the block runs, where standard input is a terminal."""
+    """Obey single keys while the block runs, where standard input is a terminal."""
     if not sys.stdin or not sys.stdin.isatty():
         yield
         return
@@ -59,9 +59,9 @@ def keyboard(session: Session, say: Callable[[str], None]) -> Iterator[None]:
                 try:
                     pressed = read(0.2)
                 except OSError:
-                    return  # the terminal has gone
+                    return  # the terminal is closed
                 for key in pressed:
-                    _heed(partial(press, session, key), say)
+                    _obey(partial(press, session, key), say)
 
         thread = threading.Thread(target=listen, name="keys", daemon=True)
         thread.start()
@@ -74,8 +74,11 @@ def keyboard(session: Session, say: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def _raw() -> Iterator[Callable[[float], Sequence[str]]]:
-    """Single keys of the terminal: a function that waits some seconds for them, and raises OSError
-    when the terminal has gone."""
+    """A function that reads single keys of the terminal while the block runs.
+
+    It waits for keys up to the given number of seconds, and raises OSError when the terminal is
+    closed.
+    """
     if os.name == "nt":
         import msvcrt
 
@@ -95,12 +98,12 @@ def _raw() -> Iterator[Callable[[float], Sequence[str]]]:
     before = termios.tcgetattr(number)
 
     def read(seconds: float) -> Sequence[str]:
-        if not _in_front(number):
+        if not _in_foreground(number):
             time.sleep(seconds)
             return ""
         try:
             if termios.tcgetattr(number)[3] & termios.ICANON:
-                # It begins, or was stopped by Ctrl-Z: a shell then sets its own ways.
+                # The first read, or the first one after Ctrl-Z: the shell has reset the terminal.
                 tty.setcbreak(number)
         except termios.error as error:
             raise OSError(*error.args) from error
@@ -115,44 +118,45 @@ def _raw() -> Iterator[Callable[[float], Sequence[str]]]:
         yield read
     finally:
         with suppress(OSError, termios.error):
-            if _in_front(number):
+            if _in_foreground(number):
                 termios.tcsetattr(number, termios.TCSADRAIN, before)
 
 
 def split(data: bytes) -> Sequence[str]:
-    """The keys in what a terminal sent at once. One that is no character, such as an arrow, comes
-    as an escape and others, which are no keys of their own."""
+    """The keys in the bytes that a terminal sent at once. An arrow and the like come as an escape
+    character and letters; the letters are no keys then."""
     text = data.decode("utf-8", "replace")
     return [text] if text.startswith("\x1b") else text
 
 
-def _in_front(number: int) -> bool:
-    """Whether the terminal is ours: a job in the background that touches it is stopped."""
+def _in_foreground(number: int) -> bool:
+    """Whether this process is in the terminal's foreground. The system stops a job in the
+    background that reads the terminal."""
     try:
         return os.tcgetpgrp(number) == os.getpgrp()
     except OSError:
-        return True  # a terminal without jobs
+        return True  # this terminal has no job control
 
 
 @contextmanager
 def command_lines(session: Session, say: Callable[[str], None]) -> Iterator[None]:
-    """Heed lines such as 'background blur', or 'key +' for a key, on standard input, whose end ends
-    the session."""
+    """Obey lines of standard input, such as 'background blur', or 'key +' for a key. The end of
+    standard input ends the session."""
 
     def listen() -> None:
         for line in sys.stdin:
             name, _, value = line.strip().partition(" ")
             if name:
                 act = partial(press, session) if name == "key" else partial(session.do, name)
-                _heed(partial(act, value), say)
+                _obey(partial(act, value), say)
         session.quitting.set()
 
-    # It waits in a read that nothing ends but the other side: a daemon, left behind at the exit.
+    # Nothing but the other side ends its read, so it is a daemon that nobody waits for.
     threading.Thread(target=listen, name="commands", daemon=True).start()
     yield
 
 
-def _heed(act: Callable[[], str], say: Callable[[str], None]) -> None:
+def _obey(act: Callable[[], str], say: Callable[[str], None]) -> None:
     try:
         say(act())
     except MattecastError as error:

@@ -1,4 +1,4 @@
-"""What live hands out: colour and alpha of one moment, together in one array."""
+"""The live picture: colour and alpha of one moment in one array; and conversions of it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
-GREEN = (64, 177, 0)  # B, G, R of the green that `--background green` means
+# B, G, R of the green that `--background green` stands for.
+GREEN = (64, 177, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture and the alpha that belongs to it: they cannot come apart.
+    """A picture with its own alpha.
 
     bgra: (H, W, 4) uint8, sRGB-coded B, G, R and straight alpha; nobody writes into it.
-    time: seconds on the clock of `handover.now` when its picture was captured.
-    opaque: whether alpha is full everywhere, because there is a background.
+    time: when the picture was captured, in seconds on the clock of `threads.now`.
+    opaque: whether alpha is 255 everywhere, because there is a background.
     """
 
     bgra: Bytes
@@ -36,15 +37,15 @@ class Picture:
 
 @dataclass(slots=True)
 class GrowingTimes:
-    """Timestamps counted from the first picture, in units of `unit` seconds; each is larger than
-    the last whatever the pictures' own times, for containers take nothing else."""
+    """Timestamps counted from the first picture, in units of `unit` seconds. Each is larger than
+    the one before, whatever the times of the pictures are, because containers require that."""
 
     unit: Fraction
     last: int = -1
     _first: float | None = None
 
     def stamp(self, time: float) -> int:
-        """The timestamp of a picture of `time` seconds."""
+        """The timestamp of a picture that was captured at `time` (seconds)."""
         if self._first is None:
             self._first = time
         self.last = max(self.last + 1, round((time - self._first) / self.unit))
@@ -52,7 +53,7 @@ class GrowingTimes:
 
 
 def blank(size: tuple[int, int], time: float, opaque: bool) -> Picture:
-    """Nobody there: fully transparent, or black where pictures are opaque."""
+    """An empty picture of (width, height): transparent, or black where pictures are opaque."""
     bgra = np.zeros((size[1], size[0], 4), np.uint8)
     if opaque:
         bgra[..., 3] = 255
@@ -60,7 +61,7 @@ def blank(size: tuple[int, int], time: float, opaque: bool) -> Picture:
 
 
 def fitted(picture: Picture, size: tuple[int, int]) -> Picture:
-    """The picture as large as (width, height) has room for, in the middle, with nobody around."""
+    """The picture scaled to fit (width, height), in the middle of an empty picture."""
     if picture.size == size:
         return picture
     scale = min(room / side for room, side in zip(size, picture.size, strict=True))
@@ -75,7 +76,7 @@ def fitted(picture: Picture, size: tuple[int, int]) -> Picture:
 
 
 def over_colour(picture: Picture, colour: tuple[int, int, int] = GREEN) -> Bytes:
-    """(H, W, 3) uint8 B, G, R for outputs that hold no alpha; as it is where it is opaque."""
+    """(H, W, 3) uint8 B, G, R: the picture over a colour, for outputs without alpha."""
     if picture.opaque:
         return np.asarray(cv2.cvtColor(picture.bgra, cv2.COLOR_BGRA2BGR), np.uint8)
     height, width = picture.bgra.shape[:2]
@@ -83,7 +84,7 @@ def over_colour(picture: Picture, colour: tuple[int, int, int] = GREEN) -> Bytes
 
 
 def laid_over(bgra: Bytes, behind: Bytes) -> Bytes:
-    """(H, W, 4) uint8 with straight alpha over (H, W, 3) uint8, in sRGB codes."""
+    """(H, W, 3) uint8: B, G, R and straight alpha over `behind` (H, W, 3), in sRGB codes."""
     bgr = cv2.cvtColor(bgra, cv2.COLOR_BGRA2BGR)
     alpha = np.asarray(cv2.cvtColor(cv2.extractChannel(bgra, 3), cv2.COLOR_GRAY2BGR))
     front = cv2.multiply(bgr, alpha, scale=1 / 255)
@@ -92,14 +93,18 @@ def laid_over(bgra: Bytes, behind: Bytes) -> Bytes:
 
 
 def even(size: tuple[int, int]) -> tuple[int, int]:
-    """The size without a last odd column and row, which 4:2:0 cannot hold."""
+    """The size made even, because 4:2:0 cannot hold a last odd column or row."""
     return size[0] // 2 * 2, size[1] // 2 * 2
 
 
 def composite(
     picture: Picture, converter: VideoReformatter, *, tagged: bool = True
 ) -> av.VideoFrame:
-    """The picture over green as 4:2:0; untagged, in the matrix that players take for its size."""
+    """The picture over green as 4:2:0 in limited range.
+
+    tagged: whether the stream says its matrix, which then is BT.709. Otherwise the matrix is the
+    one that players assume for pictures of this size.
+    """
     width, height = even(picture.size)
     large = tagged or height >= 720 or width > 1024
     matrix = Colorspace.ITU709 if large else Colorspace.ITU601
@@ -119,9 +124,9 @@ def composite(
 
 
 def as_yuv(picture: Picture, pixels: str, converter: VideoReformatter) -> av.VideoFrame:
-    """The picture for an encoder of YUV with alpha: BT.709, limited range.
+    """The picture as YUV with alpha in BT.709, limited range.
 
-    converter: one for all pictures of a stream; it keeps its tables.
+    converter: the same for all pictures of a stream, because it keeps its tables.
     """
     made = converter.reformat(
         av.VideoFrame.from_ndarray(picture.bgra, format="bgra"),

@@ -1,7 +1,7 @@
-"""The threads of live: a one-slot hand-over where the newest wins, and a thread that ends cleanly.
+"""The threads of a live session: a slot that holds the newest item only, and a thread that ends.
 
-Recorded clips wait for the slowest stage; live may not. So a slow taker misses pictures and says
-how many, and nobody ever waits for it.
+Stages of a recorded clip wait for the slowest one. Live stages must not, so a slow stage misses
+items, the slot counts them, and no other stage waits.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-# How long a thread may take to notice that it shall end before it is left behind (seconds).
+# How long `Task.close` waits for a thread to end (seconds).
 PATIENCE = 8.0
 
 
 class Latest(Generic[T]):
-    """Holds the newest item only. One thread puts, one takes."""
+    """A slot for the newest item. One thread puts items in, another takes them out.
+
+    dropped: how many items were replaced before they were taken.
+    """
 
     def __init__(self) -> None:
         self._ready = threading.Condition()
@@ -25,14 +28,14 @@ class Latest(Generic[T]):
         self.dropped = 0
 
     def put(self, item: T) -> None:
-        """Replace what was not taken yet; never waits."""
+        """Put an item in, in place of one that was not taken; never waits."""
         with self._ready:
             self.dropped += self._item is not None
             self._item = item
             self._ready.notify()
 
     def take(self, timeout: float) -> T | None:
-        """The newest item, as soon as there is one that was not taken; None after `timeout` s."""
+        """Wait up to `timeout` seconds for an item and take it; None when none came."""
         with self._ready:
             if self._item is None:
                 self._ready.wait(timeout)
@@ -41,9 +44,9 @@ class Latest(Generic[T]):
 
 
 class Task:
-    """A thread that runs `work(stop)` until it returns or `stop` is set.
+    """A thread that runs `work(stop)`, which shall return soon after `stop` is set.
 
-    failure: what it died of, for the main thread to say.
+    failure: the error that ended the work, for the main thread to raise; or None.
     """
 
     def __init__(self, name: str, work: Callable[[threading.Event], None]) -> None:
@@ -53,7 +56,7 @@ class Task:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin; once."""
+        """Start the thread. May be called once."""
         self._thread.start()
 
     @property
@@ -62,7 +65,10 @@ class Task:
         return self._thread.is_alive()
 
     def close(self) -> bool:
-        """Ask it to end and wait for that; gives whether it did. Safe to call twice."""
+        """Tell the work to stop and wait PATIENCE seconds for its end; safe to call twice.
+
+        Gives whether the work has ended. What it uses must not be released before.
+        """
         self._stop.set()
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(PATIENCE)
@@ -76,7 +82,7 @@ class Task:
 
 
 def growing(first: float = 0.5, most: float = 8.0) -> Iterator[float]:
-    """Waits between attempts in seconds, each twice the last, up to `most`."""
+    """Waits between attempts in seconds: each is twice the one before, up to `most`."""
     wait = first
     while True:
         yield wait
@@ -84,5 +90,5 @@ def growing(first: float = 0.5, most: float = 8.0) -> Iterator[float]:
 
 
 def now() -> float:
-    """Seconds on the clock that ages are counted by."""
+    """Seconds on the monotonic clock that times and ages of pictures are measured by."""
     return time.monotonic()

@@ -26,8 +26,8 @@ from commands import call, start
 from obs_host import listening, until
 
 from mattecast.errors import MediaError, UsageError
-from mattecast.live.cameras import listed, sizes_in
-from mattecast.live.capture import Capture, Input, parse, public, speaks
+from mattecast.live.cameras import format_modes, sizes_in
+from mattecast.live.capture import Capture, Input, has_protocol, parse, without_secrets
 from mattecast.live.governor import Governor, Window, percentile
 from mattecast.live.matter import Controls
 from mattecast.live.obs.client import Address, Client, ObsError, address
@@ -256,7 +256,7 @@ def test_what_inputs_mean(text, kind, url):
     ],
 )
 def test_secrets_of_addresses_are_never_shown(url):
-    assert public(url) == "rtsp://cam:554/a"
+    assert without_secrets(url) == "rtsp://cam:554/a"
 
 
 def test_a_stream_key_is_never_shown():
@@ -283,7 +283,7 @@ def test_inputs_that_cannot_be(text, words):
         parse(text)
 
 
-@pytest.mark.skipif(speaks("srt"), reason="this PyAV has SRT")
+@pytest.mark.skipif(has_protocol("srt"), reason="this PyAV has SRT")
 def test_srt_is_refused_at_once_where_libav_has_none():
     with pytest.raises(UsageError, match="no SRT"):
         parse("srt://cam:9000?passphrase=secret")
@@ -343,7 +343,7 @@ def test_sizes_that_libav_logs():
       640x480@[60.000240 60.000240]fps
     """
     shown = "1920x1080 at 29.97, 1280x720 at 30, 640x480 at 60"
-    assert listed(sizes_in(said)) == shown
+    assert format_modes(sizes_in(said)) == shown
 
 
 def test_the_screen_is_a_source(monkeypatch):

@@ -184,11 +184,11 @@ def test_every_control_does_what_it_says(page, session):
     page.click("input[data-name=smooth]", 0.5)
     until(lambda: setting("smooth").startswith("causal:0."), 10, "smoothing")
     page.js("camera.selectedIndex = 1; camera.onchange({target: camera})")
-    until(lambda: page.shown("said") == "camera: bar.mkv", 10, "another camera")
+    until(lambda: page.shown("message") == "camera: bar.mkv", 10, "another camera")
     assert not page.complaints
     for selector in ("#place", "#sync"):
         page.click(selector)
-        until(lambda: "OBS" in page.shown("said"), 10, "that there is no OBS")
+        until(lambda: "OBS" in page.shown("message"), 10, "that there is no OBS")
 
 
 def test_picture_and_graph_are_drawn_without_a_complaint(page):

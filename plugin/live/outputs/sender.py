@@ -1,4 +1,4 @@
-"""Sending pictures with alpha to OBS, whose media source listens: NUT or WebM over TCP."""
+"""Sends pictures with alpha to a media source of OBS that listens: NUT or WebM over TCP."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ from av.video.reformatter import VideoReformatter
 
 from mattecast.live.picture import GrowingTimes, Picture, as_yuv
 
-# What the kernel may hold for a network (bytes): little, or pictures get old there. On the same
-# machine the kernel takes a picture whole, else sender and OBS wait for each other several times a
-# picture; OBS reads quicker than pictures come, so none queues.
+# How much the kernel may hold back for a network (bytes). It is little, because pictures get old
+# there. On the same machine the kernel may take a whole picture, because otherwise sender and OBS
+# would wait for each other several times a picture; OBS reads faster than pictures come, so none
+# queues there.
 _SEND_BUFFER = 1 << 16
-# Bytes handed to the socket at once: libav's 32 KiB cost a call into Python each.
+# How much libav writes at once (bytes); each of its usual 32 KiB would cost a call into Python.
 _CHUNK = 1 << 20
-# OBS is gone, or hangs, when it takes nothing for this long (seconds).
+# The connection is given up when OBS takes nothing for this long (seconds).
 _PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """How pictures travel. step: of their times, in seconds. arrival: whether these are one step
-    apart: OBS shows a picture when its time has come, what queued at the start stays queued, and
-    times much slower than the clock make it show each on arrival. WebM needs true times."""
+    """How pictures are coded for the way to OBS.
+
+    format: libav's container. about: for people. step: the time base in seconds. arrival: whether
+    the timestamps of pictures are one step apart. OBS shows a picture when its time has come, so
+    pictures that queue at the start stay queued; timestamps much slower than the clock make OBS
+    show each picture on arrival. WebM needs true times.
+    """
 
     format: str
     codec: str
@@ -60,7 +65,7 @@ CODINGS: Mapping[str, Coding] = {
         "5 to 8 Mbit/s for Wi-Fi, a tenth of a second later",
         arrival=False,
         metadata={"alpha_mode": "1"},
-        # A cluster is written when it ends: one a picture, or pictures wait for each other.
+        # A cluster is written when it ends, so each picture gets a cluster of its own.
         container_options={"live": "1", "cluster_time_limit": "1"},
         options={
             "deadline": "realtime",
@@ -75,7 +80,7 @@ CODINGS: Mapping[str, Coding] = {
 
 
 class _Socket:
-    """What PyAV needs of a file, over a socket."""
+    """A socket as a file that PyAV writes to."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -86,9 +91,9 @@ class _Socket:
 
 
 class Sender:
-    """A live target that connects to a listening media source.
+    """A Target that connects to a media source that listens.
 
-    address: (host, port), or None while it is not known where to send to.
+    address: gives (host, port), or None while the address is unknown.
     """
 
     one_size = False
@@ -120,7 +125,8 @@ class Sender:
     def close(self) -> None:
         """See Target.close."""
         if self._socket is not None:
-            # First the socket: the muxer's trailer must not wait for an OBS that hangs.
+            # The socket is closed first, because the muxer's trailer would wait for an OBS that
+            # hangs.
             self._socket.close()
             self._socket = None
         if self._muxer is not None:
@@ -129,12 +135,12 @@ class Sender:
 
 
 class Muxer:
-    """Writes pictures of one size into a container that goes to `file`."""
+    """Writes pictures of one size to a container in `file`."""
 
     def __init__(self, file: Any, coding: Coding, size: tuple[int, int]) -> None:
         self._coding, self._times = coding, GrowingTimes(coding.step)
         self._converter = VideoReformatter()
-        # Every picture goes out at once, not when a buffer is full.
+        # Each picture is written at once, instead of when a buffer is full.
         options = {"flush_packets": "1", **coding.container_options}
         self._container: Any = av.open(
             file, "w", format=coding.format, options=options, buffer_size=_CHUNK
@@ -153,7 +159,7 @@ class Muxer:
     def write(self, picture: Picture) -> None:
         """Send one picture."""
         if self._coding.codec == "rawvideo":
-            # PyAV takes any buffer, and holds it without a copy; its types say bytes.
+            # PyAV takes any buffer and keeps it without a copy, though its types say bytes.
             whole: Any = np.ascontiguousarray(picture.bgra)
             packet = av.Packet(whole)
             packet.stream, packet.time_base = self._stream, self._coding.step
@@ -166,11 +172,11 @@ class Muxer:
         self._container.mux(self._stream.encode(frame))
 
     def _time(self, picture: Picture) -> int:
-        """The picture's time in milliseconds, or its number where those are shown on arrival."""
+        """The picture's timestamp: its time, or its number where OBS shows it on arrival."""
         return self._times.stamp(0.0 if self._coding.arrival else picture.time)
 
     def close(self) -> None:
-        """Let go of it; what could not be written is not missed."""
+        """Close the container. Errors are ignored: the receiver may have gone."""
         try:
             self._container.close()
         except (av.error.FFmpegError, OSError, ValueError):

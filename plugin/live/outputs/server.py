@@ -1,6 +1,6 @@
-"""H.264 to a server, from a process of its own.
+"""Sends H.264 to a server, from a process of its own.
 
-libav holds Python's lock while it connects, writes a header or hangs up: in our own process a
+libav holds Python's lock while it connects, writes a header or disconnects. In this process a
 server that does not answer would stop every other output, OBS's too.
 """
 
@@ -20,45 +20,46 @@ import av
 import av.error
 from av.video.reformatter import VideoReformatter
 
-from mattecast.live.capture import public
+from mattecast.live.capture import without_secrets
 from mattecast.live.outputs.sender import CODINGS, Muxer
 from mattecast.live.picture import Picture, composite, even
 from mattecast.live.threads import Task, growing, now
 
-# Between the processes pictures keep their times.
+# How pictures go to the other process: raw, with their own times.
 PIPED = replace(CODINGS["raw"], arrival=False)
 _X264 = {"preset": "ultrafast", "tune": "zerolatency", "crf": "23", "g": "60"}
-# A server that takes nothing for this long is given up, and tried anew (seconds).
-_PATIENCE = 5.0
-# A connection that held this long has not failed at once: the next try is quick again (seconds).
+# A server that takes nothing for this long is disconnected, and tried again (seconds).
+PATIENCE = 5.0
+# After a connection of this length the next wait is the shortest again (seconds).
 _STEADY = 20.0
 
 
 class Server:
-    """A live target: the composite as H.264, with no look-ahead. See outlets.Target.
+    """A Target that sends the composite as H.264, with no look-ahead.
 
-    format: of libav, which knows the protocol by the URL. options: of the container.
+    format: libav's; libav takes the protocol from the URL. options: of the container.
     """
 
     one_size = True
 
     def __init__(self, url: str, format: str, options: Mapping[str, str]) -> None:
-        shown = public(url)
-        # The path of an RTMP address ends in the stream's key, which is a secret.
-        self.name = shown.rpartition("/")[0] if format == "flv" else shown
-        self._wish = {"url": url, "format": format, "options": dict(options)}
+        name = without_secrets(url)
+        # The path of an RTMP address ends with the stream's key, which is a secret.
+        self.name = name.rpartition("/")[0] if format == "flv" else name
+        self._request = {"url": url, "format": format, "options": dict(options)}
         self._process: subprocess.Popen[bytes] | None = None
         self._muxer: Muxer | None = None
         self._waits, self._opened, self._again = growing(1.0), 0.0, 0.0
-        self._said = "connecting"
+        self._complaint = "connecting"
         self._busy_since: float | None = None
 
     def open(self, picture: Picture) -> None:
-        """See Target.open. Connecting is the other process's; what comes of it, `write` meets."""
+        """See Target.open. The other process connects; `write` raises where it fails."""
         if now() < self._again:
-            raise ConnectionError(self._said)
+            raise ConnectionError(self._complaint)
         self._opened = now()
-        # Neither in `ps` nor in its environment: the address may hold secrets.
+        # The address may hold secrets, so it stands neither on the command line nor in the
+        # environment, which other users may read.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mattecast.live.outputs.server"],
             stdin=subprocess.PIPE,
@@ -69,7 +70,7 @@ class Server:
         )
         assert self._process.stdin is not None
         into = _Whole(self._process.stdin)
-        into.write(json.dumps({**self._wish, "size": even(picture.size)}).encode() + b"\n")
+        into.write(json.dumps({**self._request, "size": even(picture.size)}).encode() + b"\n")
         Task("guard", self._guard).start()
         self._muxer = Muxer(into, PIPED, picture.size)
 
@@ -80,7 +81,7 @@ class Server:
         try:
             self._muxer.write(picture)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise ConnectionError(self._complaint()) from error
+            raise ConnectionError(self._end(self._process)) from error
         finally:
             self._busy_since = None
 
@@ -89,7 +90,7 @@ class Server:
         process, self._process = self._process, None
         if process is None:
             return
-        self._complaint(process)
+        self._end(process)
         if now() - self._opened > _STEADY:
             self._waits = growing(1.0)
         self._again = now() + next(self._waits)
@@ -97,11 +98,10 @@ class Server:
             self._muxer.close()
             self._muxer = None
 
-    def _complaint(self, process: subprocess.Popen[bytes] | None = None) -> str:
-        """End the process, and give the last thing it said."""
-        process = process or self._process
+    def _end(self, process: subprocess.Popen[bytes] | None) -> str:
+        """End the process, and give the last line it has written."""
         assert process is not None and process.stdin is not None and process.stderr is not None
-        with suppress(OSError):  # it may have gone already
+        with suppress(OSError):  # it may have ended already
             process.stdin.close()
         try:
             process.wait(3)
@@ -111,21 +111,21 @@ class Server:
         if not process.stderr.closed:
             lines = process.stderr.read().decode(errors="replace").split("\n")
             process.stderr.close()
-            self._said = next((line for line in reversed(lines) if line), "it has gone")
-        return self._said
+            self._complaint = next((line for line in reversed(lines) if line), "it has ended")
+        return self._complaint
 
     def _guard(self, stop: threading.Event) -> None:
-        """End a process whose server takes nothing, so that whoever writes to it is let go."""
+        """End a process whose server takes nothing, which ends the `write` that waits for it."""
         process = self._process
         while process is not None and process.poll() is None:
             since = self._busy_since
-            if since is not None and now() - since > _PATIENCE:
+            if since is not None and now() - since > PATIENCE:
                 process.kill()
             stop.wait(0.5)
 
 
 class _Whole:
-    """What PyAV needs of a file, over a pipe, which must not keep anything back."""
+    """A pipe as a file that PyAV writes to; it keeps nothing back."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
@@ -137,32 +137,32 @@ class _Whole:
 
 
 def main() -> int:
-    """The other process: a line of JSON, then NUT, on standard input."""
-    # Ctrl-C goes to all processes of a terminal; this one ends with its input.
+    """The other process. It reads a line of JSON, then NUT, from standard input."""
+    # Ctrl-C goes to all processes of a terminal; this process ends when its input ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    wish = json.loads(sys.stdin.buffer.readline())
+    request = json.loads(sys.stdin.buffer.readline())
     try:
-        _stream(wish)
+        _stream(request)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         print(str(getattr(error, "strerror", None) or error).lower(), file=sys.stderr)
         return 1
     return 0
 
 
-def _stream(wish: Mapping[str, Any]) -> None:
-    with av.open(wish["url"], "w", format=wish["format"], options=wish["options"]) as out:
+def _stream(request: Mapping[str, Any]) -> None:
+    with av.open(request["url"], "w", format=request["format"], options=request["options"]) as out:
         stream: Any = out.add_stream("libx264", rate=30, options=dict(_X264))
-        stream.width, stream.height = wish["size"]
+        stream.width, stream.height = request["size"]
         stream.pix_fmt, stream.codec_context.time_base = "yuv420p", PIPED.step
         out.start_encoding()
         converter = VideoReformatter()
         pictures: Any = av.open(sys.stdin.buffer, format="nut")
         with pictures:
-            for shown in pictures.decode(video=0):
-                bgra = shown.to_ndarray()
+            for received in pictures.decode(video=0):
+                bgra = received.to_ndarray()
                 opaque = bool(bgra[..., 3].min() == 255)
                 frame = composite(Picture(bgra, 0.0, opaque), converter)
-                frame.pts, frame.time_base = shown.pts, shown.time_base
+                frame.pts, frame.time_base = received.pts, received.time_base
                 out.mux(stream.encode(frame))
 
 

@@ -1,4 +1,4 @@
-"""The other places pictures go to: standard output, servers, and a virtual camera."""
+"""Targets other than OBS: standard output, servers, and a virtual camera."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 from av.video.reformatter import VideoReformatter
 
 from mattecast.errors import UsageError
-from mattecast.live.capture import public, speaks
+from mattecast.live.capture import has_protocol, without_secrets
 from mattecast.live.outputs.outlet import Gone, Target
 from mattecast.live.outputs.sender import CODINGS, Muxer, Sender
 from mattecast.live.outputs.server import PIPED, Server
 from mattecast.live.picture import Picture, composite, even, over_colour
 
-# What a server of each scheme takes. None of these carries alpha: they get a composite.
+# (libav's format, its options) for servers of each scheme. They carry no alpha, so they get a
+# composite.
 _SERVERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "rtmp": ("flv", {}),
     "rtmps": ("flv", {}),
@@ -26,7 +27,10 @@ _SERVERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
 
 
 def target(output: str, format: str | None) -> Target:
-    """What `-o OUTPUT` means. Raises UsageError for what is nothing known."""
+    """The target that `-o OUTPUT` stands for; format: of standard output.
+
+    Raises UsageError for an output that is not known.
+    """
     if output == "-":
         return Y4m() if format == "y4m" else Pipe()
     scheme, found, rest = output.partition("://")
@@ -36,20 +40,20 @@ def target(output: str, format: str | None) -> Target:
             raise UsageError(f"{output}: expected tcp://HOST:PORT of a listening media source")
         return Sender(output, lambda: (host, int(port)), CODINGS["raw"])
     if found and scheme in _SERVERS:
-        if scheme == "srt" and not speaks("srt"):
+        if scheme == "srt" and not has_protocol("srt"):
             raise UsageError(
-                f"{public(output)}: this PyAV has no SRT; use rtmp, rtsp, udp "
+                f"{without_secrets(output)}: this PyAV has no SRT; use rtmp, rtsp, udp "
                 "or tcp, or pipe `-o -` into ffmpeg"
             )
         return Server(output, *_SERVERS[scheme])
     raise UsageError(
-        f"{public(output)}: expected - for standard output, or a URL that begins with "
+        f"{without_secrets(output)}: expected - for standard output, or a URL that begins with "
         f"tcp, {', '.join(_SERVERS)}; --record writes files"
     )
 
 
 class _Stdout:
-    """Standard output as a file PyAV writes to; whoever reads it may leave."""
+    """Standard output as a file that PyAV writes to."""
 
     def write(self, data: bytes) -> int:
         sys.stdout.buffer.write(data)
@@ -57,7 +61,7 @@ class _Stdout:
 
 
 class Pipe:
-    """NUT with raw BGRA and true times, on standard output."""
+    """Writes NUT with raw BGRA and true times to standard output."""
 
     name, one_size = "standard output", True
 
@@ -85,7 +89,7 @@ class Pipe:
 
 
 class Y4m:
-    """YUV4MPEG2 on standard output: a composite, 4:2:0, frames as they come at a nominal 30."""
+    """Writes a composite as YUV4MPEG2 in 4:2:0 to standard output, with a nominal rate of 30."""
 
     name, one_size = "standard output", True
 
@@ -94,7 +98,7 @@ class Y4m:
         width, height = even(picture.size)
         head = f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\n"
         self._converter = VideoReformatter()
-        _piped(head.encode())
+        _write_stdout(head.encode())
 
     def write(self, picture: Picture) -> None:
         """See Target.write."""
@@ -104,13 +108,13 @@ class Y4m:
             width, height = frame.width >> part, frame.height >> part
             rows = memoryview(plane)
             data += [bytes(rows[row * plane.line_size :][:width]) for row in range(height)]
-        _piped(b"".join(data))
+        _write_stdout(b"".join(data))
 
     def close(self) -> None:
         """See Target.close; standard output stays open."""
 
 
-def _piped(data: bytes) -> None:
+def _write_stdout(data: bytes) -> None:
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -119,7 +123,7 @@ def _piped(data: bytes) -> None:
 
 
 class VirtualCamera:
-    """A camera other programs see, through pyvirtualcam; it has no alpha."""
+    """Feeds a camera that other programs see, through pyvirtualcam; it has no alpha."""
 
     one_size = True
 
