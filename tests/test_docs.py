@@ -133,3 +133,18 @@ def test_every_other_option_is_named() -> None:
     for command, parser in subcommands(_parser()).items():
         for name in options(parser) - {"-h", "--help"}:
             assert re.search(rf"{re.escape(name)}(?![\w-])", pages), f"{command} {name}"
+
+
+def test_every_module_is_on_the_map() -> None:
+    """docs/architecture.md has one line for each file of the three source folders."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    named = set()
+    for room, table in re.findall(r"^### `(\S+)/`\n((?:(?!^###).*\n)*)", text, re.M):
+        named |= {f"{room}/{name}" for name in re.findall(r"^\| `([\w.]+)` \| \S", table, re.M)}
+    modules = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("plugin", "engines", "filters")
+        for path in (ROOT / folder).rglob("*.*")
+        if path.suffix in (".py", ".html") and path.name != "__init__.py"
+    }
+    assert named == modules
