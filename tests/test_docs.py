@@ -80,6 +80,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in headings(file), f"{target}: no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_files_of_the_project_exist(page: Path) -> None:
+    """`scripts/bench/evaluate.py` and the like, in sentences, tables and commands."""
+    path = r"(?<![\w/])((?:scripts|tests|plugin|engines|filters|docs)/[\w./-]*\w)"
+    for name in re.findall(path, page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists() or (page.parent / name).exists(), name
+
+
 @pytest.mark.parametrize("page", sorted(set(PAGES) - GENERATED), ids=lambda page: page.name)
 def test_lines_are_wrapped(page: Path) -> None:
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
