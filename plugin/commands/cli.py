@@ -12,11 +12,14 @@ import traceback
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mattecast.commands.signals import Stopped, stoppable, told
 from mattecast.errors import MattecastError, OutputError, UsageError
 from mattecast.version import __version__
+
+if TYPE_CHECKING:
+    from mattecast.inspect.finding import Report
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -367,22 +370,23 @@ def _probe(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from mattecast.inspect.check import check
 
-    report = check(options.file)
-    _print("\n".join(report.lines()))
-    return OK if report.ok else FAILED
+    return _report(check(options.file))
 
 
 def _doctor(options: argparse.Namespace) -> int:
     if options.obs is not None:
         from mattecast.commands.live import checked_obs
 
-        healthy, lines = checked_obs(options)
-    else:
-        from mattecast.inspect.doctor import examine
+        return _report(checked_obs(options))
+    from mattecast.inspect.doctor import examine
 
-        healthy, lines = examine()
-    _print("\n".join(lines))
-    return OK if healthy else FAILED
+    return _report(examine())
+
+
+def _report(report: Report) -> int:
+    """Print a line for each finding."""
+    _print("\n".join(report.lines()))
+    return OK if report.ok else FAILED
 
 
 if __name__ == "__main__":

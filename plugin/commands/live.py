@@ -19,6 +19,7 @@ from mattecast.errors import MattecastError, UsageError
 from mattecast.settings import LIVE_SMOOTHING, Settings
 
 if TYPE_CHECKING:
+    from mattecast.inspect.finding import Report
     from mattecast.live.capture import Input
     from mattecast.live.obs.client import Address
     from mattecast.live.obs.link import Link
@@ -225,8 +226,8 @@ def live(options: argparse.Namespace) -> int:
     return _FAILED if session.incomplete else 0
 
 
-def checked_obs(options: argparse.Namespace) -> tuple[bool, list[str]]:
-    """(whether all is well, the lines) of `mattecast doctor --obs`.
+def checked_obs(options: argparse.Namespace) -> Report:
+    """What `mattecast doctor --obs` finds.
 
     Raises UsageError for text that is no address.
     """

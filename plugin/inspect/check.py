@@ -3,31 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from mattecast.errors import MediaError
 from mattecast.inspect import pictures, quicktime, structure
-from mattecast.inspect.finding import Finding, Level, error
-
-__all__ = ["Finding", "Level", "Report", "check"]
-
-
-@dataclass(frozen=True)
-class Report:
-    """All findings on one file, in reading order."""
-
-    path: Path
-    findings: tuple[Finding, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing was found that breaks the clip."""
-        return all(finding.level != "error" for finding in self.findings)
-
-    def lines(self) -> list[str]:
-        """One line per finding: level, subject, detail."""
-        return [f"{each.level:<8} {each.what}: {_plain(each.detail)}" for each in self.findings]
+from mattecast.inspect.finding import Finding, Report, error
 
 
 def check(path: str | Path) -> Report:
@@ -40,15 +20,10 @@ def check(path: str | Path) -> Report:
     try:
         if not path.is_file():
             raise MediaError(f"{path}: is not a file; give the path of a video file")
-        return Report(path, tuple(_findings(path)))
+        return Report.of(_findings(path))
     except OSError as failure:
         reason = failure.strerror or failure
         raise MediaError(f"{path}: cannot be read: {reason}; check the file itself") from failure
-
-
-def _plain(text: str) -> str:
-    """Text safe to print: names in a file may hold line breaks and terminal codes."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _findings(path: Path) -> Iterator[Finding]:
@@ -56,14 +31,18 @@ def _findings(path: Path) -> Iterator[Finding]:
         yield from pictures.findings(path, described=False)
         return
     movie = quicktime.read(path)
-    told = list(structure.findings(movie))
-    yield from told
-    # ProRes frame headers have said these already.
-    said = {"alpha", "colour"} if "header colour" in {each.what for each in told} else set()
+    structural = list(structure.findings(movie))
+    yield from structural
+    # ProRes frame headers have said this already.
+    repeated = {"alpha", "colour"} if _has(structural, "header colour") else set()
     try:
         for each in pictures.findings(path, described=not movie.fragmented):
-            if each.what not in said:
+            if each.what not in repeated:
                 yield each
     except MediaError as failure:
         # The structure is worth reporting even where no picture comes out.
         yield error("pictures", str(failure))
+
+
+def _has(findings: list[Finding], what: str) -> bool:
+    return any(each.what == what for each in findings)

@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
 
 from mattecast import engines
 from mattecast.errors import MattecastError
+from mattecast.inspect.finding import Finding, Report, error, note, ok
 from mattecast.media.formats import FORMATS
 from mattecast.version import __version__
 
@@ -21,39 +21,29 @@ from mattecast.version import __version__
 _ROOM = 10e9
 
 
-class _Found(NamedTuple):
-    level: str  # 'ok', 'note' or 'missing'
-    text: str
+def examine() -> Report:
+    """Everything a run on files needs; an error is what no run can do without."""
+    return Report.of([*_system(), *_codecs(), *_engines(), *_extras(), *_disk()])
 
 
-def examine() -> tuple[bool, list[str]]:
-    """(whether files can be matted, one line a finding)."""
-    found = [*_system(), *_codecs(), *_engines(), *_extras(), *_disk()]
-    healthy = all(one.level != "missing" for one in found)
-    return healthy, [f"{one.level:8}{one.text}" for one in found]
-
-
-def _system() -> Iterator[_Found]:
+def _system() -> Iterator[Finding]:
     python = ".".join(str(part) for part in sys.version_info[:3])
-    yield _Found("ok", f"mattecast {__version__}, Python {python}, {platform.platform()}")
-    yield _Found("ok", f"{os.cpu_count()} processors, {platform.machine()}")
+    yield ok("", f"mattecast {__version__}, Python {python}, {platform.platform()}")
+    yield ok("", f"{os.cpu_count()} processors, {platform.machine()}")
 
 
-def _codecs() -> Iterator[_Found]:
+def _codecs() -> Iterator[Finding]:
     import av
 
     ffmpeg = ".".join(str(part) for part in av.library_versions["libavcodec"])
-    yield _Found("ok", f"PyAV {av.__version__} (libavcodec {ffmpeg})")
+    yield ok("", f"PyAV {av.__version__} (libavcodec {ffmpeg})")
     wanted = {row.codec for row in FORMATS.values()} | {"pcm_s24le", "alac", "libopus"}
     missing = [codec for codec in sorted(wanted) if not _encodes(codec)]
     if missing:
-        yield _Found(
-            "missing",
-            f"encoders {', '.join(missing)}: pip install --force-reinstall "
-            "--only-binary av 'av>=18,<19'",
-        )
+        remedy = "pip install --force-reinstall --only-binary av 'av>=18,<19'"
+        yield error(f"encoders {', '.join(missing)}", remedy)
     else:
-        yield _Found("ok", f"encoders: {', '.join(sorted(wanted))}")
+        yield ok("encoders", ", ".join(sorted(wanted)))
 
 
 def _encodes(codec: str) -> bool:
@@ -67,57 +57,54 @@ def _encodes(codec: str) -> bool:
     return True
 
 
-def _engines() -> Iterator[_Found]:
+def _engines() -> Iterator[Finding]:
     import numpy as np
 
     try:
         engine = engines.load("default", (64, 64))
         engine.step(np.zeros((64, 64, 3), np.uint8))
-        yield _Found("ok", f"engine: {engine.info}")
+        yield ok("engine", str(engine.info))
         engine.close()
-    except (MattecastError, ImportError) as error:
-        yield _Found("missing", f"engine: {error}; pip install --force-reinstall openvino")
+    except (MattecastError, ImportError) as failure:
+        yield error("engine", f"{failure}; pip install --force-reinstall openvino")
 
 
-def _extras() -> Iterator[_Found]:
+def _extras() -> Iterator[Finding]:
     try:
-        yield _Found("ok", f"torch {metadata.version('torch')} (reference back-end, training)")
+        yield ok("", f"torch {metadata.version('torch')} (reference back-end, training)")
     except metadata.PackageNotFoundError:
-        yield _Found(
-            "note",
+        yield note(
+            "",
             "torch is not installed; only training and --backend torch need it: "
             "pip install 'mattecast[train]'",
         )
     yield from _nvidia()
     for program, use in (("ffprobe", "only tests use it"), ("obs", "only live use needs it")):
         if not shutil.which(program):
-            yield _Found("note", f"{program} is not installed; {use}")
+            yield note("", f"{program} is not installed; {use}")
 
 
-def _nvidia() -> Iterator[_Found]:
+def _nvidia() -> Iterator[Finding]:
     from mattecast.engines import cuda
     from mattecast.engines.backends import tensorrt_plan
 
     if absent := cuda.no_driver():
-        yield _Found("note", f"{absent}; the CPU runs everything")
+        yield note("", f"{absent}; the CPU runs everything")
         return
     try:
         gpu = cuda.gpu("cuda")
         major, minor = gpu.capability
-        text = f"GPU: {gpu.name}, compute capability {major}.{minor}, CUDA {gpu.driver}"
-        yield _Found("ok", text)
+        capability = f"compute capability {major}.{minor}"
+        yield ok("GPU", f"{gpu.name}, {capability}, CUDA {gpu.driver}")
         library = tensorrt_plan.library(gpu.capability)
-        yield _Found("ok", f"{library.__name__} {library.__version__}")
-    except MattecastError as error:
-        yield _Found("note", str(error))
+        yield ok("", f"{library.__name__} {library.__version__}")
+    except MattecastError as failure:
+        yield note("", str(failure))
 
 
-def _disk() -> Iterator[_Found]:
+def _disk() -> Iterator[Finding]:
     for name, folder in (("here", Path.cwd()), ("temporary files", Path(tempfile.gettempdir()))):
         free = shutil.disk_usage(folder).free
-        level = "ok" if free > _ROOM else "note"
-        yield _Found(
-            level,
-            f"disk, {name}: {free / 1e9:.0f} GB free; ten minutes of 1080p "
-            f"ProRes 4444 take about {_ROOM / 1e9:.0f} GB",
-        )
+        need = f"ten minutes of 1080p ProRes 4444 take about {_ROOM / 1e9:.0f} GB"
+        level = ok if free > _ROOM else note
+        yield level(f"disk, {name}", f"{free / 1e9:.0f} GB free; {need}")

@@ -1,32 +1,30 @@
-"""One thing a check found, and the words findings share."""
+"""What `check`, `doctor` and `doctor --obs` find, and the report that lists it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal
 
-from av.video.reformatter import ColorPrimaries, ColorTrc
-
 Level = Literal["ok", "note", "warning", "error"]
-Codes = tuple[int, int, int]
-
-# Stands in for the frame of audio that has none (PCM): that of AAC, in samples.
-AUDIO_FRAME = 1024
-# H.273 matrix codes; PyAV's own names for them follow the decoder's history instead.
-MATRICES = {0: "RGB", 1: "BT709", 5: "BT470BG", 6: "SMPTE170M", 7: "SMPTE240M", 9: "BT2020_NCL"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing a clip says or does. An error breaks it in some host; a warning may.
+    """One thing that was found in a clip or on this machine.
 
-    what: the subject in a word or two; detail: one sentence, with what to do where it helps.
+    level: an error breaks something; a warning may, in some host program.
+    what: the subject in a word or two, or empty where the detail is a whole sentence.
+    detail: what was found, and what to do about it where that helps.
     """
 
     level: Level
     what: str
     detail: str
+
+    def __str__(self) -> str:
+        subject = f"{self.what}: " if self.what else ""
+        return _printable(f"{self.level:<8} {subject}{self.detail}")
 
 
 def ok(what: str, detail: str) -> Finding:
@@ -45,44 +43,31 @@ def warning(what: str, detail: str) -> Finding:
 
 
 def error(what: str, detail: str) -> Finding:
-    """A finding that breaks the clip."""
+    """A finding that breaks the clip, or the run that was asked about."""
     return Finding("error", what, detail)
 
 
-def colour(codes: Codes) -> str:
-    """H.273 (primaries, transfer, matrix) as '1-1-1 (BT709, BT709, BT709)'."""
-    primaries, transfer, matrix = codes
-    names = [
-        next((each.name for each in ColorPrimaries if each.value == primaries), "unknown"),
-        next((each.name for each in ColorTrc if each.value == transfer), "unknown"),
-        MATRICES.get(matrix, "unknown"),
-    ]
-    named = ", ".join("unknown" if name == "UNSPECIFIED" else name for name in names)
-    return f"{primaries}-{transfer}-{matrix} ({named})"
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All findings, in reading order."""
+
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> Report:
+        """A report of these findings."""
+        return cls(tuple(findings))
+
+    @property
+    def ok(self) -> bool:
+        """Whether none of the findings is an error."""
+        return all(finding.level != "error" for finding in self.findings)
+
+    def lines(self) -> list[str]:
+        """One line a finding: level, subject, detail."""
+        return [str(finding) for finding in self.findings]
 
 
-def rate(value: Fraction) -> str:
-    """A frame rate exactly, and as people say it: '24000/1001 (23.976) frames/s'."""
-    said = f" ({float(value):.3f})" if value.denominator > 1 else ""
-    return f"{value}{said} frames/s"
-
-
-def milliseconds(seconds: Fraction) -> str:
-    """Signed, to a tenth: '+21.3 ms'."""
-    return f"{float(seconds * 1000):+.1f} ms"
-
-
-def sync(
-    name: str,
-    audio: tuple[Fraction, Fraction | None],
-    video: tuple[Fraction, Fraction | None],
-    frame: Fraction,
-) -> Finding:
-    """Audio held against video, each (start, end) in seconds; a warning beyond one audio frame."""
-    begins = ends = audio[0] - video[0]
-    text = f"{name} starts {milliseconds(begins)}"
-    if audio[1] is not None and video[1] is not None:
-        ends = audio[1] - video[1]
-        text += f" and ends {milliseconds(ends)}"
-    text += f" against the video (one audio frame: {float(frame * 1000):.1f} ms)"
-    return (warning if max(abs(begins), abs(ends)) > frame else ok)("audio", text)
+def _printable(text: str) -> str:
+    """Text that is safe to print: names in a file may hold line breaks and terminal codes."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -15,7 +15,7 @@ from av.video import VideoStream
 from numpy.typing import NDArray
 
 from mattecast.errors import MediaError
-from mattecast.inspect import finding
+from mattecast.inspect import wording
 from mattecast.inspect.finding import Finding, note, ok, warning
 from mattecast.inspect.premultiplied import judge
 
@@ -93,7 +93,7 @@ def _timing(clip: InputContainer, stream: VideoStream) -> Finding:
     steps = {later - earlier for earlier, later in pairwise(sorted(times))}
     text = f"time base {stream.time_base}"
     if stream.average_rate:
-        text = f"{finding.rate(stream.average_rate)} on average, {text}"
+        text = f"{wording.rate(stream.average_rate)} on average, {text}"
     # One tick of difference is what rounding to a coarse time base makes.
     if steps and max(steps) - min(steps) > 1:
         return note("timing", f"variable rate, {text}, {min(steps)} to {max(steps)} ticks a frame")
@@ -109,8 +109,8 @@ def _audio(clip: InputContainer, video: VideoStream) -> Iterator[Finding]:
             continue
         name, rate = stream.codec_context.name, stream.codec_context.sample_rate
         step = stream.codec_context.frame_size
-        frame = Fraction(step if step > 1 else finding.AUDIO_FRAME, rate or 48000)
-        yield finding.sync(f"{name} at {rate} Hz", _span(stream), _span(video), frame)
+        frame = Fraction(step if step > 1 else wording.AUDIO_FRAME, rate or 48000)
+        yield wording.sync(f"{name} at {rate} Hz", _span(stream), _span(video), frame)
 
 
 def _span(stream: Stream) -> tuple[Fraction, Fraction | None]:
@@ -157,7 +157,7 @@ def _format(frame: av.VideoFrame) -> Iterator[Finding]:
 
 def _colour(frame: av.VideoFrame) -> Finding:
     codes = int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)
-    text = f"{finding.colour(codes)}, {RANGES.get(int(frame.color_range), 'unknown range')}"
+    text = f"{wording.colour(codes)}, {RANGES.get(int(frame.color_range), 'unknown range')}"
     return (warning if set(codes) <= {0, 2} else ok)("colour", text)
 
 

@@ -8,11 +8,12 @@ from fractions import Fraction
 import numpy as np
 
 from mattecast.errors import MediaError
-from mattecast.inspect import finding, prores
-from mattecast.inspect.finding import Codes, Finding, error, note, ok, warning
+from mattecast.inspect import prores, wording
+from mattecast.inspect.finding import Finding, error, note, ok, warning
 from mattecast.inspect.prores import Header
 from mattecast.inspect.quicktime import Edit, Movie, Track
 from mattecast.inspect.sample_descriptions import Picture
+from mattecast.inspect.wording import Codes
 from mattecast.media.timecode import Timecode
 
 # Frame headers read, spread over the clip.
@@ -134,13 +135,13 @@ def _colour(picture: Picture, headers: list[Header]) -> Iterator[Finding]:
     elif said is None:
         yield note("colr", f"an ICC profile ({picture.colour.kind}); editors read nclc")
     else:
-        yield ok("colr", f"{picture.colour.kind} {finding.colour(said)}")
+        yield ok("colr", f"{picture.colour.kind} {wording.colour(said)}")
     if headers:
         yield from _header_colour(headers[0].colour, said)
 
 
 def _header_colour(codes: Codes, said: Codes | None) -> Iterator[Finding]:
-    text = finding.colour(codes)
+    text = wording.colour(codes)
     if any(code not in known for code, known in zip(codes, KNOWN_COLOUR, strict=True)):
         advice = "; write 1, the same curve" if codes[1] in (6, 14, 15) else ""
         yield warning("header colour", f"{text}: ProRes does not define these{advice}")
@@ -198,15 +199,15 @@ def _timing(video: Track, headers: list[Header]) -> Iterator[Finding]:
     rate = _rate(video)
     base = f"time base 1/{video.timescale}, {video.samples.count} frames"
     if rate:
-        yield ok("timing", f"constant {finding.rate(rate)}, {base}")
+        yield ok("timing", f"constant {wording.rate(rate)}, {base}")
         near = [each for each in prores.RATES.values() if 0 < abs(rate / each - 1) < 1e-3]
         if near and rate not in prores.RATES.values():
-            yield warning("timing", f"close to {finding.rate(near[0])} but not it: it will drift")
+            yield warning("timing", f"close to {wording.rate(near[0])} but not it: it will drift")
     elif len(video.steps):
         yield note("timing", f"variable rate, {_average(video)}, {base}")
     code = prores.RATES.get(headers[0].rate) if headers else None
     if code and rate and code != rate:
-        yield warning("header rate", f"{code}, but the track runs at {finding.rate(rate)}")
+        yield warning("header rate", f"{code}, but the track runs at {wording.rate(rate)}")
 
 
 def _timecode(movie: Movie, video: Track) -> Iterator[Finding]:
@@ -218,7 +219,7 @@ def _timecode(movie: Movie, video: Track) -> Iterator[Finding]:
     drop = "drop-frame" if counter.drop else "non-drop"
     try:
         start = Timecode(_first_count(movie, track), counter.base, counter.drop)
-        yield ok("timecode", f"{start}, {drop}, {finding.rate(counter.rate)}")
+        yield ok("timecode", f"{start}, {drop}, {wording.rate(counter.rate)}")
     except ValueError as failure:
         yield error("timecode", f"its first {failure}")
     if rate and counter.rate != rate:
@@ -263,6 +264,6 @@ def _audio(movie: Movie, video: Track) -> Iterator[Finding]:
         yield note("audio", "none")
     for track in tracks:
         step = int(track.steps[0, 1]) if len(track.steps) else 1
-        frame = Fraction(step if step > 1 else finding.AUDIO_FRAME, track.timescale)
+        frame = Fraction(step if step > 1 else wording.AUDIO_FRAME, track.timescale)
         name = f"{track.tag.strip()} at {track.timescale} Hz"
-        yield finding.sync(name, (track.start, track.end), (video.start, video.end), frame)
+        yield wording.sync(name, (track.start, track.end), (video.start, video.end), frame)

@@ -229,7 +229,7 @@ def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mattecast.engines.load", fails)
     result = call("doctor")
     assert result.code == 1
-    assert re.search("missing +engine: no openvino.*pip install", result.out)
+    assert re.search("error +engine: no openvino.*pip install", result.out)
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:

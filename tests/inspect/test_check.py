@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from mattecast.errors import MediaError
 from mattecast.inspect import premultiplied
-from mattecast.inspect.check import Report, check
+from mattecast.inspect.check import check
+from mattecast.inspect.finding import Report
 
 WIDTH, HEIGHT, FRAMES = 160, 96, 6
 RATE = Fraction(24000, 1001)

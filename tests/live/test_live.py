@@ -1468,7 +1468,7 @@ def test_obs_is_found_on_the_port_it_is_set_to(tmp_path, monkeypatch):
     (own / "plugin_config" / "obs-websocket").mkdir(parents=True)
     (own / "global.ini").write_text("[OBSWebSocket]\nServerEnabled=false\nServerPort=4455\n")
     told = call("doctor", "--obs").out
-    assert "wrong   its WebSocket server is off" in told
+    assert "error    its WebSocket server is off" in told
     (own / "plugin_config" / "obs-websocket" / "config.json").write_text(
         json.dumps({"server_enabled": True, "server_port": port})
     )

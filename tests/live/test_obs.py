@@ -376,9 +376,9 @@ def test_the_doctor_finds_what_is_wrong(host, monkeypatch):
         return [line for line in lines if line.startswith(level)]
 
     # The password is found in OBS's own settings; there is no source yet.
-    assert not findings("wrong") and "no source 'mattecast' yet" in findings("note")[0]
+    assert not findings("error") and "no source 'mattecast' yet" in findings("note")[0]
     monkeypatch.setenv("OBS_PASSWORD", "not it")
-    assert "password is wrong" in findings("wrong")[0]
+    assert "password is wrong" in findings("error")[0]
     monkeypatch.delenv("OBS_PASSWORD")
     settings = {
         "input": "tcp://127.0.0.1:9700?listen=1",
@@ -393,7 +393,7 @@ def test_the_doctor_finds_what_is_wrong(host, monkeypatch):
         inputSettings=settings,
     )
     host.ask("SetSceneItemEnabled", sceneName="Main", sceneItemEnabled=False, **made)
-    wrong = " ".join(findings("wrong"))
+    wrong = " ".join(findings("error"))
     for word in ("linear_alpha is off", "restart_on_activate is on", "hidden in scene 'Main'"):
         assert word in wrong, wrong
     host.ask("SetCurrentProgramScene", sceneName="Other")
@@ -408,7 +408,7 @@ def test_the_doctor_tells_an_obs_that_is_off_from_a_server_that_is_off(tmp_path,
         assert "start OBS" in call("doctor", "--obs").out
         made.start()
         told = call("doctor", "--obs").out
-        assert "ok      OBS runs\n" in told and "start OBS" not in told, told
+        assert "ok       OBS runs\n" in told and "start OBS" not in told, told
         assert "its WebSocket server is off" in told and "OBS runs, so in it Tools" in told
     finally:
         made.end()
