@@ -30,11 +30,11 @@ class Maker:
         return self.add("Conv", [x, f"{name}.w"], name, pads=[1, 1, 1, 1], strides=[stride] * 2)
 
     def write(self, path, inputs, outputs):
-        ports = [
+        given, results = (
             [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in each]
             for each in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self.nodes, "foreign", *ports, self.weights)
+        )
+        graph = helper.make_graph(self.nodes, "foreign", given, results, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
         model.ir_version = 8
         onnx.checker.check_model(model)

@@ -197,8 +197,10 @@ class Host:
         if self._enabled:
             until(self._answers, 40, "OBS takes requests")
         else:
-            log = self.home / "obs.log"
-            until(lambda: "Loaded scenes:" in log.read_text(errors="replace"), 40, "OBS's scenes")
+            log_file = self.home / "obs.log"
+            until(
+                lambda: "Loaded scenes:" in log_file.read_text(errors="replace"), 40, "OBS's scenes"
+            )
 
     def _start_screen(self) -> None:
         reading, writing = os.pipe()

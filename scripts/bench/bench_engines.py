@@ -44,7 +44,8 @@ ROWS = ("openvino:f32", "openvino:bf16", "openvino:int8", "torch:f32", "tensorrt
 def main() -> int:
     options = _options()
     if options.one:
-        print(json.dumps(_measured(*options.one.split(":"), options)))
+        backend, precision, size = options.one.split(":")
+        print(json.dumps(_measured(backend, precision, size, options)))
         return 0
     print(_machine())
     results: dict[tuple[str, str], list[dict[str, float]]] = {}

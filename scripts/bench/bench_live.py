@@ -351,7 +351,7 @@ class _Reader:
     def _read(self) -> None:
         try:
             connection, _ = self._server.accept()
-            with connection, connection.makefile("rb") as file, av.open(file, format="nut") as nut:
+            with connection, connection.makefile("rb") as file, av.open(file, "r", "nut") as nut:
                 for frame in nut.decode(video=0):
                     seen = now()
                     code = _read(frame.to_ndarray())

@@ -174,7 +174,7 @@ def score(
         true = list(islice(alphas(truth), frames))
         scores = asdict(metrics.score_clip(zip(predicted, true, strict=True)))
         errors = [metrics.mad(*pair) for pair in zip(predicted, true, strict=True)]
-        scores["start"] = float(np.mean(errors[:5]) / max(np.mean(errors), 1e-9))
+        scores["start"] = float(np.mean(errors[:5])) / max(float(np.mean(errors)), 1e-9)
     if flicker or not truth.exists():
         seen = islice(pictures(clip), frames)
         scores["flicker"] = metrics.flicker(zip(seen, predicted, strict=True))
@@ -230,8 +230,8 @@ def staged(
         again = SecondPass(job, partial(Clip, clip), lambda: engine) if warm else None
         seeing = stages(unlike, again)
         frames = islice(prepared(clip, job), arguments.frames)
-        estimates = run(frames, seeing.shots + seeing.network, StageTimes())
-        mattes[warm] = [(each.alpha, each.first) for each in estimates]
+        seen = run(frames, seeing.shots + seeing.network, StageTimes())
+        mattes[warm] = [(each.alpha, each.first) for each in seen]
     engine.close()
     for stage in STAGES:
         if stage.warm in mattes:

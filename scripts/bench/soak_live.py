@@ -108,7 +108,7 @@ class Reader:
                 with (
                     connection,
                     connection.makefile("rb") as file,
-                    av.open(file, format="nut") as nut,
+                    av.open(file, "r", "nut") as nut,
                 ):
                     for _ in nut.decode(video=0):
                         self.frames += 1

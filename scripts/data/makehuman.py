@@ -152,10 +152,11 @@ class MakeHuman:
         worn = list(self._dressed(rng, sex))
         hidden = np.zeros(VERTICES, bool)
         for proxy, _, _ in worn:
-            hidden |= proxy.hides
+            hidden[proxy.hides] = True
         age = "young" if old < 0.4 else "middleage" if old < 0.7 else "old"
         skin = self._skin(rng, f"{age}_{RACES[int(race.argmax())]}_{sex}")
-        shine, below = rng.uniform(0.05, 0.25), hidden[self.mesh.quads].all(1)
+        shine = rng.uniform(0.05, 0.25)
+        below: NDArray[np.bool_] = np.all(hidden[self.mesh.quads], axis=1)
         return Person(self, body, kind, pose, worn, skin, shine, below)
 
     def _dressed(self, rng: Generator, sex: str) -> Iterator[tuple[_Proxy, Bytes, float]]:
@@ -403,11 +404,13 @@ def _turn(axis: Float, degrees: float) -> Float:
 
 def between(one: dict[str, Float], other: dict[str, Float], share: float) -> dict[str, Float]:
     """The pose at a share of the shortest way from one to another, bone by bone."""
-    rest, pose = np.eye(3), {}
+    rest: Float = np.eye(3)
+    pose: dict[str, Float] = {}
     for bone in one | other:
         start, end = one.get(bone, rest), other.get(bone, rest)
-        way: Float = cv2.Rodrigues(end @ start.T)[0]
-        pose[bone] = cv2.Rodrigues(way * share)[0] @ start
+        way: Any = cv2.Rodrigues(end @ start.T)[0]
+        part: Any = cv2.Rodrigues(way * share)[0]
+        pose[bone] = part @ start
     return pose
 
 

@@ -108,7 +108,9 @@ def calibration(
     for clip in clips:
         height, width, _ = clip[0].shape
         shapes = state_shapes(spec, (width, height))
-        states = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        states: dict[str, Any] = {
+            name: np.zeros(shape, np.float32) for name, shape in shapes.items()
+        }
         for frame in clip:
             inputs = {spec.picture: frame[None], **states}
             if int(seen / every) != int((seen - 1) / every):

@@ -15,6 +15,7 @@ Studies in Informatics and Control 30(3), 2021).
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,8 @@ from mattecast.filters.matting.closed_form import closed_form
 from mattecast.filters.matting.trimap import trimap
 from mattecast.filters.pictures.foreground import local_colours, recover
 
-Bytes, Float = NDArray[np.uint8], NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+Float = NDArray[np.float32]
 BAND = 8.0  # half width of the unknown band in pixels of a 480-line picture
 
 
@@ -98,7 +100,7 @@ def solved(picture: Bytes, known: Bytes, soft: Float, solver: str) -> Float:
 
 def foreground(picture: Bytes, alpha: Float) -> Bytes:
     """(4-4) The person's own colours, (h, w, 3) uint8 RGB; the picture where alpha is 0 or 1."""
-    planes = [np.ascontiguousarray(picture[..., channel]) for channel in range(3)]
+    planes: list[Any] = [np.ascontiguousarray(picture[..., channel]) for channel in range(3)]
     colours = local_colours(picture.astype(np.float32), alpha)
     recover(planes, np.round(alpha * 65535).astype(np.uint16), colours, 255)
     return np.dstack(planes)
@@ -116,7 +118,7 @@ def covering(behind: Bytes, size: tuple[int, int]) -> Bytes:
     return np.asarray(whole[top : top + size[0], left : left + size[1]], np.uint8)
 
 
-def composed(front: Bytes, alpha: Float, behind: Bytes) -> Bytes:
+def composed(front: Bytes, alpha: Float, behind: Bytes | Float) -> Bytes:
     """(4-5) The matting equation, (h, w, 3) uint8."""
     share = alpha[..., None]
     return np.round(share * front + (1 - share) * behind).astype(np.uint8)

@@ -34,7 +34,8 @@ from mattecast.filters.matting import solvers
 from mattecast.filters.matting.trimap import UNKNOWN, trimap
 from mattecast.matting.detail import fine
 
-Bytes, Float = NDArray[np.uint8], NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+Float = NDArray[np.float32]
 GREEN = np.array([0, 177, 64], np.float32)
 BAND = 8.0  # half width of the unknown band in pixels of a 480-line picture
 
@@ -148,7 +149,7 @@ def hairy(height: int, width: int) -> Float:
         points = np.stack(
             [middle + reach * along * np.cos(bend) * 0.85, top + reach * along * np.sin(bend)], 1
         )
-        cv2.polylines(canvas, [np.int32(points)], False, 255, int(rng.integers(1, 4)))
+        cv2.polylines(canvas, [points.astype(np.int32)], False, 255, int(rng.integers(1, 4)))
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     return small.astype(np.float32) / np.float32(255)
 
@@ -159,7 +160,8 @@ def texture(
     """Smooth blotches around a colour, (h, w, 3) float32."""
     grid = rng.normal(0, spread, (7, 9, 3)).astype(np.float32)
     blotches = cv2.resize(grid, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
-    return np.clip(np.asarray(colour, np.float32) + blotches, 0, 255).astype(np.float32)
+    coloured: Float = np.clip(np.asarray(colour, np.float32) + blotches, 0, 255)
+    return coloured.astype(np.float32)
 
 
 def clips(options: argparse.Namespace) -> Iterator[Case]:

@@ -146,7 +146,8 @@ def score(
     """
     from evaluate import alphas, is_clip, pictures
 
-    network, groups = systems.restore(checkpoint), {}
+    network = systems.restore(checkpoint)
+    groups: dict[str, list[Any]] = {}
     for path in sorted(each for each in clips.iterdir() if is_clip(each)):
         true = list(islice(alphas(path.with_suffix(".alpha.mkv")), most or None))
         found = make(network, list(islice(pictures(path), most or None)), side)
