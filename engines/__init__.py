@@ -1,4 +1,4 @@
-"""Picture in, matte out: networks and the programs that run them. Knows nothing of video."""
+"""Picture in, matte out: networks and the back-ends that run them. Nothing here knows of video."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from typing import TYPE_CHECKING
 from mattecast.engines.lazy import lazy
 
 if TYPE_CHECKING:
-    from mattecast.engines.engine import Engine, EngineInfo, Estimate
+    from mattecast.engines.engine import Engine, EngineInfo
     from mattecast.engines.errors import EngineError
+    from mattecast.engines.library import find
     from mattecast.engines.selection import BACKENDS, load
-    from mattecast.engines.spec import ModelSpec, closer_size, find, network_size
-    from mattecast.engines.two_scales import looks
+    from mattecast.engines.spec import ModelSpec, fine_size, network_size
+    from mattecast.engines.two_scales import two_scale_engine
 
 __all__ = [
     "BACKENDS",
     "Engine",
     "EngineError",
     "EngineInfo",
-    "Estimate",
     "ModelSpec",
-    "closer_size",
     "find",
+    "fine_size",
     "load",
-    "looks",
     "network_size",
+    "two_scale_engine",
 ]
 
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "two_scales": ("looks",),
-        "engine": ("Engine", "EngineInfo", "Estimate"),
+        "engine": ("Engine", "EngineInfo"),
         "errors": ("EngineError",),
-        "spec": ("ModelSpec", "closer_size", "find", "network_size"),
+        "library": ("find",),
         "selection": ("BACKENDS", "load"),
+        "spec": ("ModelSpec", "fine_size", "network_size"),
+        "two_scales": ("two_scale_engine",),
     },
 )

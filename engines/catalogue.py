@@ -17,7 +17,7 @@ class WellKnown:
     """One network. address: the ONNX file itself, or None where only a page leads to it.
 
     size: about how many bytes. amendments: what the JSON file beside it shall say, since the file
-    itself does not (see mattecast.engines.spec.described).
+    itself does not (see mattecast.engines.library.spec_of_file).
     """
 
     name: str

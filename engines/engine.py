@@ -1,31 +1,19 @@
-"""The contract every back-end keeps: picture in, alpha out, recurrent state inside."""
+"""The engine protocol: picture in, alpha out, recurrent states inside."""
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-class Estimate(NamedTuple):
-    """What a network says of one picture; both arrays are valid until the engine's next step.
-
-    alpha: (h, w) float32 in [0, 1]. foreground: (h, w, 3) float32 RGB residual, to be added to the
-    picture in [0, 1] for the person's true colours, or None where it was not asked for or the
-    network gives none.
-    """
-
-    alpha: NDArray[np.float32]
-    foreground: NDArray[np.float32] | None
-
-
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What runs, said truthfully: never what was asked for, always what was got."""
+    """What really runs, which may differ from what was asked for. size: (width, height)."""
 
     model: str
     backend: str
@@ -48,28 +36,29 @@ class Engine(Protocol):
 
     @property
     def info(self) -> EngineInfo:
-        """Back-end, version, precision, device and why it was chosen."""
+        """Model, back-end, version, precision, device, size, and why these were chosen."""
         ...
 
-    def step(self, picture: NDArray[np.uint8]) -> Estimate:
-        """Matte the next picture of the clip: (h, w, 3) uint8 RGB of exactly the engine's size.
+    def step(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Matte the next picture of the clip, (h, w, 3) uint8 RGB of exactly the engine's size.
 
-        Raises ValueError for another shape or type, RuntimeError when another thread owns the
-        engine or it is closed, EngineError when the back-end fails.
+        Returns alpha, (h, w) float32 in [0, 1], which is valid until the engine's next step. Raises
+        ValueError for another shape or type, RuntimeError when another thread owns the engine or
+        the engine is closed, EngineError when the back-end fails.
         """
         ...
 
     def reset(self) -> None:
-        """Forget the clip so far: at a cut, after a seek. Same thread as step."""
+        """Set the recurrent states to zero, at a cut or after a seek; same thread as step."""
         ...
 
     def close(self) -> None:
-        """Release the back-end; safe to call twice, and from any thread once steps have ended."""
+        """Release the back-end. May be called twice, and from any thread once no step runs."""
         ...
 
 
 class CheckedEngine(ABC):
-    """The door all back-ends share: right pictures, one thread, nothing after close."""
+    """What all back-ends share: it checks picture, thread and closed state before each call."""
 
     def __init__(self, info: EngineInfo) -> None:
         self._info = info
@@ -81,16 +70,16 @@ class CheckedEngine(ABC):
         """See Engine.info."""
         return self._info
 
-    def step(self, picture: NDArray[np.uint8]) -> Estimate:
+    def step(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See Engine.step."""
         check_picture(picture, self._info.size)
-        self._enter()
-        return self._estimate(np.ascontiguousarray(picture))
+        self._check_owner()
+        return self._infer(np.ascontiguousarray(picture))
 
     def reset(self) -> None:
         """See Engine.reset."""
-        self._enter()
-        self._forget()
+        self._check_owner()
+        self._zero_states()
 
     def close(self) -> None:
         """See Engine.close."""
@@ -98,7 +87,8 @@ class CheckedEngine(ABC):
             self._closed = True
             self._release()
 
-    def _enter(self) -> None:
+    def _check_owner(self) -> None:
+        """Raise RuntimeError when the engine is closed or belongs to another living thread."""
         if self._closed:
             raise RuntimeError(f"the {self._info.backend} engine is closed: load another")
         current = threading.current_thread()
@@ -111,16 +101,16 @@ class CheckedEngine(ABC):
             )
 
     @abstractmethod
-    def _estimate(self, picture: NDArray[np.uint8]) -> Estimate:
-        """One picture, checked and contiguous."""
+    def _infer(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Alpha of one picture, which has been checked and is contiguous."""
 
     @abstractmethod
-    def _forget(self) -> None:
+    def _zero_states(self) -> None:
         """Set the recurrent states to zero."""
 
     @abstractmethod
     def _release(self) -> None:
-        """Let go of everything; called once."""
+        """Release all that the back-end holds; called once."""
 
 
 def check_picture(picture: NDArray[np.uint8], size: tuple[int, int]) -> None:

@@ -1,28 +1,30 @@
-"""The models of one user: a folder of ONNX files, each with the JSON file that amends it."""
+"""The models of one user: the embedded one, and a folder of ONNX files that can grow and shrink."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from mattecast.engines.backends.openvino import read_ports
+from mattecast.engines.amendments import read_amendments
 from mattecast.engines.catalogue import CATALOGUE, WellKnown, well_known
 from mattecast.engines.download import Progress, download, part_of
 from mattecast.engines.errors import EngineError
-from mattecast.engines.spec import ModelSpec, described, embedded, find, models_folder
+from mattecast.engines.onnx_ports import read_ports, recognise
+from mattecast.engines.spec import ModelSpec
 from mattecast.engines.store import sha256_of
 
-# What may stand beside a network's file: its amendments, and the same network in int8.
-_BESIDE = (".json", ".int8.onnx")
+# Files that may lie beside a network's file: its amendments, and the same network in int8.
+_COMPANIONS = (".json", ".int8.onnx")
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """A model that was fetched. verified: its hash is the one its distributor states."""
+    """A model that was fetched. verified: whether its distributor states the hash it has."""
 
     spec: ModelSpec
     row: WellKnown
@@ -30,11 +32,64 @@ class Pulled:
     verified: bool
 
 
-def listed() -> Iterator[str]:
-    """A line for each model that is here, then for each that can be fetched."""
+def embedded(name: str = "default") -> Path:
+    """The file of a network that ships with mattecast."""
+    return Path(__file__).parent / "weights" / f"{name}.onnx"
+
+
+def models_folder() -> Path:
+    """The user's folder of added and fetched models: MATTECAST_MODELS, or the system's default."""
+    if named := os.environ.get("MATTECAST_MODELS"):
+        return Path(named)
+    import platformdirs
+
+    return Path(platformdirs.user_data_path("mattecast")) / "models"
+
+
+def find(name: str) -> ModelSpec:
+    """The spec of 'default' (the embedded network), of a model in the folder, or of an ONNX file.
+
+    name: 'default', a name of `mattecast models list`, or a path. Raises EngineError when there is
+    no such model, or when it is not a network that mattecast can run.
+    """
+    if name == "default":
+        # Most video is wide: at 480 its network and enlargement together take less than a quarter
+        # of RVM's time, at 1080p and at 720p.
+        return ModelSpec(name, embedded(), wide_side=480, fine_side=640)
+    stored = models_folder() / f"{name}.onnx"
+    if os.sep not in name and stored.is_file():
+        return spec_of_file(stored, CATALOGUE[name].amendments if name in CATALOGUE else {})
+    if Path(name).is_file():
+        return spec_of_file(Path(name))
+    if name in CATALOGUE:
+        raise EngineError(f"model '{name}' is not here yet: `mattecast models pull {name}`")
+    raise EngineError(
+        f"model '{name}': no file {name}; use 'default', the path of an ONNX file, or a name "
+        "of `mattecast models list`"
+    )
+
+
+def spec_of_file(path: Path, amendments: Mapping[str, object] | None = None) -> ModelSpec:
+    """The spec of an ONNX file, from its ports and from the JSON file beside it, if any.
+
+    model.json beside model.onnx may set mean, deviation, meaning, long_side and multiple, which no
+    ONNX file states. amendments: the same fields, used where there is no JSON file. Raises
+    EngineError for a network that fits no family, and for a JSON file with impossible values.
+    """
+    spec = recognise(path, read_ports(path))
+    side_file = path.with_suffix(".json")
+    fields = read_amendments(side_file) if side_file.is_file() else amendments or {}
+    changes: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+    }
+    return replace(spec, **changes)
+
+
+def model_lines() -> Iterator[str]:
+    """One line for each model that is here, then for each of the catalogue that can be fetched."""
     yield f"default  embedded, {embedded().stat().st_size / 1e6:.1f} MB"
-    found = sorted(models_folder().glob("*.onnx")) if models_folder().is_dir() else []
-    here = [path for path in found if not path.name.endswith(".int8.onnx")]
+    files = sorted(models_folder().glob("*.onnx")) if models_folder().is_dir() else []
+    here = [path for path in files if not path.name.endswith(".int8.onnx")]
     for path in here:
         yield f"{path.stem}  added, {path.stat().st_size / 1e6:.1f} MB, {path}"
     for row in CATALOGUE.values():
@@ -43,16 +98,16 @@ def listed() -> Iterator[str]:
             yield f"{row.name}  not here ({size}), {row.licence}: {row.about}"
 
 
-def told(name: str) -> Iterator[str]:
-    """What is known of a model: of a file that is here, or of a row of the table."""
+def info_lines(name: str) -> Iterator[str]:
+    """What is known of one model: of its file, if it is here, and of its catalogue row."""
     row = CATALOGUE.get(name)
-    if row is None or _stored(name).is_file():
+    if row is None or _place(name).is_file():
         spec = find(name)
         yield f"{spec.name}: {spec.path}"
         wide = f" ({spec.wide_side} of wide pictures)" if spec.wide_side else ""
-        closer = f", {spec.closer_side} of a closer look" if spec.closer_side else ""
+        fine = f", {spec.fine_side} at the fine scale of small ones" if spec.fine_side else ""
         yield (
-            f"  family: {spec.family}; long side {spec.long_side}{wide}{closer}, "
+            f"  family: {spec.family}; long side {spec.long_side}{wide}{fine}, "
             f"multiples of {spec.multiple}"
         )
         yield f"  size: {spec.path.stat().st_size / 1e6:.1f} MB"
@@ -67,20 +122,24 @@ def told(name: str) -> Iterator[str]:
 
 
 def add(path: Path, name: str | None = None) -> ModelSpec:
-    """Copy an ONNX file, and what belongs to it, into the folder; refuse what cannot run."""
+    """Copy an ONNX file and its companions into the folder.
+
+    name: the model's name (default: the file's). Raises EngineError for a network that mattecast
+    cannot run, and where the folder cannot be written.
+    """
     if not path.is_file():
         raise EngineError(f"{path}: no such file")
-    described(path)
-    target = _stored(name or path.stem)
+    spec_of_file(path)
+    target = _place(name or path.stem)
     part = target.with_suffix(".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, part)
-        _stands_alone(part, path)
-        for suffix in _BESIDE:
+        _check_self_contained(part, path)
+        for suffix in _COMPANIONS:
             if path.with_suffix(suffix).is_file():
                 shutil.copyfile(path.with_suffix(suffix), target.with_suffix(suffix))
-            else:  # of another network of this name
+            else:  # it belongs to an older network of this name
                 target.with_suffix(suffix).unlink(missing_ok=True)
         os.replace(part, target)
     except OSError as error:
@@ -91,25 +150,26 @@ def add(path: Path, name: str | None = None) -> ModelSpec:
     return find(target.stem)
 
 
-def _stands_alone(copy: Path, original: Path) -> None:
-    """Raise EngineError for a network that only runs where it was, beside a file of weights."""
+def _check_self_contained(copy: Path, original: Path) -> None:
+    """Raise EngineError for a copy that cannot be read without the original's file of weights."""
     try:
         read_ports(copy)
     except EngineError as error:
         raise EngineError(
-            f"{original}: keeps its weights in a file of their own; save it as one "
-            "file, or run it by its path"
+            f"{original}: keeps its weights in a second file; save it as one file, or "
+            "run it by its path"
         ) from error
 
 
 def pull(name: str, progress: Progress | None = None) -> Pulled:
-    """Fetch a model of the table into the folder, check it, and see that it can run.
+    """Fetch a model of the catalogue into the folder, and check that it can run.
 
-    A file that somebody has put there is not fetched again, but checked alike.
+    A file that already lies in the folder is not fetched again, but its hash is checked as well.
+    Raises EngineError when the download fails, the hash is wrong, or the network cannot run.
     """
-    row, target = well_known(name), _stored(name)
+    row, target = well_known(name), _place(name)
     if target.is_file():
-        return Pulled(find(name), row, _checked(row, target), verified=row.sha256 is not None)
+        return Pulled(find(name), row, _checked_hash(row, target), verified=row.sha256 is not None)
     if row.address is None:
         raise EngineError(
             f"{name}: its authors offer no direct download; fetch the ONNX file from "
@@ -123,20 +183,23 @@ def pull(name: str, progress: Progress | None = None) -> Pulled:
         raise
 
 
-def _checked(row: WellKnown, path: Path) -> str:
+def _checked_hash(row: WellKnown, path: Path) -> str:
     found = sha256_of(path)
     if row.sha256 not in (None, found):
         raise EngineError(
             f"{path}: its SHA-256 is {found}, expected {row.sha256}; "
-            f"`mattecast models remove {row.name}` makes room"
+            f"remove it with `mattecast models remove {row.name}`"
         )
     return found
 
 
 def remove(name: str) -> Path:
-    """Delete an added or fetched model; the embedded one stays."""
-    path = _stored(name)
-    files = [path, part_of(path), *(path.with_suffix(suffix) for suffix in _BESIDE)]
+    """Delete an added or fetched model and return its path.
+
+    Raises EngineError when there is none, and for the embedded model.
+    """
+    path = _place(name)
+    files = [path, part_of(path), *(path.with_suffix(suffix) for suffix in _COMPANIONS)]
     if not any(file.is_file() for file in files):
         raise EngineError(f"model '{name}': not in {models_folder()}")
     try:
@@ -147,7 +210,8 @@ def remove(name: str) -> Path:
     return path
 
 
-def _stored(name: str) -> Path:
+def _place(name: str) -> Path:
+    """The file of a model of this name in the folder; raises EngineError for an unusable name."""
     if not name or name in ("default", ".", "..") or set(name) & set("/\\:"):
-        raise EngineError(f"model name '{name}': a plain name is needed, and not 'default'")
+        raise EngineError(f"model name '{name}': use letters without / \\ or :, and not 'default'")
     return models_folder() / f"{name}.onnx"

@@ -27,7 +27,7 @@ _FACTORS = {"Resize": (1, 2), "Upsample": (1,)}
 def prepared(spec: ModelSpec, size: tuple[int, int], precision: str) -> onnx.ModelProto:
     """The network of spec with uint8 (1, h, w, 3) pictures in, all floats 'f32' or 'f16'.
 
-    alpha and foreground come out as float32 either way; the states have the network's type.
+    alpha comes out as float32 either way; the states have the network's type.
     Raises EngineError when the file cannot be read or the onnx package is missing.
     """
     model = _read(spec)
@@ -41,7 +41,7 @@ def prepared(spec: ModelSpec, size: tuple[int, int], precision: str) -> onnx.Mod
         _take_uint8(graph, name, spec)
     if precision == "f16":
         _halve(graph)
-    _give_float32(graph, tuple(filter(None, (spec.alpha, spec.foreground))))
+    _give_float32(graph, spec.alpha)
     del graph.value_info[:]
     return model
 
@@ -207,11 +207,12 @@ def factors(graph: onnx.GraphProto) -> set[str]:
     return kept
 
 
-def _give_float32(graph: onnx.GraphProto, names: tuple[str, ...]) -> None:
+def _give_float32(graph: onnx.GraphProto, name: str) -> None:
+    """Convert one output to float32, where it is another type."""
     from onnx import TensorProto, helper
 
     for port in graph.output:
-        if port.name not in names or port.type.tensor_type.elem_type == TensorProto.FLOAT:
+        if port.name != name or port.type.tensor_type.elem_type == TensorProto.FLOAT:
             continue
         inner = f"{port.name}.half"
         for node in graph.node:

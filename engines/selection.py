@@ -1,4 +1,4 @@
-"""Which back-end runs a network: a written order for 'auto', and nothing but the asked-for else."""
+"""The choice of a back-end: a written order for 'auto', otherwise only what was asked for."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from mattecast.engines.cuda import no_driver
 from mattecast.engines.engine import Engine
 from mattecast.engines.errors import EngineError
 from mattecast.engines.fallback import FallbackEngine
-from mattecast.engines.spec import ModelSpec, check_size, find, plate_for
+from mattecast.engines.library import find
+from mattecast.engines.spec import ModelSpec, check_size, plate_for
 
 BACKENDS = ("openvino", "tensorrt", "torch")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for, the same for every back-end. size: (width, height)."""
+    """What was asked for, whichever back-end serves it. size: (width, height)."""
 
     spec: ModelSpec
     size: tuple[int, int]
@@ -32,11 +33,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to run a network. kind: 'cuda' or 'cpu'. absent: why it cannot be here, if so."""
+    """One way to run a network.
+
+    kind: 'cuda', 'cpu', or one of OpenVINO's device names. why_absent: gives the reason why this
+    machine cannot run it, or None.
+    """
 
     backend: str
     kind: str
-    absent: Callable[[], str | None]
+    why_absent: Callable[[], str | None]
 
     def __str__(self) -> str:
         return f"{self.backend} on {self.kind}"
@@ -51,49 +56,46 @@ def load(
     device: str = "auto",
     threads: int | None = None,
     plate: NDArray[np.uint8] | None = None,
-    foreground: bool = False,
     fallback: bool = False,
 ) -> Engine:
     """Load a network for pictures of size = (width, height), multiples of the model's own.
 
-    backend, device: 'auto' takes the first of ORDER that loads; named ones never fall back.
-    device: 'cpu', 'cuda', 'cuda:1', or OpenVINO's 'GPU', 'GPU.1', 'NPU'. plate: (h, w, 3) uint8 RGB
-    of the empty scene, for networks that need it. foreground: give the network's own colours of the
-    person too; a run finds finer ones from the picture. fallback: when a GPU fails in mid-clip, go
-    on with the CPU instead of raising. Raises EngineError with every reason when nothing loads, and
-    ValueError for a size, a plate or a number of threads that cannot be.
+    model: a name or path (see mattecast.engines.library.find), or a spec. backend, device: 'auto'
+    takes the first of ORDER that loads; a named one is never replaced by another. device: 'cpu',
+    'cuda', 'cuda:1', or OpenVINO's 'GPU', 'GPU.1', 'NPU'. plate: (h, w, 3) uint8 RGB of the empty
+    scene, for networks that need it. fallback: when a GPU fails in mid-clip, go on with the CPU
+    instead of raising. Raises EngineError with every reason when nothing loads, and ValueError for
+    an impossible size, plate or number of threads.
     """
     spec = find(model) if isinstance(model, str) else model
-    if not foreground:
-        spec = replace(spec, foreground=None)
     check_size(spec, size)
     if threads is not None and threads < 1:
         raise ValueError(f"threads {threads}: expected 1 or more")
     if spec.plate:
         plate_for(spec, size, plate)
-    device = _device(device)
+    device = _normalised_device(device)
     request = Request(spec, size, precision, threads, plate)
-    engine = _first(request, backend, device)
+    engine = _load_first(request, backend, device)
     if fallback and not engine.info.device.startswith("CPU"):
-        # The precision asked for was the GPU's.
-        other = replace(request, precision="auto")
-        return FallbackEngine(engine, lambda why: _first(other, "auto", "cpu", why))
+        # The precision that was asked for was meant for the GPU.
+        on_cpu = replace(request, precision="auto")
+        return FallbackEngine(engine, lambda why: _load_first(on_cpu, "auto", "cpu", why))
     return engine
 
 
-def _first(request: Request, backend: str, device: str, why: str = "") -> Engine:
-    """The first candidate that fits and loads."""
+def _load_first(request: Request, backend: str, device: str, why: str = "") -> Engine:
+    """Load the first candidate that can run here; why: the reason to give instead of the usual."""
     if backend not in ("auto", *BACKENDS):
         raise EngineError(f"backend '{backend}' is not known: choose auto, {', '.join(BACKENDS)}")
     chosen = _candidates(backend, device)
     reasons: list[str] = []
     for candidate in chosen:
-        named = device if device != "auto" else candidate.kind
-        told = why or _why(reasons, named=len(chosen) == 1)
-        reason = candidate.absent()
+        place = device if device != "auto" else candidate.kind
+        choice = why or _reason_for_choice(reasons, only_one=len(chosen) == 1)
+        reason = candidate.why_absent()
         if reason is None:
             try:
-                return _open(candidate.backend, request, named, told)
+                return _open(candidate.backend, request, place, choice)
             except EngineError as error:
                 if len(chosen) == 1:
                     raise
@@ -102,8 +104,11 @@ def _first(request: Request, backend: str, device: str, why: str = "") -> Engine
     raise EngineError(f"nothing can run {request.spec.name} - {'; '.join(reasons)}")
 
 
-def _device(name: str) -> str:
-    """'auto', 'cpu', 'cuda' and 'cuda:N' in lower case, OpenVINO's names as they are."""
+def _normalised_device(name: str) -> str:
+    """A device name: 'auto', 'cpu', 'cuda' and 'cuda:N' in lower case, OpenVINO's names unchanged.
+
+    Raises EngineError for an impossible name.
+    """
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name.lower()):
         return name.lower()
     if not name or name.lower().startswith(("cpu", "cuda")):
@@ -114,10 +119,10 @@ def _device(name: str) -> str:
 
 
 def _candidates(backend: str, device: str) -> list[Candidate]:
-    """Those of ORDER that fit what was named; raises EngineError when nothing does."""
+    """The candidates that fit a back-end and a device; raises EngineError when none does."""
     kind = device.partition(":")[0]
     if kind not in ("auto", "cpu", "cuda"):
-        # Intel's GPUs and NPUs, by OpenVINO's names for them.
+        # Only OpenVINO has device names like this: Intel's GPUs and NPUs.
         if backend not in ("auto", "openvino"):
             raise EngineError(f"device '{device}': {backend} runs on cpu or cuda")
         return [Candidate("openvino", device, lambda: None)]
@@ -129,8 +134,8 @@ def _candidates(backend: str, device: str) -> list[Candidate]:
     return chosen
 
 
-def _why(reasons: list[str], *, named: bool) -> str:
-    if named:
+def _reason_for_choice(reasons: list[str], *, only_one: bool) -> str:
+    if only_one:
         return "asked for"
     return f"chosen automatically; passed over {'; '.join(reasons)}" if reasons else "first choice"
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mattecast.commands.cli import main
-from mattecast.engines import EngineInfo, Estimate
+from mattecast.engines import EngineInfo
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class StandIn:
     def __init__(self, size: tuple[int, int]) -> None:
         self.info = EngineInfo("stand-in", "test", "1", "f32", "CPU", size, "made up")
 
-    def step(self, picture: Any) -> Estimate:
+    def step(self, picture: Any) -> np.ndarray:
         alpha = np.zeros(self.info.size[::-1], np.float32)
         alpha[:, : alpha.shape[1] // 2] = 1
-        return Estimate(alpha, None)
+        return alpha
 
     def reset(self) -> None:
         """Nothing is remembered."""

@@ -26,7 +26,7 @@ from mattecast.engines.backends.tensorrt_plan import (
     memory_hint,
     said,
 )
-from mattecast.engines.engine import CheckedEngine, EngineInfo, Estimate
+from mattecast.engines.engine import CheckedEngine, EngineInfo
 from mattecast.engines.errors import EngineError
 from mattecast.engines.spec import ModelSpec, matte_of, plate_for
 from mattecast.engines.store import Key, Store
@@ -81,7 +81,7 @@ class TensorRtEngine(CheckedEngine):
             key = _key(trt, spec, span, precision, gpu)
             self._plan = _stored_plan(trt, spec, span, key)
             self._prepare(size, plate, key)
-            self._launch = self._recorded() if recorded else self._enqueue
+            self._launch = self._record() if recorded else self._enqueue
             self._kernels.save()
         except BaseException:
             self._stream.close()
@@ -98,14 +98,8 @@ class TensorRtEngine(CheckedEngine):
         for name, tensor in self._tensors.items():
             self._context.set_tensor_address(name, tensor.address)
         self._picture = stream.pinned(self._tensors[spec.picture].shape, np.uint8)
-        wanted = [name for name in (spec.alpha, spec.foreground) if name]
-        self._results = [
-            {
-                name: stream.pinned(self._tensors[name].shape, self._tensors[name].dtype)
-                for name in wanted
-            }
-            for _ in range(_RING)
-        ]
+        alpha = self._tensors[spec.alpha]
+        self._results = [stream.pinned(alpha.shape, alpha.dtype) for _ in range(_RING)]
         self._turn = 0
         if spec.plate:
             self._picture[0] = plate_for(spec, size, plate)
@@ -118,21 +112,17 @@ class TensorRtEngine(CheckedEngine):
         size = int(np.prod(shape)) * dtype.itemsize
         return Tensor(shape, dtype, size, self._stream.allocate(size))
 
-    def _estimate(self, picture: NDArray[np.uint8]) -> Estimate:
-        spec, (width, height) = self._spec, self.info.size
+    def _infer(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        spec = self._spec
         self._stream.enter()
         self._picture[0] = picture
         self._upload(spec.picture)
         self._launch()
-        results = self._results[self._turn]
+        result = self._results[self._turn]
         self._turn = (self._turn + 1) % _RING
-        for name, array in results.items():
-            self._stream.copy(array.ctypes.data, self._tensors[name].address, array.nbytes)
+        self._stream.copy(result.ctypes.data, self._tensors[spec.alpha].address, result.nbytes)
         self._stream.wait()
-        alpha = matte_of(spec, results[spec.alpha], self.info.size)
-        if spec.foreground is None:
-            return Estimate(alpha, None)
-        return Estimate(alpha, results[spec.foreground].reshape(height, width, 3))
+        return matte_of(spec, result, self.info.size)
 
     def _upload(self, name: str) -> None:
         self._stream.copy(
@@ -147,18 +137,18 @@ class TensorRtEngine(CheckedEngine):
             state = self._tensors[source]
             self._stream.copy(state.address, self._tensors[target].address, state.size)
 
-    def _recorded(self) -> Callable[[], None]:
+    def _record(self) -> Callable[[], None]:
         """The step as a CUDA graph, or as it is where this plan cannot be recorded."""
         self._enqueue()  # kernels are compiled and buffers made by the first run, not in the graph
         self._stream.wait()
-        self._forget()
+        self._zero_states()
         capturable = getattr(self._context, "is_stream_capturable", lambda stream: True)
         if not capturable(int(self._stream.handle)):
             _LOG.info("this plan cannot be recorded as a CUDA graph; steps are queued one by one")
             return self._enqueue
         return self._stream.record(self._enqueue)
 
-    def _forget(self) -> None:
+    def _zero_states(self) -> None:
         self._stream.enter()
         for source, _, _ in self._spec.states:
             self._stream.zero(self._tensors[source].address, self._tensors[source].size)

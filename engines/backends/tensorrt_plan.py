@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mattecast.engines.backends.openvino import state_shapes
 from mattecast.engines.errors import EngineError, heed
 from mattecast.engines.onnx_prepare import prepared
+from mattecast.engines.openvino_graph import state_shapes
 from mattecast.engines.spec import ModelSpec, check_size
 
 _LOG = logging.getLogger("mattecast.engines")

@@ -1,4 +1,4 @@
-"""torch: the reference on a CPU, and CUDA where TensorRT is not; needs the `torch` extra."""
+"""torch: the reference on a CPU, and CUDA where there is no TensorRT; needs the `torch` extra."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mattecast.engines.backends.openvino import state_shapes
-from mattecast.engines.engine import CheckedEngine, EngineInfo, Estimate
+from mattecast.engines.engine import CheckedEngine, EngineInfo
 from mattecast.engines.errors import EngineError, refuse
 from mattecast.engines.onnx_prepare import prepared
+from mattecast.engines.openvino_graph import state_shapes
 from mattecast.engines.spec import ModelSpec, matte_of, plate_for
 
 if TYPE_CHECKING:
     import torch
 
 _MISSING = "the torch back-end is not installed: pip install 'mattecast[torch]'"
-# Runs before a CUDA graph is recorded: libraries choose their kernels and make their buffers.
+# Runs before a CUDA graph is recorded, in which libraries choose kernels and allocate buffers.
 _WARM_UP = 3
 
 
 class TorchEngine(CheckedEngine):
-    """The ONNX file run by torch: f32 on a CPU, f16 on CUDA unless told otherwise.
+    """An ONNX network run by torch.
 
-    On CUDA the whole step, states included, is one recorded CUDA graph on a stream of its own;
-    recorded=False runs it operation by operation.
+    precision: 'auto' is f32 on a CPU and f16 on CUDA. On CUDA the whole step, states included, is
+    one recorded CUDA graph on a stream of its own; recorded=False runs the step operation by
+    operation. Raises EngineError for a missing package, device or operation.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class TorchEngine(CheckedEngine):
         threads: int | None = None,
         recorded: bool = True,
     ) -> None:
-        torch = _torch()
+        torch = torch_package()
         self._torch, self._spec = torch, spec
         self._device = _device(torch, device)
         cuda = self._device.type == "cuda"
@@ -65,30 +66,28 @@ class TorchEngine(CheckedEngine):
                 why=why,
             )
         )
-        with _translated("load the network"), torch.inference_mode():
+        with _torch_errors("load the network"), torch.inference_mode():
             self._graph = Graph(prepared(spec, size, precision), self._device)
             self._inputs = self._buffers(size, plate)
-            self._replay = self._recorded() if cuda and recorded else None
+            self._replay = self._record() if cuda and recorded else None
 
-    def _estimate(self, picture: NDArray[np.uint8]) -> Estimate:
+    def _infer(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         spec, torch = self._spec, self._torch
-        with _translated("run on a picture"), torch.inference_mode():
+        with _torch_errors("run on a picture"), torch.inference_mode():
             self._inputs[spec.picture].copy_(torch.from_numpy(picture)[None])
             outputs = self._replay() if self._replay else self._step()
             alpha = outputs[spec.alpha].cpu().numpy()
-            residual = outputs[spec.foreground].cpu().numpy() if spec.foreground else None
-        matte, (width, height) = matte_of(spec, alpha, self.info.size), self.info.size
-        return Estimate(matte, None if residual is None else residual.reshape(height, width, 3))
+        return matte_of(spec, alpha, self.info.size)
 
     def _step(self) -> dict[str, torch.Tensor]:
-        """One run; the new states go where the next run reads them."""
+        """Run once, and copy the new states to where the next run reads them."""
         outputs = self._graph.run(self._inputs)
         for source, target, _ in self._spec.states:
             self._inputs[source].copy_(outputs[target])
         return outputs
 
-    def _recorded(self) -> Any:
-        """The step as a CUDA graph: fixed buffers in, fixed buffers out, one launch."""
+    def _record(self) -> Any:
+        """Record the step as a CUDA graph, which one launch replays on the same buffers."""
         torch = self._torch
         stream = torch.cuda.Stream(self._device)
         stream.wait_stream(torch.cuda.current_stream(self._device))
@@ -123,12 +122,9 @@ class TorchEngine(CheckedEngine):
         return buffers
 
     def _zero_states(self) -> None:
-        for source, _, _ in self._spec.states:
-            self._inputs[source].zero_()
-
-    def _forget(self) -> None:
-        with _translated("forget a clip"), self._torch.inference_mode():
-            self._zero_states()
+        with _torch_errors("reset the states"), self._torch.inference_mode():
+            for source, _, _ in self._spec.states:
+                self._inputs[source].zero_()
 
     def _release(self) -> None:
         self._inputs, self._replay = {}, None
@@ -136,16 +132,17 @@ class TorchEngine(CheckedEngine):
 
 
 @contextmanager
-def _translated(deed: str) -> Iterator[None]:
-    """torch's errors, a full or a dead GPU's too, in one line."""
+def _torch_errors(attempt: str) -> Iterator[None]:
+    """Turn torch's errors (also of a full or a dead GPU) into one-line EngineErrors."""
     try:
         yield
     except RuntimeError as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise EngineError(f"torch could not {deed} ({reason})") from error
+        raise EngineError(f"torch could not {attempt} ({reason})") from error
 
 
-def _torch() -> Any:
+def torch_package() -> Any:
+    """Import torch; raises EngineError with the line that installs it."""
     try:
         import torch
     except ImportError as error:
@@ -154,7 +151,10 @@ def _torch() -> Any:
 
 
 def _device(torch: Any, name: str) -> Any:
-    """torch's device of a name such as 'cpu', 'cuda' or 'cuda:1'; EngineError when not here."""
+    """torch's device of a name such as 'cpu', 'cuda' or 'cuda:1'.
+
+    Raises EngineError for a device that torch does not see.
+    """
     if name.startswith("cuda") and not torch.cuda.is_available():
         built = "" if torch.version.cuda else ": this torch was built without CUDA"
         raise EngineError(f"device '{name}': torch sees no NVIDIA GPU{built}")

@@ -322,7 +322,7 @@ def _rate(text: str) -> Fraction:
 def _matte(options: argparse.Namespace) -> int:
     from mattecast.commands.matte import run
     from mattecast.commands.models import announce_builds
-    from mattecast.engines.backends.openvino import skip_converter
+    from mattecast.engines.openvino_core import skip_converter
 
     if not options.quiet:
         announce_builds()
@@ -336,7 +336,7 @@ def _matte(options: argparse.Namespace) -> int:
 def _live(options: argparse.Namespace) -> int:
     from mattecast.commands.live import live
     from mattecast.commands.models import announce_builds
-    from mattecast.engines.backends.openvino import skip_converter
+    from mattecast.engines.openvino_core import skip_converter
 
     if not options.quiet:
         announce_builds()

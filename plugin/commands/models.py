@@ -81,13 +81,13 @@ def _action(
 def _list(options: argparse.Namespace) -> Iterator[str]:
     from mattecast.engines import library
 
-    return library.listed()
+    return library.model_lines()
 
 
 def _info(options: argparse.Namespace) -> Iterator[str]:
     from mattecast.engines import library
 
-    return library.told(options.name)
+    return library.info_lines(options.name)
 
 
 def _add(options: argparse.Namespace) -> Iterator[str]:
@@ -105,8 +105,8 @@ def _pull(options: argparse.Namespace) -> Iterator[str]:
     print(f"mattecast: {row.name} is under {row.licence}, see {row.page}", file=sys.stderr)
     pulled = library.pull(options.name, _bar() if sys.stderr.isatty() else None)
     yield f"{pulled.spec.path}: --model {row.name} runs it"
-    said = "as its distributor states" if pulled.verified else "unverified: none is stated"
-    yield f"  sha256: {pulled.sha256} ({said})"
+    status = "as its distributor states" if pulled.verified else "unverified: none is stated"
+    yield f"  sha256: {pulled.sha256} ({status})"
     yield f"  licence: {row.licence}; it binds whoever uses the model"
 
 
@@ -145,8 +145,8 @@ def _build(options: argparse.Namespace) -> Iterator[str]:
         raise UsageError(f"--for '{options.picture}': expected WIDTHxHEIGHT")
     announce_builds()
     spec = engines.find(options.model)
-    wish = (*parse_size(options.picture, 16, 9), options.network_size)
-    sizes = engines.network_size(spec, *wish), engines.closer_size(spec, *wish)
+    asked = (*parse_size(options.picture, 16, 9), options.network_size)
+    sizes = engines.network_size(spec, *asked), engines.fine_size(spec, *asked)
     for size in filter(None, sizes):
         engine = engines.load(
             spec, size, backend=options.backend, precision=options.precision, device=options.device

@@ -174,7 +174,7 @@ def _weights(options: argparse.Namespace) -> Path | None:
     elif name in (None, IMAGENET):
         return imagenet()
     elif name == "default":
-        from mattecast.engines.spec import embedded
+        from mattecast.engines.library import embedded
 
         return embedded()
     if name is None:

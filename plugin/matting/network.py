@@ -48,7 +48,9 @@ def load_network(facts: Facts, guidance: Guidance, settings: Settings) -> tuple[
         plate=guidance.plate_at(size) if spec.plate else None,
         threads=settings.threads or _threads(facts, size),
     )
-    engine = load(size) if settings.detail == "fast" else engines.looks(load, spec, *shown)
+    engine = (
+        load(size) if settings.detail == "fast" else engines.two_scale_engine(load, spec, *shown)
+    )
     return engine, replace(guidance, plate=None) if spec.plate else guidance
 
 
@@ -74,7 +76,7 @@ class Network(Immediate):
         """See flow.Stage."""
         if item.first:
             warm(self._engine, self._preroll(item))
-        alpha = np.array(self._engine.step(item.frame.small).alpha)
+        alpha = np.array(self._engine.step(item.frame.small))
         return [Estimated(item.frame, alpha, item.first)]
 
 

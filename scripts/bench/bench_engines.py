@@ -34,8 +34,9 @@ from typing import Any
 import numpy as np
 
 from mattecast import engines
-from mattecast.engines.backends import openvino as back_end
-from mattecast.engines.spec import find
+from mattecast.engines.backends.openvino import inference_options
+from mattecast.engines.openvino_core import core_of_process
+from mattecast.engines.openvino_graph import fixed_size_graph
 
 SIZES = ("512x288", "1280x736", "1920x1088", "3840x2176")
 ROWS = ("openvino:f32", "openvino:bf16", "openvino:int8", "torch:f32", "tensorrt:f16", "torch:f16")
@@ -143,9 +144,9 @@ def _measured(backend: str, precision: str, size: str, options: argparse.Namespa
 def _floor(size: str, options: argparse.Namespace) -> tuple[float, float]:
     """(GFLOP of one picture, milliseconds they take at the speeds of the heaviest convolutions)."""
     width, height = (int(side) for side in size.split("x"))
-    core = back_end.core_of_process()
+    core = core_of_process()
     floor = 0.0
-    kinds = _convolutions(back_end._shaped(find(options.model), (width, height)))
+    kinds = _convolutions(fixed_size_graph(engines.find(options.model), (width, height)))
     for nodes in kinds:
         heaviest = max(nodes, key=_gflop)
         floor += sum(map(_gflop, nodes)) * _alone(core, heaviest, options) / _gflop(heaviest)
@@ -201,7 +202,7 @@ def _beside(node: Any, count: int) -> Any:
 
 def _best(core: Any, model: Any, options: argparse.Namespace) -> float:
     """Milliseconds of one run, the best of many."""
-    compiled = core.compile_model(model, "CPU", back_end._options("CPU", "f32", options.threads))
+    compiled = core.compile_model(model, "CPU", inference_options("CPU", "f32", options.threads))
     request, times = compiled.create_infer_request(), []
     picture = np.ones(tuple(model.inputs[0].get_shape()), np.float32)
     for _ in range(max(10, options.frames)):

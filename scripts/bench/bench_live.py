@@ -193,10 +193,9 @@ def _keeping(settings: Settings) -> Any:
         step = engine.step
 
         def kept(picture: Any) -> Any:
-            estimate = step(picture)
-            alpha = np.array(estimate.alpha)
+            alpha = np.array(step(picture))
             alpha[-alpha.shape[0] // 8 :] = 1
-            return engines.Estimate(alpha, estimate.foreground)
+            return alpha
 
         engine.step = kept  # type: ignore[method-assign]
         return engine

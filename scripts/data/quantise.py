@@ -30,9 +30,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mattecast.engines.backends.openvino import state_shapes
+from mattecast.engines.library import find
 from mattecast.engines.onnx_prepare import prepared
-from mattecast.engines.spec import ModelSpec, find, network_size
+from mattecast.engines.openvino_graph import state_shapes
+from mattecast.engines.spec import ModelSpec, network_size
 
 if TYPE_CHECKING:
     import onnx

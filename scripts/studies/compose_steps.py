@@ -86,7 +86,7 @@ def segmentation(picture: Bytes, model: str) -> Float:
     size = engines.network_size(spec, width, height)
     engine = engines.load(spec, size)
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    soft = engine.step(np.ascontiguousarray(small)).alpha
+    soft = engine.step(np.ascontiguousarray(small))
     engine.close()
     return np.clip(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
 

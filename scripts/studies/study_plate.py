@@ -74,7 +74,7 @@ def drawn(held: datasets.Library, count: int) -> Iterator[Scene]:
 def score(engine: engines.Engine, scene: Scene) -> list[tuple[float, float]]:
     """(MAD, IoU) of a scene's mattes without and with its plate."""
     engine.reset()
-    alone = [engine.step(picture).alpha.copy() for picture in scene.pictures]
+    alone = [engine.step(picture).copy() for picture in scene.pictures]
     plated = [
         with_plate(alpha, picture, scene.plate)
         for alpha, picture in zip(alone, scene.pictures, strict=True)

@@ -113,8 +113,9 @@ def test_ctrl_c_in_an_import_is_no_missing_package(package: str, tmp_path: Path)
     )
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "from mattecast.engines import cuda, openvino, torch\n"
-        "ask = {'openvino': openvino._openvino, 'torch': torch._torch}\n"
+        "from mattecast.engines import cuda, openvino_core\n"
+        "from mattecast.engines.backends import torch\n"
+        "ask = {'openvino': openvino_core.openvino_package, 'torch': torch.torch_package}\n"
         f"try:\n    ask.get({package!r}, cuda.runtime)()\n"
         "except BaseException as error:\n    print(type(error).__name__)\n"
     )
@@ -158,8 +159,8 @@ def test_ctrl_c_after_engines_that_overlapped() -> None:
 def test_a_missing_package_is_named(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['openvino'] = None\n"
-        "from mattecast.engines import openvino\n"
-        "try:\n    openvino._openvino()\nexcept openvino.EngineError as error:\n    print(error)\n"
+        "from mattecast.engines.openvino_core import EngineError, openvino_package\n"
+        "try:\n    openvino_package()\nexcept EngineError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.startswith("OpenVINO is not installed: pip install openvino ("), done.stderr

@@ -33,7 +33,7 @@ def one_thread():
 
 
 def _has_bf16():
-    from mattecast.engines.backends.openvino import core_of_process
+    from mattecast.engines.openvino_core import core_of_process
 
     return "BF16" in core_of_process().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
@@ -75,30 +75,19 @@ def load(case):
 
 def test_a_matte_is_a_matte(load):
     picture = next(pictures(1))
-    alpha, foreground = load(foreground=True).step(picture)
+    alpha = load().step(picture)
     assert alpha.shape == picture.shape[:2] and alpha.dtype == np.float32
-    assert foreground.shape == picture.shape and foreground.dtype == np.float32
-    assert alpha.min() >= 0 and alpha.max() <= 1 and np.isfinite(foreground).all()
-
-
-def test_alpha_is_the_same_without_the_foreground(load):
-    clip = list(pictures(3))
-    alone, both = load(), load(foreground=True)
-    assert alone.step(clip[0]).foreground is None
-    alone.reset()
-    for one, other in zip(run(alone, clip), run(both, clip), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-3 if "f16" in str(alone.info) else 1e-5)
+    assert alpha.min() >= 0 and alpha.max() <= 1
 
 
 def test_the_reference_is_followed(load, case):
     """Every back-end against OpenVINO in f32, from the first picture on."""
-    reference = engines.load("default", SIZE, backend="openvino", precision="f32", foreground=True)
+    reference = engines.load("default", SIZE, backend="openvino", precision="f32")
     bound = 1e-4 if case[2] == "f32" else 0.05
-    engine = load(foreground=True)
+    engine = load()
     for picture in pictures(4):
         ours, theirs = engine.step(picture), reference.step(picture)
-        assert np.abs(ours.alpha - theirs.alpha).max() < bound
-        assert np.abs(ours.foreground - theirs.foreground).max() < 10 * bound
+        assert np.abs(ours - theirs).max() < bound
     reference.close()
 
 
@@ -110,7 +99,7 @@ def test_reset_is_a_fresh_start_and_state_matters(load):
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
     engine.reset()
-    assert np.abs(engine.step(clip[2]).alpha - first[2]).max() > 1e-6
+    assert np.abs(engine.step(clip[2]) - first[2]).max() > 1e-6
 
 
 def test_two_engines_do_not_share_state(load):
@@ -133,9 +122,9 @@ def test_the_door(load):
 
 def test_pictures_need_not_be_contiguous(load):
     engine, picture = load(), next(pictures(1))
-    whole = engine.step(picture).alpha.copy()
+    whole = engine.step(picture).copy()
     engine.reset()
-    np.testing.assert_array_equal(engine.step(np.asfortranarray(picture)).alpha, whole)
+    np.testing.assert_array_equal(engine.step(np.asfortranarray(picture)), whole)
 
 
 def test_one_thread_owns_an_engine(load):
@@ -235,14 +224,16 @@ def test_an_int8_file_beside_a_network_is_what_auto_runs(with_int8, asked, runs)
     direct = engines.load(str(file), SIZE, backend="openvino", precision="f32")
     engine = engines.load(str(with_int8), SIZE, backend="openvino", precision=asked)
     assert engine.info.precision == runs and engine.info.model == "net.onnx"
-    np.testing.assert_array_equal(engine.step(picture).alpha, direct.step(picture).alpha)
+    np.testing.assert_array_equal(engine.step(picture), direct.step(picture))
 
 
 def test_a_network_without_an_int8_file_says_so(tmp_path):
     shutil.copyfile(find("default").path, tmp_path / "net.onnx")
     path = str(tmp_path / "net.onnx")
     assert engines.load(path, SIZE, backend="openvino").info.precision == "f32"
-    with pytest.raises(EngineError, match=r"no .*net\.int8\.onnx; scripts/quantise\.py makes one"):
+    with pytest.raises(
+        EngineError, match=r"no .*net\.int8\.onnx; scripts/data/quantise\.py makes one"
+    ):
         engines.load(path, SIZE, backend="openvino", precision="int8")
 
 

@@ -11,9 +11,9 @@ onnx = pytest.importorskip("onnx")
 
 from mattecast import engines  # noqa: E402
 from mattecast.engines import find  # noqa: E402
-from mattecast.engines.backends.openvino import state_shapes  # noqa: E402
 from mattecast.engines.backends.torch_graph import Graph  # noqa: E402
 from mattecast.engines.onnx_prepare import prepared  # noqa: E402
+from mattecast.engines.openvino_graph import state_shapes  # noqa: E402
 from mattecast.engines.training.export import export, load_network  # noqa: E402
 
 SIZE = (64, 32)  # width, height

@@ -107,7 +107,7 @@ def test_an_exported_file_gives_its_weights_back(network, exported: Path):
 
 @pytest.mark.parametrize("size", [(64, 96), (160, 64)])
 def test_openvino_follows_torch_over_frames(exported: Path, size):
-    from mattecast.engines.backends.openvino import core_of_process
+    from mattecast.engines.openvino_core import core_of_process
     from mattecast.engines.training.export import read_weights
 
     height, width = size

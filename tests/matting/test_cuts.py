@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mattecast.engines.engine import Estimate
 from mattecast.filters.time.cuts import AHEAD, CutDetector
 from mattecast.flow import StageTimes, run
 from mattecast.matting.network import Network, Preroll, warm
@@ -86,9 +85,9 @@ class Recorder:
     def __init__(self) -> None:
         self.seen: list[int | str] = []
 
-    def step(self, picture: NDArray[np.uint8]) -> Estimate:
+    def step(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.seen.append(int(picture[0, 0, 0]))
-        return Estimate(np.zeros(picture.shape[:2], np.float32), None)
+        return np.zeros(picture.shape[:2], np.float32)
 
     def reset(self) -> None:
         self.seen.append("reset")

@@ -15,7 +15,6 @@ from commands import StandIn
 
 from mattecast import Settings, UsageError, matte, mattes
 from mattecast.compositing.backgrounds import Flat, Still, Video
-from mattecast.engines import Estimate
 from mattecast.inspect.check import check
 from mattecast.media.clip import Clip
 from mattecast.media.colour import HLG, PQ, SRGB_TRANSFER, linear_light
@@ -31,12 +30,12 @@ class SoftDisc(StandIn):
 
     pictures = 0
 
-    def step(self, picture: np.ndarray) -> Estimate:
+    def step(self, picture: np.ndarray) -> np.ndarray:
         width, height = self.info.size
         y, x = np.mgrid[0:height, 0:width]
         distance = np.hypot(x / width - 0.4 - 0.02 * self.pictures, y / height - 0.5)
         self.pictures += 1
-        return Estimate(np.clip(1.1 - 3 * distance, 0, 1).astype(np.float32), None)
+        return np.clip(1.1 - 3 * distance, 0, 1).astype(np.float32)
 
     def reset(self) -> None:
         self.pictures = 0

@@ -16,9 +16,10 @@ import foreign  # noqa: E402
 from openvino import Model, opset13  # noqa: E402
 
 from mattecast.engines import find  # noqa: E402
-from mattecast.engines.backends import openvino as back_end  # noqa: E402
 from mattecast.engines.backends import torch_graph  # noqa: E402
 from mattecast.engines.onnx_prepare import prepared  # noqa: E402
+from mattecast.engines.openvino_core import core_of_process  # noqa: E402
+from mattecast.engines.openvino_graph import fixed_size_graph, state_shapes  # noqa: E402
 
 SCRIPT = Path(__file__).parents[2] / "scripts/bench/bench_engines.py"
 
@@ -32,7 +33,7 @@ def bench():
 
 
 def counted(bench, spec, size):
-    kinds = bench._convolutions(back_end._shaped(spec, size))
+    kinds = bench._convolutions(fixed_size_graph(spec, size))
     return sum(bench._gflop(node) for kind in kinds for node in kind)
 
 
@@ -48,8 +49,7 @@ def test_the_embedded_network(bench, monkeypatch):
     monkeypatch.setitem(torch_graph.OPERATIONS, "Conv", conv)
     spec, size = find("default"), (512, 288)
     inputs = {
-        name: torch.zeros(shape, device=meta)
-        for name, shape in back_end.state_shapes(spec, size).items()
+        name: torch.zeros(shape, device=meta) for name, shape in state_shapes(spec, size).items()
     }
     inputs[spec.picture] = torch.zeros((1, 288, 512, 3), dtype=torch.uint8, device=meta)
     torch_graph.Graph(prepared(spec, size, "f32"), meta).run(inputs)
@@ -60,7 +60,7 @@ def test_the_embedded_network(bench, monkeypatch):
 def test_depthwise_convolutions(bench, tmp_path):
     """Each channel meets its own nine weights only; and both kinds can be timed by themselves."""
     spec = find(str(foreign.depthwise(tmp_path / "mobile.onnx")))
-    dense, grouped = bench._convolutions(back_end._shaped(spec, (64, 32)))
+    dense, grouped = bench._convolutions(fixed_size_graph(spec, (64, 32)))
     whole, half = 64 * 32, 32 * 16
     assert sum(map(bench._gflop, grouped)) == pytest.approx(2 * 9 * 6 * half / 1e9)
     assert sum(map(bench._gflop, dense)) == pytest.approx(2 * (3 * 6 * whole + 9 * 6 * half) / 1e9)
@@ -68,7 +68,7 @@ def test_depthwise_convolutions(bench, tmp_path):
     for nodes in (dense, grouped):
         model = bench._beside(nodes[0], 2)
         assert len(model.outputs) == 2
-        assert bench._best(back_end.core_of_process(), model, options) > 0
+        assert bench._best(core_of_process(), model, options) > 0
 
 
 @pytest.mark.parametrize("groups", [None, 2])
