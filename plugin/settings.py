@@ -64,7 +64,7 @@ class Settings:
         from 0 to 1.
     blend: 'over', or 'poisson[:TINT]' for a composite whose person takes on the background's light:
         all of it at 1, as the method has it, which blackens before a night who stood before a wall.
-    choke, feather, gamma, threshold: changes of the edge, as filters.edges.EdgeWish says.
+    choke, feather, gamma, threshold: changes of the edge, as filters.edges.EdgeAdjustment says.
     min_island, min_hole: smaller pieces go if faint, brief, or far from people as a shot begins;
         smaller holes if faint or brief; percent of the picture. min_island None: 2 in files, unless
         mattes were drawn by hand; 0 in live pictures, for it waits for the next.

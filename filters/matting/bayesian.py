@@ -1,10 +1,10 @@
-"""Bayesian matting: colours and alpha that are likeliest given those around, from the rim inwards.
+"""Bayesian matting: the most likely colours and alpha, from the rim of the band inwards.
 
-Chuang et al., "A Bayesian Approach to Digital Matting" (CVPR 2001). For each unknown pixel both
-sides' colours around it are Gaussians; colours (their equation 9) and alpha (equation 10) are
-solved for by turns. Pixels so found count for the next ring of the band. Where the paper clusters
-the colours of a side and tries every pair of clusters, one Gaussian a side serves here; a whole
-ring is solved at once.
+Method: Chuang et al., "A Bayesian Approach to Digital Matting" (CVPR 2001). For each unknown pixel
+the colours around it form one Gaussian for each side; colours (their equation 9) and alpha
+(equation 10) are solved by turns. A whole ring of the band is solved at once, and its pixels count
+as known for the next ring. The paper clusters the colours of a side and tries all pairs of
+clusters; here each side has one Gaussian.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mattecast.filters.matting.sides import mixed, nearest, one_sided
+from mattecast.filters.matting.sides import matte_of_one_side, mixing_share, nearest
 from mattecast.filters.matting.trimap import BACKGROUND, PERSON, UNKNOWN
 
 Float = NDArray[np.float32]
 Exact = NDArray[np.float64]
 Places = NDArray[np.intp]
 
-RADIUS = 12  # of what is around a pixel; the weights' deviation is that of the paper
+RADIUS = 12  # pixels around a pixel that count; their weights have the paper's deviation
 DEVIATION = 8.0
-NOISE = 4.0  # levels, of the camera
+NOISE = 4.0  # of the camera, in 8-bit levels
 TURNS = 20
-PART = 1000  # pixels at once: 150 MB
+PART = 1000  # pixels solved at once, in 150 MB
 
 
-def bayesian_matting(picture: NDArray[np.uint8], known: NDArray[np.uint8]) -> Float:
+def bayesian_matting(picture: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> Float:
     """(h, w) float32 alpha in [0, 1], exactly 0 and 1 where the trimap is.
 
-    picture: (h, w, 3) uint8 RGB. known: (h, w) uint8 trimap; a trimap without one of the two sides
-    has nothing to solve and gives the other everywhere.
+    picture: (h, w, 3) uint8 RGB. trimap: (h, w) uint8; where it lacks person or background, alpha
+    is that of the other side everywhere.
     """
-    if (whole := one_sided(known)) is not None:
+    if (whole := matte_of_one_side(trimap)) is not None:
         return whole
-    person, empty = known == PERSON, known == BACKGROUND
+    person, empty = trimap == PERSON, trimap == BACKGROUND
     seen = picture.astype(np.float64)
     front, back = (nearest(seen, side, 5) for side in (person, empty))
     alpha = person.astype(np.float64)
     sure = (person | empty).astype(np.float64)  # 1 where alpha is known or found
-    depth = cv2.distanceTransform((known == UNKNOWN).astype(np.uint8), cv2.DIST_L2, 5)
+    depth = cv2.distanceTransform((trimap == UNKNOWN).astype(np.uint8), cv2.DIST_L2, 5)
     ring = np.ceil(depth).astype(int)
     for number in range(1, ring.max() + 1):
         where = np.argwhere(ring == number)
@@ -55,7 +55,7 @@ def bayesian_matting(picture: NDArray[np.uint8], known: NDArray[np.uint8]) -> Fl
 def _solved(
     seen: Exact, front: Exact, back: Exact, alpha: Exact, sure: Exact, where: Places
 ) -> tuple[Exact, Exact, Exact]:
-    """Colours of both sides (n, 3) and alpha (n,) of the pixels at `where` (n, 2)."""
+    """Colours of both sides, (n, 3), and alpha, (n,), of the pixels at `where`, (n, 2)."""
     steps = np.indices((2 * RADIUS + 1,) * 2).reshape(2, -1).T - RADIUS
     around = where[:, None] + steps
     inside = ((around >= 0) & (around < alpha.shape)).all(2)
@@ -72,8 +72,11 @@ def _solved(
 
 
 def _gaussian(colours: Exact, weights: Exact, fallback: Exact) -> tuple[Exact, Exact]:
-    """Mean (n, 3) and inverse covariance (n, 3, 3) of colours (n, m, 3) by weights (n, m); where
-    there are none, of the fallback and the camera's noise."""
+    """Mean, (n, 3), and inverse covariance, (n, 3, 3), of weighted colours.
+
+    colours: (n, m, 3). weights: (n, m). fallback: (n, 3), the mean where all weights are 0; the
+    covariance there is the camera's noise alone.
+    """
     total = weights.sum(1)[:, None]
     mean = np.where(
         total > 1e-6, np.einsum("nm,nmc->nc", weights, colours) / np.maximum(total, 1e-6), fallback
@@ -86,7 +89,7 @@ def _gaussian(colours: Exact, weights: Exact, fallback: Exact) -> tuple[Exact, E
 def _by_turns(
     seen: Exact, front: tuple[Exact, Exact], back: tuple[Exact, Exact], share: Exact
 ) -> tuple[Exact, Exact, Exact]:
-    """Colours by alpha (equation 9), alpha by colours (equation 10), and again."""
+    """Solve for colours (equation 9) and for alpha (equation 10) by turns."""
     unit = np.eye(3) / NOISE**2
     system, right = np.empty((len(seen), 6, 6)), np.empty((len(seen), 6, 1))
     for _ in range(TURNS):
@@ -98,5 +101,5 @@ def _by_turns(
             right[:, rows] = inverse @ mean[..., None] + part * seen[..., None] / NOISE**2
         found = np.clip(np.linalg.solve(system, right)[..., 0], 0, 255)
         gap = found[:, :3] - found[:, 3:]
-        share = mixed(seen - found[:, 3:], gap)
+        share = mixing_share(seen - found[:, 3:], gap)
     return found[:, :3], found[:, 3:], share

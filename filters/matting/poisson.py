@@ -1,9 +1,9 @@
-"""Poisson matting: alpha from the picture's own gradients.
+"""Poisson matting: alpha from the picture's gradients.
 
-Sun et al., "Poisson Matting" (ACM SIGGRAPH 2004), the global part: where foreground and background
-are smooth, nabla alpha = nabla I / (F - B), so alpha solves Poisson's equation in the unknown band
-with 0 and 1 around it. F and B are the nearest known colours, blurred; places that come out nearly
-0 or 1 join the known ones, and all is done again.
+Method: Sun et al., "Poisson Matting" (ACM SIGGRAPH 2004), its global part. Where foreground F and
+background B are smooth, nabla alpha = nabla I / (F - B), so alpha solves Poisson's equation in the
+unknown band with 0 and 1 around it. F and B are the nearest known colours, blurred. Pixels whose
+alpha becomes nearly 0 or 1 join the known ones, and the equation is solved again.
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mattecast.filters.matting.sides import nearest, one_sided
+from mattecast.filters.matting.sides import matte_of_one_side, nearest
 from mattecast.filters.matting.trimap import BACKGROUND, PERSON
-from mattecast.filters.pictures.poisson import FIRM, relaxed
+from mattecast.filters.pictures.poisson import FIXED_WEIGHT, relax
 
 Float = NDArray[np.float32]
 
 ROUNDS, SWEEPS = 4, 120
-SURE = 0.04  # how near to 0 or 1 alpha joins the known
+SURE = 0.04  # how near to 0 or 1 alpha makes a pixel known
 LEAST = 12.0  # levels (of 255) that foreground and background differ by at least
 
 
-def poisson_matting(picture: NDArray[np.uint8], known: NDArray[np.uint8]) -> Float:
+def poisson_matting(picture: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> Float:
     """(h, w) float32 alpha in [0, 1], exactly 0 and 1 where the trimap is.
 
-    picture: (h, w, 3) uint8 RGB. known: (h, w) uint8 trimap; a trimap without one of the two sides
-    has nothing to solve and gives the other everywhere.
+    picture: (h, w, 3) uint8 RGB. trimap: (h, w) uint8; where it lacks person or background, alpha
+    is that of the other side everywhere.
     """
-    if (whole := one_sided(known)) is not None:
+    if (whole := matte_of_one_side(trimap)) is not None:
         return whole
-    person, empty = known == PERSON, known == BACKGROUND
+    person, empty = trimap == PERSON, trimap == BACKGROUND
     gray = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
     alpha = _first(person, empty)
     for _ in range(ROUNDS):
         alpha = _round(gray, person, empty, alpha)
-        # Only gray that agrees with a known neighbour's is believed, as the paper's rule has it.
+        # As in the paper, a pixel joins only where its gray agrees with the nearest known pixel's.
         near_front, near_back = (nearest(gray, side, 3) for side in (person, empty))
         person = person | ((alpha > 1 - SURE) & (np.abs(gray - near_front) < LEAST))
         empty = empty | ((alpha < SURE) & (np.abs(gray - near_back) < LEAST))
-    alpha[known == PERSON], alpha[known == BACKGROUND] = 1, 0
+    alpha[trimap == PERSON], alpha[trimap == BACKGROUND] = 1, 0
     return alpha
 
 
 def _first(person: NDArray[np.bool_], empty: NDArray[np.bool_]) -> Float:
-    """A start: how much nearer the background is than the person."""
+    """The first alpha: how much nearer the person is than the background, in [0, 1]."""
     inside, outside = (
         cv2.distanceTransform((~side).astype(np.uint8), cv2.DIST_L2, 3) for side in (person, empty)
     )
@@ -57,9 +57,9 @@ def _round(gray: Float, person: NDArray[np.bool_], empty: NDArray[np.bool_], alp
     difference = np.asarray(front - back, np.float32)
     tame = np.where(difference < 0, -1, 1) * np.maximum(np.abs(difference), LEAST)
     scaled = (1 / tame).astype(np.float32)
-    fixed = (person | empty).astype(np.float32) * np.float32(FIRM)
+    fixed = (person | empty).astype(np.float32) * np.float32(FIXED_WEIGHT)
     pull = fixed * person - _divergence(gray, scaled)
-    found = relaxed(alpha[..., None], fixed, pull[..., None], SWEEPS)
+    found = relax(alpha[..., None], fixed, pull[..., None], SWEEPS)
     return np.clip(found[..., 0], 0, 1)
 
 

@@ -1,4 +1,4 @@
-"""What methods that solve a trimap's unknown band from its two known sides have in common."""
+"""Steps that several solvers share: one-sided trimaps, nearest known colours, mixing shares."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from mattecast.filters.matting.trimap import BACKGROUND, PERSON
 Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
 
 
-def one_sided(known: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-    """The matte of a (h, w) trimap without one of the two sides, which has nothing to solve: the
-    other everywhere, (h, w) float32. None where both are there."""
-    person = bool((known == PERSON).any())
-    if person and (known == BACKGROUND).any():
+def matte_of_one_side(trimap: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """The matte of a trimap that lacks person or background, so that nothing is to be solved.
+
+    trimap: (h, w) uint8. Returns (h, w) float32, 1 or 0 everywhere; None where both sides exist.
+    """
+    person = bool((trimap == PERSON).any())
+    if person and (trimap == BACKGROUND).any():
         return None
-    return np.full(known.shape, float(person), np.float32)
+    return np.full(trimap.shape, float(person), np.float32)
 
 
 def nearest(values: Values, side: NDArray[np.bool_], mask: int) -> Values:
-    """A side's own values, elsewhere those of its nearest pixel.
+    """The values of one side, and outside it those of the side's nearest pixel.
 
-    values: (h, w) or (h, w, c). side: (h, w), not empty. mask: 3 or 5, of the distance transform:
-    the larger finds the nearest more exactly.
+    values: (h, w) or (h, w, c) float. side: (h, w) bool, not empty. mask: 3 or 5, the mask size of
+    the distance transform; 5 finds the nearest pixel more exactly.
     """
     _, labels = cv2.distanceTransformWithLabels(
         (~side).astype(np.uint8), cv2.DIST_L2, mask, labelType=cv2.DIST_LABEL_PIXEL
@@ -37,11 +39,12 @@ def nearest(values: Values, side: NDArray[np.bool_], mask: int) -> Values:
     return found
 
 
-def mixed(away: Values, gap: Values) -> Values:
-    """Alpha, (n,) in [0, 1], of colours that two others mix to best.
+def mixing_share(offset: Values, difference: Values) -> Values:
+    """Alpha, (n,) in [0, 1], with which foreground and background mix best to given colours.
 
-    away: (n, c) how far they lie from the background's. gap: (n, c) how far the foreground's do.
+    offset: (n, c), the colours less the background's. difference: (n, c), the foreground's colours
+    less the background's.
     """
-    share = (away * gap).sum(1) / np.maximum((gap * gap).sum(1), 1e-3)
+    share = (offset * difference).sum(1) / np.maximum((difference * difference).sum(1), 1e-3)
     alpha: Values = np.clip(share, 0, 1)
     return alpha

@@ -1,4 +1,4 @@
-"""Trimaps: what is surely person, what is surely not, and what has to be found out."""
+"""Trimaps: pixels that surely are the person, surely are background, or are unknown."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 BACKGROUND, UNKNOWN, PERSON = 0, 128, 255
-NARROW = 3.0  # pixels: up to here a disc is quicker than distances
+NARROW = 3.0  # pixels: up to this width eroding by a disc is quicker than a distance transform
 
 
 def trimap(alpha: NDArray[np.float32], width: float, *, sure: float = 0.05) -> NDArray[np.uint8]:
-    """A trimap of a matte: (h, w) uint8 of 0, 128 and 255.
+    """The trimap of a matte: (h, w) uint8, BACKGROUND, UNKNOWN or PERSON.
 
     alpha: (h, w) float32 in [0, 1]. width: of the unknown band on either side of an edge, in
-    pixels. sure: how near to 0 or 1 alpha counts as known. This is erosion of both sides by a disc
-    of that radius, exactly; a wide one is found by distance, which costs the same for any width.
+    pixels. sure: how near to 0 or 1 alpha counts as known. Both sides are eroded by a disc of
+    radius `width`; for a wide band a distance transform gives the same in a constant time.
     """
-    # A hard edge between two known sides is unknown as well: both its pixels lie at distance 1.
+    # A hard edge becomes unknown as well: the pixels on both of its sides lie at distance 1.
     person, background = (
         _eroded(side.view(np.uint8), width) for side in (alpha >= 1 - sure, alpha <= sure)
     )
@@ -25,7 +25,7 @@ def trimap(alpha: NDArray[np.float32], width: float, *, sure: float = 0.05) -> N
 
 
 def _eroded(mask: NDArray[np.uint8], width: float) -> NDArray[np.uint8]:
-    """1 where a mask has nothing outside it within `width`."""
+    """A 0/1 mask eroded by a disc: 1 where all pixels within `width` are 1."""
     if width > NARROW:
         return (_distance(mask) > width).view(np.uint8)
     reach = int(width)
@@ -35,7 +35,7 @@ def _eroded(mask: NDArray[np.uint8], width: float) -> NDArray[np.uint8]:
 
 
 def _distance(mask: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Distance of each pixel of a mask to the nearest outside it; nothing lies outside an all-1."""
+    """The distance of each pixel to the nearest 0 of a mask; infinite where the mask has no 0."""
     if mask.all():
         return np.full(mask.shape, np.inf, np.float32)
     found = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

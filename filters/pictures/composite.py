@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from mattecast.filters.pictures.upsampling import FLOOR, RADIUS
 
 Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
-# Rows worked on at once: few enough that they stay in a core's cache.
+# Rows computed at once: so few that they stay in a core's cache.
 _ROWS = 64
 _DEPTH = {np.dtype(np.uint8): cv2.CV_8U, np.dtype(np.uint16): cv2.CV_16U}
 
 
 def over(foreground: Plane, background: Plane | int, alpha16: NDArray[np.uint16]) -> Plane:
-    """Blend one plane over another, or over one code, exactly to the nearest code.
+    """Blend one plane over another, or over one code, rounded to the nearest code.
 
-    foreground: (h, w) uint8 or uint16, straight. background: the same, or a scalar code.
-    alpha16: (h, w) uint16, 0..65535. Holds for luma, chroma and R'G'B' alike: the equation is
-    linear, so any affine code (offset black, signed chroma) blends as its colours do.
+    foreground: (h, w) uint8 or uint16, straight. background: the same, or one code. alpha16: (h, w)
+    uint16, 0..65535. The equation is linear, so codes of luma, chroma and R'G'B' (with an offset of
+    black, or signed) blend as the colours do that they stand for.
     """
     base: Any = float(background) if isinstance(background, int) else background
     difference = cv2.subtract(foreground, base, dtype=cv2.CV_32F)
@@ -33,9 +33,9 @@ def over(foreground: Plane, background: Plane | int, alpha16: NDArray[np.uint16]
 
 
 def to_bits(alpha16: NDArray[np.uint16], bits: int, out: Plane | None = None) -> Plane:
-    """(h, w) uint16 alpha as codes 0 .. 2**bits - 1, uint8 up to 8 bits; written to `out` if given.
+    """(h, w) uint16 alpha as codes 0 .. 2**bits - 1, uint8 up to 8 bits, else uint16.
 
-    out: (h, w) of any integer type that holds them.
+    out: where to write the codes, (h, w) of any integer type that holds them.
     """
     if out is None:
         out = np.empty(alpha16.shape, np.uint8 if bits <= 8 else np.uint16)
@@ -43,10 +43,10 @@ def to_bits(alpha16: NDArray[np.uint16], bits: int, out: Plane | None = None) ->
         out[:] = alpha16 if bits == 16 else cv2.convertScaleAbs(alpha16, alpha=255 / 65535)
         return out
     for top in range(0, alpha16.shape[0], _ROWS):
-        some = alpha16[top : top + _ROWS]
-        # alpha x (2**bits - 1) / 65535 rounded, in shifts.
-        codes = np.right_shift(some, bits, dtype=np.uint16)
-        np.subtract(some, codes, out=codes)
+        rows = alpha16[top : top + _ROWS]
+        # alpha x (2**bits - 1) / 65535, rounded, by shifts.
+        codes = np.right_shift(rows, bits, dtype=np.uint16)
+        np.subtract(rows, codes, out=codes)
         codes += np.uint16(1 << (15 - bits))
         np.right_shift(codes, 16 - bits, out=out[top : top + _ROWS], casting="unsafe")
     return out
@@ -62,30 +62,31 @@ def at_chroma_size(alpha16: NDArray[np.uint16], shape: tuple[int, int]) -> NDArr
     """Alpha averaged onto a chroma plane of (height, width) shape; unchanged at the same shape."""
     if alpha16.shape == shape:
         return alpha16
-    # Of two pixels in a row (4:2:2) both mean the same; linear takes a quarter of the time.
-    beside = shape[0] == alpha16.shape[0] and 2 * shape[1] == alpha16.shape[1]
-    how = cv2.INTER_LINEAR if beside else cv2.INTER_AREA
-    smaller = cv2.resize(alpha16, (shape[1], shape[0]), interpolation=how)
+    # For 4:2:2 linear and area interpolation give the same mean, linear in a quarter of the time.
+    half_width = shape[0] == alpha16.shape[0] and 2 * shape[1] == alpha16.shape[1]
+    interpolation = cv2.INTER_LINEAR if half_width else cv2.INTER_AREA
+    smaller = cv2.resize(alpha16, (shape[1], shape[0]), interpolation=interpolation)
     return np.asarray(smaller, np.uint16)
 
 
-def keep_near(
+def fill_empty_blocks(
     planes: Sequence[Plane] | Sequence[NDArray[np.uint32]],
     codes: tuple[int, ...],
     alpha: NDArray[np.float32],
     margin: int,
 ) -> None:
-    """Fill planes, in place, with flat codes wherever alpha is 0 and stays so for `margin` pixels.
+    """Fill planes, in place, with flat codes where alpha is 0 within a margin.
 
-    planes: components, full-size (H, W) first, chroma of half that too; or one of whole pixels.
-    alpha: the small (h, w) float32 matte. Whole blocks of 16 x 16 pixels are filled: a coding block
-    then is either picture or flat.
+    planes: full-size (H, W) components first, then chroma of full or half size; or one plane of
+    whole pixels. codes: the flat code of each plane. alpha: the small (h, w) float32 matte. margin:
+    in pixels of the full size. Whole blocks of 16 x 16 pixels are filled, so that an encoder's
+    block is either picture or flat.
     """
     height, width = planes[0].shape
     blocks = _occupied(alpha, -(-height // 16), -(-width // 16), (height, width), margin)
     changes = np.flatnonzero((blocks[1:] != blocks[:-1]).any(axis=1)) + 1
     bands = [0, *changes.tolist(), len(blocks)]
-    # Neighbouring lines of blocks mostly look alike: one fill serves them all.
+    # Neighbouring rows of blocks are mostly equal: one fill serves all of them.
     lines = np.pad(blocks[bands[:-1]], ((0, 0), (1, 1)), constant_values=True)
     line, edges = (each.tolist() for each in np.nonzero(lines[:, 1:] != lines[:, :-1]))
     for place, first, last in zip(line[::2], edges[::2], edges[1::2], strict=True):
@@ -102,12 +103,12 @@ def keep_near(
 def _occupied(
     alpha: NDArray[np.float32], rows: int, columns: int, shape: tuple[int, int], margin: int
 ) -> NDArray[np.bool_]:
-    """(rows, columns) bool: which 16 x 16 blocks hold any alpha or come within the margin of it."""
-    # Refinement carries alpha over two windows of its filter; nothing of that may be filled.
+    """(rows, columns) bool: which 16 x 16 blocks hold alpha, or lie within the margin of some."""
+    # The guided filter carries alpha over two of its windows, which must not be filled.
     reach = [
         2 * RADIUS + 3 + round(margin * small / full)
         for small, full in zip(alpha.shape, shape, strict=True)
     ]
-    seen = np.where(alpha > FLOOR / 2, np.uint8(255), np.uint8(0))
-    seen = cv2.dilate(seen, np.ones((2 * reach[0] + 1, 2 * reach[1] + 1), np.uint8))
-    return np.asarray(cv2.resize(seen, (columns, rows), interpolation=cv2.INTER_AREA) > 0)
+    present = np.where(alpha > FLOOR / 2, np.uint8(255), np.uint8(0))
+    present = cv2.dilate(present, np.ones((2 * reach[0] + 1, 2 * reach[1] + 1), np.uint8))
+    return np.asarray(cv2.resize(present, (columns, rows), interpolation=cv2.INTER_AREA) > 0)

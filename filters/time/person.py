@@ -1,4 +1,4 @@
-"""One person of several: the piece of the matte that was pointed at, followed by its overlap."""
+"""One person of several: the piece of the matte that a box chose, tracked by its overlap."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 
-# Alpha above which two places hang together.
+# Alpha above which neighbouring pixels belong to one piece.
 BODY = 0.3
-# Pixels around the chosen piece in which soft alpha belongs to it.
-_AROUND = 7
+# Within this many pixels of the chosen piece soft alpha belongs to it.
+_EDGE_WIDTH = 7
 
 
 @dataclass(slots=True)
-class Follower:
+class PersonTracker:
     """Keeps one connected piece of each matte. People who touch in the picture are one piece."""
 
     _kept: NDArray[np.bool_] | None = None
 
     def choose(self, box: tuple[float, float, float, float], shape: tuple[int, ...]) -> None:
-        """Follow from here what lies in a box: left, top, right, bottom in parts of the picture."""
+        """Track from here what lies in a box.
+
+        box: left, top, right, bottom, as shares of the picture's width and height. shape: of the
+        mattes, (height, width, ...).
+        """
         height, width = shape[:2]
         left, right = sorted(int(side * width) for side in box[::2])
         top, bottom = sorted(int(side * height) for side in box[1::2])
@@ -31,7 +35,7 @@ class Follower:
         self._kept[max(0, top) : max(top, bottom) + 1, max(0, left) : max(left, right) + 1] = True
 
     def step(self, alpha: Float) -> Float:
-        """The next matte, (h, w) float32 in [0, 1], without anybody else."""
+        """The next matte, (h, w) float32 in [0, 1], without the other people."""
         if self._kept is None:
             return alpha
         body = (alpha > BODY).astype(np.uint8)
@@ -39,9 +43,12 @@ class Follower:
         overlap = np.bincount(labels[self._kept], minlength=count)
         overlap[0] = 0
         if not overlap.any():
-            return np.zeros_like(alpha)  # gone, or behind somebody; looked for in the same place
+            return np.zeros_like(
+                alpha
+            )  # out of sight; the next frame is searched in the same place
         mine = labels == int(np.argmax(overlap))
         self._kept = np.asarray(mine, bool)
         others = (body != 0) & ~mine
-        near = cv2.dilate(mine.astype(np.uint8), np.ones((2 * _AROUND + 1,) * 2, np.uint8)) != 0
+        square = np.ones((2 * _EDGE_WIDTH + 1, 2 * _EDGE_WIDTH + 1), np.uint8)
+        near = np.asarray(cv2.dilate(mine.astype(np.uint8), square), np.uint8) != 0
         return np.where(near & ~others, alpha, 0).astype(np.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mattecast.errors import UsageError
 from mattecast.filters.pictures.composite import Plane, at_chroma_size
-from mattecast.filters.pictures.light import blurred, bokeh
+from mattecast.filters.pictures.light import bokeh_background, gaussian_background
 from mattecast.media.clip import Clip
 from mattecast.media.colour import Colour
 from mattecast.media.facts import Facts
@@ -154,7 +154,7 @@ class Blur:
         ]
 
     def _soft(self, plane: Plane, alpha16: NDArray[np.uint16]) -> Plane:
-        return blurred(plane, alpha16, self.strength / 100 * plane.shape[0])
+        return gaussian_background(plane, alpha16, self.strength / 100 * plane.shape[0])
 
     def close(self) -> None:
         """Nothing to release."""
@@ -164,7 +164,7 @@ class Bokeh(Blur):
     """The same behind a wide lens: highlights become discs. Strength is the disc's radius."""
 
     def _soft(self, plane: Plane, alpha16: NDArray[np.uint16]) -> Plane:
-        return bokeh(plane, alpha16, self.strength / 100 * plane.shape[0])
+        return bokeh_background(plane, alpha16, self.strength / 100 * plane.shape[0])
 
 
 class Fitting:

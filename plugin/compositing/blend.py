@@ -12,11 +12,11 @@ from mattecast.filters.pictures.composite import Plane, at_chroma_size, over
 from mattecast.filters.pictures.light import ColourMatch, light_wrap, shadow
 from mattecast.filters.pictures.poisson import (
     Membrane,
-    apply,
+    apply_membrane,
     clone,
-    reduced,
-    reduced_alpha,
-    small_size,
+    membrane_size,
+    reduce_alpha,
+    reduce_plane,
 )
 from mattecast.media.colour import linear_light
 from mattecast.media.frame import components
@@ -74,13 +74,13 @@ class Ambience:
             for index, plane in enumerate(planes):
                 plane[:] = front[..., index]
             return
-        size, top = small_size(*alpha.shape[::-1]), (1 << picture.format.components[0].bits) - 1
+        size, top = membrane_size(*alpha.shape[::-1]), (1 << picture.format.components[0].bits) - 1
         small, back_small = (
-            np.dstack([reduced(each, size) for each in side]) for side in (planes, behind)
+            np.dstack([reduce_plane(each, size) for each in side]) for side in (planes, behind)
         )
-        change = membrane.step(small, back_small, reduced_alpha(alpha, size), top)
+        change = membrane.step(small, back_small, reduce_alpha(alpha, size), top)
         for index, plane in enumerate(planes):
-            apply(plane, np.ascontiguousarray(change[..., index]), top, self._tint)
+            apply_membrane(plane, np.ascontiguousarray(change[..., index]), top, self._tint)
 
     def _prepared(
         self, index: int, plane: Plane, base: Plane | int, alpha16: NDArray[np.uint16], bits: int

@@ -15,7 +15,7 @@ from mattecast.errors import UsageError
 from mattecast.filters.pictures.composite import (
     Plane,
     at_chroma_size,
-    keep_near,
+    fill_empty_blocks,
     over,
     to_bits,
     to_luma,
@@ -78,10 +78,10 @@ class Composer:
             margin = round(KEPT_MARGIN * max(1.0, matted.alpha16.shape[0] / 1080))
             whole = pixels(picture)
             if whole is None:
-                keep_near(colours, black, matted.alpha_small, margin)
+                fill_empty_blocks(colours, black, matted.alpha_small, margin)
             else:
                 # Black without alpha.
-                keep_near([whole], (0,), matted.alpha_small, margin)
+                fill_empty_blocks([whole], (0,), matted.alpha_small, margin)
         picture = self._encodable(picture)
         to_bits(matted.alpha16, picture.format.components[-1].bits, components(picture)[-1])
         return picture

@@ -98,7 +98,7 @@ class GpuComposer:
         """The planes with the person's own colours under soft alpha: see filters.foreground."""
         alpha = np.clip((estimated.alpha - FLOOR) / np.float32(1 - 2 * FLOOR), 0, 1)
         colours = local_colours(estimated.frame.small, alpha)
-        colours = colours.coded(self._plan.colour.from_rgb(bits))
+        colours = colours.converted(self._plan.colour.from_rgb(bits))
         parts = np.dstack([colours.foreground, colours.foreground - colours.background])
         height, width = (side * SHRINK for side in parts.shape[:2])
         table = _enlarged(self._up(parts).permute(2, 0, 1), (height, width))

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mattecast.filters.time.correction import backwards
+from mattecast.filters.time.correction import propagate_backwards
 from mattecast.media.frame import Estimated
 
 Float = NDArray[np.float32]
@@ -114,7 +114,7 @@ def foresee(
             seen.append(earlier_time)
             yield picture
 
-    for changed in backwards(change(estimated), estimated.frame.small, earlier()):
+    for changed in propagate_backwards(change(estimated), estimated.frame.small, earlier()):
         coming.add(seen[-1], changed)
     return coming if coming.start < time else None
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mattecast.errors import UsageError
 from mattecast.filters.matting.closed_form import EVERY_OTHER, SPARSE, closed_form
-from mattecast.filters.matting.solvers import load, memory, solve
+from mattecast.filters.matting.solvers import load_solver, memory_needed, solve
 from mattecast.filters.matting.trimap import trimap
 from mattecast.filters.pictures.upsampling import FLOOR
 from mattecast.flow import Abreast, all_the_cores
@@ -83,10 +83,10 @@ def check_solver(solver: str, size: tuple[int, int]) -> None:
     Raises UsageError where the solver is not installed or needs more memory than is free.
     """
     try:
-        load(solver)
+        load_solver(solver)
     except ImportError as error:
         raise UsageError(f"refine {solver}: {error}") from error
-    needed, present = memory(size, solver), _free_memory()
+    needed, present = memory_needed(size, solver), _free_memory()
     if present is not None and needed > present:
         raise UsageError(
             f"refine {solver}: needs about {needed >> 20} MB and {present >> 20} MB are free; "

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.filters.pictures.composite import at_chroma_size
-from mattecast.filters.pictures.despill import WallFinder, despill, spilled
-from mattecast.filters.pictures.edges import EdgeWish, adjust
-from mattecast.filters.pictures.foreground import local_colours, recover
+from mattecast.filters.pictures.despill import WallFinder, despill, spill_weight
+from mattecast.filters.pictures.edges import EdgeAdjustment, adjust
+from mattecast.filters.pictures.foreground import local_colours, recover_colours
 from mattecast.filters.pictures.upsampling import (
     FLOOR,
     enlargement,
@@ -40,9 +40,9 @@ def edges(settings: Settings, plan: Plan, *, live: bool) -> Stage[Estimated, Mat
     return Abreast("edges", adjusted.matted, ABREAST if solver == FINE else 1)
 
 
-def edge_adjustment(settings: Settings) -> EdgeWish:
+def edge_adjustment(settings: Settings) -> EdgeAdjustment:
     """What the settings change of the edge."""
-    return EdgeWish(
+    return EdgeAdjustment(
         choke=settings.choke,
         feather=settings.feather,
         gamma=settings.gamma,
@@ -58,7 +58,7 @@ class Edges(Immediate):
 
     name = "edges"
 
-    def __init__(self, plan: Plan, adjustment: EdgeWish, solver: str | None = None) -> None:
+    def __init__(self, plan: Plan, adjustment: EdgeAdjustment, solver: str | None = None) -> None:
         self._plan, self._adjustment, self._solver = plan, adjustment, solver
 
     def push(self, estimated: Estimated) -> list[Matted]:
@@ -80,7 +80,7 @@ class Edges(Immediate):
 
 
 def _reaching(
-    alpha: NDArray[np.float32], adjustment: EdgeWish, scale: float
+    alpha: NDArray[np.float32], adjustment: EdgeAdjustment, scale: float
 ) -> NDArray[np.float32]:
     """The small matte, grown by what the adjustment adds outside, so that its colours are kept."""
     reach = math.ceil(max(0.0, 3 * adjustment.feather - adjustment.choke) * scale)
@@ -130,11 +130,11 @@ class Colours(Immediate):
         # Not the alpha that is drawn but the network's: the blur is wider than their difference.
         alpha = np.clip((matted.alpha_small - FLOOR) / np.float32(1 - 2 * FLOOR), 0, 1)
         local = local_colours(matted.frame.small, alpha)
-        colours = local.coded(_codes(self._plan).from_rgb(bits))
+        colours = local.converted(_codes(self._plan).from_rgb(bits))
         whole = planes[0].shape == planes[1].shape
         for part in (slice(0, 3),) if whole else (slice(0, 1), slice(1, 3)):
             alpha16 = at_chroma_size(matted.alpha16, planes[part][0].shape)
-            recover(planes[part], alpha16, colours.of(part), (1 << bits) - 1)
+            recover_colours(planes[part], alpha16, colours.of_planes(part), (1 << bits) - 1)
         return [matted]
 
 
@@ -157,7 +157,7 @@ class Despill(Immediate):
         if wall:
             picture = matted.frame.picture
             bits = picture.format.components[0].bits
-            weight = np.asarray(spilled(matted.alpha_small) * self._strength, np.float32)
+            weight = np.asarray(spill_weight(matted.alpha_small) * self._strength, np.float32)
             to_codes = _codes(self._plan).from_rgb(bits)
             despill(components(picture)[:3], weight, wall, to_codes, (1 << bits) - 1)
         return [matted]

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mattecast.errors import UsageError
-from mattecast.filters.pictures.masks import Key
+from mattecast.filters.pictures.masks import Keyframe
 from mattecast.settings import Settings
 
 SUFFIX = ".mattecast.json"
@@ -48,8 +48,8 @@ class Guidance:
     nothing is said. first: the same, of the first frame of the run.
     """
 
-    garbage: tuple[tuple[Key, ...], ...] = ()
-    keep: tuple[tuple[Key, ...], ...] = ()
+    garbage: tuple[tuple[Keyframe, ...], ...] = ()
+    keep: tuple[tuple[Keyframe, ...], ...] = ()
     plate: NDArray[np.uint8] | None = None
     person: tuple[tuple[Fraction, Box], ...] = ()
     corrections: tuple[tuple[Fraction, NDArray[np.float32]], ...] = ()
@@ -161,22 +161,22 @@ def _drawn(entry: Any, folder: Path) -> NDArray[np.float32]:
     return np.where(known, np.round(share), np.float32(np.nan)).astype(np.float32)
 
 
-def _shape(entry: Any, folder: Path) -> tuple[Key, ...]:
+def _shape(entry: Any, folder: Path) -> tuple[Keyframe, ...]:
     keys = sorted((_key(each, folder) for each in entry["keys"]), key=lambda key: key.time)
     if not keys:
         raise ValueError("a mask has no keys, expected at least one")
     return tuple(keys)
 
 
-def _key(entry: Any, folder: Path) -> Key:
+def _key(entry: Any, folder: Path) -> Keyframe:
     if "mask" in entry:
-        return Key(_time(entry), picture=_mask(folder / entry["mask"]))
+        return Keyframe(_time(entry), picture=_mask(folder / entry["mask"]))
     polygon = np.asarray(entry["polygon"], np.float64)
     if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3:
         raise ValueError(f"a polygon is {polygon.shape}, expected three or more [x, y]")
     if not np.isfinite(polygon).all():
         raise ValueError("a polygon has a corner that is no number")
-    return Key(_time(entry), polygon=polygon)
+    return Keyframe(_time(entry), polygon=polygon)
 
 
 def _time(entry: Any) -> Fraction:

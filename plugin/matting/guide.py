@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mattecast.filters.pictures.masks import held, mask_at, without
-from mattecast.filters.pictures.plate import with_plate
+from mattecast.filters.pictures.masks import apply_garbage_mask, apply_keep_mask, mask_at
+from mattecast.filters.pictures.plate import correct_by_plate
 from mattecast.filters.time.correction import Correction
-from mattecast.filters.time.person import Follower
+from mattecast.filters.time.person import PersonTracker
 from mattecast.flow import Immediate
 from mattecast.matting.corrections import WARM, ClipAgain, Coming, foresee
 from mattecast.matting.guidance import Guidance, resized
@@ -63,7 +63,7 @@ class Hand:
         self._guidance, self._again, self._interval = guidance, again, interval
         self._persons, self._left = list(guidance.person), list(guidance.corrections)
         self._plate: NDArray[np.uint8] | None = None
-        self._follower, self._correction = Follower(), Correction()
+        self._tracker, self._correction = PersonTracker(), Correction()
         # Since when the last correction (or the run) acts, and what the next correction changes.
         self._since: Fraction | None = None
         self._coming: Coming | None = None
@@ -105,10 +105,10 @@ class Hand:
         has not begun."""
         alpha, wanted = self._plated(estimated), None
         while self._persons and self._persons[0][0] <= time:
-            self._follower.choose(self._persons.pop(0)[1], alpha.shape)
-        alpha = self._follower.step(alpha)
+            self._tracker.choose(self._persons.pop(0)[1], alpha.shape)
+        alpha = self._tracker.step(alpha)
         if estimated.first:
-            self._correction.forget()
+            self._correction.reset()
         while self._left and self._left[0][0] <= time:
             wanted = _wanted(self._left.pop(0)[1], alpha if wanted is None else wanted)
         if wanted is not None or self._since is None:
@@ -128,7 +128,7 @@ class Hand:
         if self._plate is None:
             self._plate = self._guidance.plate_at((alpha.shape[1], alpha.shape[0]))
         assert self._plate is not None
-        return with_plate(alpha, estimated.frame.small, self._plate)
+        return correct_by_plate(alpha, estimated.frame.small, self._plate)
 
     def _foreseen(self, since: Fraction) -> Coming | None:
         """What the next correction changes in the frames before it."""
@@ -163,10 +163,10 @@ class Mask(Immediate):
         time, alpha16, small = self._clock(matted.pts), matted.alpha16, matted.alpha_small
         for keys in self._guidance.keep:
             drawn = mask_at(keys, time, (width, height))
-            alpha16 = held(alpha16, drawn)
+            alpha16 = apply_keep_mask(alpha16, drawn)
             around = cv2.dilate(drawn, np.ones((5, 5), np.uint8))
             inside = resized(around, small.shape[::-1]).astype(np.float32) / np.float32(255)
             small = np.maximum(small, inside)
         for keys in self._guidance.garbage:
-            alpha16 = without(alpha16, mask_at(keys, time, (width, height)))
+            alpha16 = apply_garbage_mask(alpha16, mask_at(keys, time, (width, height)))
         return [replace(matted, alpha16=alpha16, alpha_small=small)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mattecast.filters.time.islands import Sweeper
+from mattecast.filters.time.islands import IslandFilter
 from mattecast.filters.time.smoothing import SMOOTHERS, Smoother
 from mattecast.flow import Stage
 from mattecast.media.frame import Estimated
@@ -31,7 +31,7 @@ def smoothing(settings: Settings, *, live: bool, drawn: bool) -> list[Stage[Any,
     island = default if settings.min_island is None else settings.min_island
     found: list[Stage[Any, Any]] = []
     if island or settings.min_hole:
-        found.append(Smooth("islands", Sweeper(island / 100, settings.min_hole / 100)))
+        found.append(Smooth("islands", IslandFilter(island / 100, settings.min_hole / 100)))
     kind, _, strength = settings.smooth.partition(":")
     if kind != "off":
         smoother = SMOOTHERS[kind](strength=float(strength)) if strength else SMOOTHERS[kind]()

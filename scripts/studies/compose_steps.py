@@ -26,7 +26,7 @@ from mattecast.commands.exits import exit_code
 from mattecast.filters.matting import solvers
 from mattecast.filters.matting.closed_form import closed_form
 from mattecast.filters.matting.trimap import trimap
-from mattecast.filters.pictures.foreground import local_colours, recover
+from mattecast.filters.pictures.foreground import local_colours, recover_colours
 
 Bytes = NDArray[np.uint8]
 Float = NDArray[np.float32]
@@ -102,7 +102,7 @@ def foreground(picture: Bytes, alpha: Float) -> Bytes:
     """(4-4) The person's own colours, (h, w, 3) uint8 RGB; the picture where alpha is 0 or 1."""
     planes: list[Any] = [np.ascontiguousarray(picture[..., channel]) for channel in range(3)]
     colours = local_colours(picture.astype(np.float32), alpha)
-    recover(planes, np.round(alpha * 65535).astype(np.uint16), colours, 255)
+    recover_colours(planes, np.round(alpha * 65535).astype(np.uint16), colours, 255)
     return np.dstack(planes)
 
 

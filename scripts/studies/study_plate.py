@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mattecast import engines
 from mattecast.engines.training import augment, datasets, metrics, scenes
-from mattecast.filters.pictures.plate import with_plate
+from mattecast.filters.pictures.plate import correct_by_plate
 
 Bytes = NDArray[np.uint8]
 SIZE = (224, 384)
@@ -76,7 +76,7 @@ def score(engine: engines.Engine, scene: Scene) -> list[tuple[float, float]]:
     engine.reset()
     alone = [engine.step(picture).copy() for picture in scene.pictures]
     plated = [
-        with_plate(alpha, picture, scene.plate)
+        correct_by_plate(alpha, picture, scene.plate)
         for alpha, picture in zip(alone, scene.pictures, strict=True)
     ]
     truth = scene.alpha.astype(np.float32) / 255

@@ -11,7 +11,13 @@ from clips import Recipe, make, planes
 
 from mattecast import Settings, matte
 from mattecast.compositing.blend import _tables
-from mattecast.filters.pictures.light import ColourMatch, blurred, bokeh, light_wrap, shadow
+from mattecast.filters.pictures.light import (
+    ColourMatch,
+    bokeh_background,
+    gaussian_background,
+    light_wrap,
+    shadow,
+)
 
 KINDS = [np.uint8, np.uint16]
 
@@ -53,7 +59,7 @@ def test_bokeh_draws_discs_without_the_person() -> None:
     plane[50, 50] = 250
     plane[80:200, 150:250] = 255
     alpha[76:204, 146:254] = 65535
-    out = bokeh(plane, alpha, 6.0)
+    out = bokeh_background(plane, alpha, 6.0)
     ring = [int(out[50, 50 + x]) for x in (0, 4, 9)]
     assert ring[0] > 50 and abs(ring[0] - ring[1]) <= 1 and ring[2] == 50
     assert np.abs(out[alpha == 0].astype(int) - 50).max() < 8
@@ -63,9 +69,9 @@ def test_a_blur_is_of_the_background_alone() -> None:
     plane, alpha = np.full((216, 384), 50, np.uint8), np.zeros((216, 384), np.uint16)
     plane[80:200, 150:250] = 255
     alpha[80:200, 150:250] = 65535
-    assert np.abs(blurred(plane, alpha, 6.0)[alpha == 0].astype(int) - 50).max() < 8
+    assert np.abs(gaussian_background(plane, alpha, 6.0)[alpha == 0].astype(int) - 50).max() < 8
     empty = np.zeros_like(alpha)
-    assert blurred(plane, empty, 6.0)[140, 145] > 60
+    assert gaussian_background(plane, empty, 6.0)[140, 145] > 60
 
 
 def test_light_tables_undo_each_other() -> None:

@@ -53,7 +53,7 @@ def directly(values, rim):
 def test_the_membrane_solves_its_equation():
     alpha = cv2.resize(figure(), (48, 27), interpolation=cv2.INTER_AREA)
     picture, background = scene(27, 48)
-    rim = poisson.ring(alpha)
+    rim = poisson.outline(alpha)
     found, truth = (
         poisson.solve(background - picture, rim),
         directly(background - picture, rim),
@@ -68,7 +68,7 @@ def blended(picture, background, alpha, tint):
     planes = [np.round(plane) for plane in np.moveaxis(picture, 2, 0)]
     membrane = poisson.Membrane().step(picture, background, alpha)
     for plane, change in zip(planes, np.moveaxis(membrane, 2, 0), strict=True):
-        poisson.apply(plane, np.ascontiguousarray(change), 255, tint)
+        poisson.apply_membrane(plane, np.ascontiguousarray(change), 255, tint)
     return np.dstack(planes)
 
 
@@ -169,12 +169,12 @@ def test_a_person_from_top_to_bottom_is_cloned():
 @pytest.mark.parametrize(("kind", "top"), [(np.uint8, 255), (np.uint16, 1023), (">u2", 65535)])
 def test_planes_of_any_depth_take_it_and_stay_in_range(kind, top):
     plane = np.full((64, 80), top * 0.9, dtype=kind)
-    poisson.apply(plane, np.full((8, 10), top * 0.05, np.float32), top)
+    poisson.apply_membrane(plane, np.full((8, 10), top * 0.05, np.float32), top)
     assert (plane == round(int(top * 0.9) + top * 0.05)).all()
-    poisson.apply(plane, np.full((8, 10), top, np.float32), top)
+    poisson.apply_membrane(plane, np.full((8, 10), top, np.float32), top)
     assert (plane == top).all()
-    assert (poisson.reduced(plane, (10, 8)) == top).all()
-    poisson.apply(plane, np.full((8, 10), -2.0 * top, np.float32), top, 0.25)
+    assert (poisson.reduce_plane(plane, (10, 8)) == top).all()
+    poisson.apply_membrane(plane, np.full((8, 10), -2.0 * top, np.float32), top, 0.25)
     assert (plane == round(0.75 * top)).all()
 
 

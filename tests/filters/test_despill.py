@@ -11,7 +11,7 @@ import pytest
 
 import mattecast
 from mattecast import Settings, UsageError
-from mattecast.filters.pictures.despill import WallFinder, despill, spilled
+from mattecast.filters.pictures.despill import WallFinder, despill, spill_weight
 from mattecast.media.colour import Colour
 
 SHAPE = (90, 120)
@@ -55,7 +55,7 @@ def _despilled(rgb: np.ndarray, wall: str, kind: tuple[Colour, int, int]) -> np.
     colour, bits, step = kind
     table = colour.from_rgb(bits)
     planes = _planes(rgb, table, bits, step)
-    despill(planes, spilled(_matte()), wall, table, (1 << bits) - 1)
+    despill(planes, spill_weight(_matte()), wall, table, (1 << bits) - 1)
     return _rgb(planes, table)
 
 
@@ -67,7 +67,7 @@ def test_a_gray_person_before_a_wall_is_gray_again(
     rgb = np.full((*SHAPE, 3), 120.0)
     rgb[..., channel] += 60 * np.clip(1.2 - cv2.blur(_matte(), (7, 7)), 0, 1)
     rgb[_matte() < 0.01] = np.eye(3)[channel] * 200
-    edge = (_matte() > 0.5) & (spilled(_matte()) == 1)
+    edge = (_matte() > 0.5) & (spill_weight(_matte()) == 1)
     assert edge.sum() > 100 and np.ptp(rgb[edge], axis=1).min() > 20
     gray = _despilled(rgb, wall, kind)[edge]
     assert np.ptp(gray, axis=1).max() < (1.5 if kind[1] > 8 else 4)
@@ -79,7 +79,7 @@ def test_a_gray_person_before_a_wall_is_gray_again(
 @pytest.mark.parametrize("kind", COLOURS)
 def test_a_green_shirt_and_skin_keep_their_colours(kind: tuple[Colour, int, int]) -> None:
     shirt = np.full((*SHAPE, 3), (40.0, 160.0, 60.0))
-    inside = spilled(_matte()) == 0
+    inside = spill_weight(_matte()) == 0
     far = inside & (_matte() > 0.99)
     assert far.sum() > 1000
     assert np.abs(_despilled(shirt, "green", kind)[far] - shirt[far]).max() < 2
@@ -88,11 +88,11 @@ def test_a_green_shirt_and_skin_keep_their_colours(kind: tuple[Colour, int, int]
 
 
 def test_weights_are_of_the_edge() -> None:
-    weight = spilled(_matte())
+    weight = spill_weight(_matte())
     assert weight[50, 30] > 0.85 and weight[50, 60] == 0 and not weight[:, :15].any()
     thin = np.zeros(SHAPE, np.float32)
     thin[:, 60] = 0.7
-    assert (spilled(thin)[:, 60] > 0.9).all()
+    assert (spill_weight(thin)[:, 60] > 0.9).all()
 
 
 def test_the_wall_is_found_by_itself() -> None:
@@ -120,7 +120,7 @@ def test_a_run_takes_the_spill_away(wish: str, left: float, tmp_path: Path) -> N
     """A gray person with a green rim before a green wall, whose matte is drawn by hand."""
     matte = cv2.resize(_matte(), (240, 180))
     picture = np.full((180, 240, 3), 128.0)
-    picture[..., 1] += 50 * (spilled(matte) > 0)
+    picture[..., 1] += 50 * (spill_weight(matte) > 0)
     wall = np.array([40.0, 190.0, 50.0])
     seen = matte[..., None] * picture + (1 - matte[..., None]) * wall
     with av.open(str(tmp_path / "clip.mkv"), "w") as out:
@@ -135,6 +135,6 @@ def test_a_run_takes_the_spill_away(wish: str, left: float, tmp_path: Path) -> N
         settings = Settings(first_mask=str(tmp_path / "matte.png"), despill=despilled)
         (matted,) = mattecast.mattes(tmp_path / "clip.mkv", settings)
         rgb = matted.foreground
-        rim = (matted.alpha > 0.5) & (spilled(matte) > 0.9)
+        rim = (matted.alpha > 0.5) & (spill_weight(matte) > 0.9)
         greens.append(float((rgb[rim][:, 1].astype(float) - rgb[rim][:, 0]).mean()))
     assert greens[1] < left * greens[0]

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mattecast.filters.pictures import upsampling
-from mattecast.filters.pictures.composite import at_chroma_size, keep_near, over, to_bits, to_luma
+from mattecast.filters.pictures.composite import (
+    at_chroma_size,
+    fill_empty_blocks,
+    over,
+    to_bits,
+    to_luma,
+)
 from mattecast.filters.pictures.upsampling import guided_upsample, plain_resize
 
 ALPHA = st.integers(0, 2**31).map(lambda seed: np.random.default_rng(seed))
@@ -57,7 +63,7 @@ def test_working_only_where_alpha_is_soft_changes_nothing(
     step = cv2.resize(guide, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     part = guided_upsample(small, step, guide, guide_max=1023.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(upsampling, "_near_edges", lambda alpha: np.full(alpha.shape, 255, np.uint8))
+        patch.setattr(upsampling, "_near_soft", lambda alpha: np.full(alpha.shape, 255, np.uint8))
         whole = guided_upsample(small, step, guide, guide_max=1023.0)
     assert np.abs(part.astype(int) - whole).max() <= 8
 
@@ -140,7 +146,7 @@ def test_no_visible_colour_is_ever_flattened(random: np.random.Generator, margin
     step = guide[:: 150 // 40, :: 211 // 56][:40, :56].astype(np.float32)
     alpha = guided_upsample(small, step, guide, guide_max=1023.0)
     plane = np.full((150, 211), 700, np.uint16)
-    keep_near([plane], (64,), small, margin)
+    fill_empty_blocks([plane], (64,), small, margin)
     assert (plane[alpha > 0] == 700).all()
 
 
@@ -148,6 +154,6 @@ def test_colours_far_from_the_person_are_flat() -> None:
     alpha = np.zeros((40, 64), np.float32)
     alpha[15:25, 30:40] = 1
     plane = np.full((160, 256), 700, np.uint16)
-    keep_near([plane], (64,), alpha, 8)
+    fill_empty_blocks([plane], (64,), alpha, 8)
     assert (plane[60:100, 120:160] == 700).all()
     assert (plane[:, :48] == 64).all() and (plane[:, 240:] == 64).all()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mattecast.filters.pictures.foreground import local_colours, recover
+from mattecast.filters.pictures.foreground import local_colours, recover_colours
 from mattecast.media.colour import Colour
 
 
@@ -32,7 +32,7 @@ def _recovered(picture: NDArray[np.float32], alpha: NDArray[np.float32], bits: i
     area = cv2.INTER_AREA
     small, few = (cv2.resize(each, (192, 108), interpolation=area) for each in (picture, alpha))
     alpha16 = np.round(alpha * 65535).astype(np.uint16)
-    recover(planes, alpha16, local_colours(small * top, few), top)
+    recover_colours(planes, alpha16, local_colours(small * top, few), top)
     return np.stack(planes, 2) / top
 
 
@@ -69,9 +69,9 @@ def test_planes_are_worked_on_alike_together_and_alone() -> None:
     planes = [np.round(picture[..., n] * 255).astype(np.uint8) for n in range(3)]
     alone = [plane.copy() for plane in planes]
     alpha16 = np.round(alpha * 65535).astype(np.uint16)
-    recover(planes, alpha16, colours, 255)
+    recover_colours(planes, alpha16, colours, 255)
     for n, plane in enumerate(alone):
-        recover([plane], alpha16, colours.of(slice(n, n + 1)), 255)
+        recover_colours([plane], alpha16, colours.of_planes(slice(n, n + 1)), 255)
     np.testing.assert_array_equal(planes, alone)
 
 

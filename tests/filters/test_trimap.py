@@ -9,7 +9,7 @@ import pytest
 from mattecast import settings
 from mattecast.filters.matting import solvers
 from mattecast.filters.matting.closed_form import EVERY_OTHER, LEVIN, SPARSE, Windows, closed_form
-from mattecast.filters.matting.solvers import SOLVERS, load, memory, solve
+from mattecast.filters.matting.solvers import SOLVERS, load_solver, memory_needed, solve
 from mattecast.filters.matting.tiles import tiles
 from mattecast.filters.matting.trimap import BACKGROUND, PERSON, UNKNOWN, trimap
 from mattecast.matting.detail import medium
@@ -143,8 +143,9 @@ def test_medium_detail_brings_the_small_matte_nearer(seed: int) -> None:
 
 
 def test_memory_is_bounded_by_the_tile() -> None:
-    small, large = memory((7680, 4320), "closed-form"), memory((3840, 2160), "closed-form")
-    assert small - large < 1.1e9 and memory((320, 200), "knn") < 3e8
+    sizes = (7680, 4320), (3840, 2160)
+    large, small = (memory_needed(size, "closed-form") for size in sizes)
+    assert large - small < 1.1e9 and memory_needed((320, 200), "knn") < 3e8
 
 
 def test_the_command_offers_every_solver() -> None:
@@ -154,7 +155,7 @@ def test_the_command_offers_every_solver() -> None:
 def test_tiles_meet_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of tiles that disagree as much as they can, the one gives way to the other step by step."""
     answers = iter([0.0, 1.0, 0.0])
-    monkeypatch.setattr(solvers, "load", lambda name: lambda picture, known: next(answers))
+    monkeypatch.setattr(solvers, "load_solver", lambda name: lambda picture, known: next(answers))
     known = np.full((40, 3 * solvers.TILE), UNKNOWN, np.uint8)
     known[:4], known[-4:] = PERSON, BACKGROUND
     found = solve(
@@ -167,7 +168,7 @@ def test_tiles_meet_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", SOLVERS)
 def test_every_solver_finds_the_spikes(name: str) -> None:
     try:
-        load(name)
+        load_solver(name)
     except ImportError as error:
         assert name not in ("bayesian", "global", "poisson")
         assert "pip install 'mattecast[refine]'" in str(error)

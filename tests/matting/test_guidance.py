@@ -19,10 +19,10 @@ from clips import Recipe, make
 
 import mattecast
 from mattecast import Settings, UsageError
-from mattecast.filters.pictures.masks import Key, held, mask_at, without
-from mattecast.filters.pictures.plate import with_plate
+from mattecast.filters.pictures.masks import Keyframe, apply_garbage_mask, apply_keep_mask, mask_at
+from mattecast.filters.pictures.plate import correct_by_plate
 from mattecast.filters.time.correction import Correction
-from mattecast.filters.time.person import Follower
+from mattecast.filters.time.person import PersonTracker
 from mattecast.matting import corrections, guide, stages
 from mattecast.matting.corrections import WARM, Coming, foresee
 from mattecast.matting.guidance import find, read
@@ -40,16 +40,16 @@ def _noise(shape: tuple[int, ...], seed: int = 1) -> np.ndarray:
 
 def test_a_mask_is_exact() -> None:
     alpha = _noise((80, 120))
-    mask = mask_at([Key(Fraction(0), SQUARE)], Fraction(3), (120, 80))
+    mask = mask_at([Keyframe(Fraction(0), SQUARE)], Fraction(3), (120, 80))
     assert (mask[22:58, 32:88] == 255).all() and not mask[:18].any() and not mask[:, 92:].any()
-    gone, solid = without(alpha, mask), held(alpha, mask)
+    gone, solid = apply_garbage_mask(alpha, mask), apply_keep_mask(alpha, mask)
     assert not gone[mask == 255].any() and (solid[mask == 255] == 65535).all()
     assert np.array_equal(gone[mask == 0], alpha[mask == 0])
     assert np.array_equal(solid[mask == 0], alpha[mask == 0])
 
 
 def test_a_polygon_moves_between_its_keys() -> None:
-    keys = [Key(Fraction(1), SQUARE), Key(Fraction(3), SQUARE + np.array([0.25, 0]))]
+    keys = [Keyframe(Fraction(1), SQUARE), Keyframe(Fraction(3), SQUARE + np.array([0.25, 0]))]
     masks = [mask_at(keys, Fraction(time), (160, 80)) for time in (0, 1, 2, 3, 9)]
     columns = [np.flatnonzero(mask[40]).mean() for mask in masks]
     assert np.allclose(np.diff(columns), [0, 20, 20, 0], atol=1.1)
@@ -64,22 +64,22 @@ def test_a_plate_brings_a_matte_nearer_to_the_truth() -> None:
     seen = plate + true[..., None] * (front - plate) + random.normal(0, 2, plate.shape)
     picture = np.clip(seen, 0, 255).astype(np.uint8)
     for poor in (cv2.GaussianBlur(true, (0, 0), 5), np.maximum(true, 0.4 * np.roll(true, 60, 1))):
-        better = with_plate(poor, picture, plate)
+        better = correct_by_plate(poor, picture, plate)
         assert np.abs(better - true).mean() < 0.75 * np.abs(poor - true).mean()
         assert better.min() >= 0 and better.max() <= 1
-    assert np.abs(with_plate(true, picture, plate) - true).mean() < 0.004
+    assert np.abs(correct_by_plate(true, picture, plate) - true).mean() < 0.004
 
 
 def test_the_person_pointed_at_is_followed() -> None:
-    follower = Follower()
+    tracker = PersonTracker()
     for frame in range(8):
         alpha = np.zeros((60, 100), np.float32)
         alpha[20:50, 10 + 2 * frame : 25 + 2 * frame] = 1
         alpha[20:50, 70 - frame : 85 - frame] = 1
         if frame == 0:
-            assert np.array_equal(follower.step(alpha), alpha)
-            follower.choose((0.18, 0.6, 0.18, 0.6), alpha.shape)
-        kept = follower.step(alpha)
+            assert np.array_equal(tracker.step(alpha), alpha)
+            tracker.choose((0.18, 0.6, 0.18, 0.6), alpha.shape)
+        kept = tracker.step(alpha)
         assert kept[30, 15 + 2 * frame] == 1 and not kept[:, 60:].any()
 
 

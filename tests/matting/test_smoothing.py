@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mattecast.filters.time.islands import Sweeper
+from mattecast.filters.time.islands import IslandFilter
 from mattecast.filters.time.smoothing import SMOOTHERS, Causal, Delayed, Smoother, TwoWay
 
 RANDOM = st.integers(0, 2**31).map(np.random.default_rng)
@@ -173,8 +173,10 @@ def test_one_dropped_frame_is_filled(smoother: Smoother) -> None:
     assert out[2][32, 24] > 0.7 and np.abs(out[1] - alphas[1]).max() < 0.5
 
 
-def _swept(sweeper: Sweeper, mattes: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    return _run(sweeper, mattes, [np.zeros((*mattes[0].shape, 3), np.uint8)] * len(mattes))
+def _filtered(
+    island_filter: IslandFilter, mattes: list[NDArray[np.float32]]
+) -> list[NDArray[np.float32]]:
+    return _run(island_filter, mattes, [np.zeros((*mattes[0].shape, 3), np.uint8)] * len(mattes))
 
 
 def _person() -> NDArray[np.float32]:
@@ -199,7 +201,7 @@ def test_islands_go_by_place_and_strength(
 ) -> None:
     alpha = _person()
     alpha[place] = strength
-    for swept in _swept(Sweeper(island=0.005), [alpha] * 3):
+    for swept in _filtered(IslandFilter(island=0.005), [alpha] * 3):
         assert np.array_equal(swept, _person() if goes else alpha)
 
 
@@ -207,7 +209,7 @@ def test_a_faint_rim_goes_with_its_island() -> None:
     alpha = _person()
     alpha[58:66, 108:116] = 0.08
     alpha[60:64, 110:114] = 1
-    assert np.array_equal(_swept(Sweeper(island=0.005), [alpha] * 2)[0], _person())
+    assert np.array_equal(_filtered(IslandFilter(island=0.005), [alpha] * 2)[0], _person())
 
 
 def test_traces_around_an_island_go_with_it_but_not_those_of_a_person() -> None:
@@ -216,7 +218,7 @@ def test_traces_around_an_island_go_with_it_but_not_those_of_a_person() -> None:
     kept = alpha.copy()
     alpha[40:80, 100:130] = 0.05
     alpha[60:64, 110:114] = 1
-    assert np.array_equal(_swept(Sweeper(island=0.005), [alpha] * 2)[0], kept)
+    assert np.array_equal(_filtered(IslandFilter(island=0.005), [alpha] * 2)[0], kept)
 
 
 def _beside(height: int, strength: float = 1.0) -> NDArray[np.float32]:
@@ -228,20 +230,22 @@ def _beside(height: int, strength: float = 1.0) -> NDArray[np.float32]:
 
 def test_a_chair_that_was_there_first_stays_away_until_it_is_twice_too_large() -> None:
     heights = [12, 12, 24, 24, 40, 40, 24, 24, 12]  # 0.75 % of the picture, 1.5, 2.5
-    sweeper = Sweeper(island=0.01)
+    island_filter = IslandFilter(island=0.01)
     shot = [_beside(height) for height in heights]
-    shown = [bool((each - _person()).any()) for each in _swept(sweeper, shot)]
+    shown = [bool((each - _person()).any()) for each in _filtered(island_filter, shot)]
     assert shown == [False] * 4 + [True] * 5
     # In another shot nothing is known of it.
-    assert all((each - _person()).any() for each in _swept(sweeper, [_beside(24)] * 3))
+    assert all((each - _person()).any() for each in _filtered(island_filter, [_beside(24)] * 3))
 
 
 def test_a_chair_that_grows_stronger_stays_away_even_from_an_empty_room() -> None:
     growing = [_person(), *(_beside(12, strength) for strength in (0.12, 0.16, 0.4, 0.9, 1))]
-    assert all(np.array_equal(each, _person()) for each in _swept(Sweeper(island=0.01), growing))
+    assert all(
+        np.array_equal(each, _person()) for each in _filtered(IslandFilter(island=0.01), growing)
+    )
     left = _beside(12)
     left[:, :80] = 0
-    out = _swept(Sweeper(island=0.01), [*[_beside(12)] * 3, *[left] * 4])
+    out = _filtered(IslandFilter(island=0.01), [*[_beside(12)] * 3, *[left] * 4])
     assert all(np.array_equal(each, _person()) for each in out[:3])
     assert not np.any(out[3:])
 
@@ -249,7 +253,9 @@ def test_a_chair_that_grows_stronger_stays_away_even_from_an_empty_room() -> Non
 def test_a_chair_that_people_walk_past_goes_again() -> None:
     passed = _beside(12)
     passed[30:90, 70:140] = 1
-    out = _swept(Sweeper(island=0.01), [*[_beside(12)] * 3, *[passed] * 3, *[_beside(12)] * 3])
+    out = _filtered(
+        IslandFilter(island=0.01), [*[_beside(12)] * 3, *[passed] * 3, *[_beside(12)] * 3]
+    )
     for each in (*out[:3], *out[6:]):
         assert np.array_equal(each, _person())
     assert np.array_equal(out[4], passed)
@@ -257,14 +263,14 @@ def test_a_chair_that_people_walk_past_goes_again() -> None:
 
 def test_a_hand_that_comes_in_far_away_stays() -> None:
     shot = [_person()] * 2 + [_beside(height) for height in (6, 10, 12, 12, 8)]
-    out = _swept(Sweeper(island=0.01), shot)
+    out = _filtered(IslandFilter(island=0.01), shot)
     # In its first frame the one before does not show it yet.
     assert [bool((each - _person()).any()) for each in out] == [False] * 3 + [True] * 4
 
 
 def test_nobody_and_single_pictures() -> None:
-    assert not np.any(_swept(Sweeper(island=0.01), [np.zeros_like(_person())] * 3))
-    assert np.array_equal(_swept(Sweeper(island=0.01), [_beside(12)])[0], _person())
+    assert not np.any(_filtered(IslandFilter(island=0.01), [np.zeros_like(_person())] * 3))
+    assert np.array_equal(_filtered(IslandFilter(island=0.01), [_beside(12)])[0], _person())
 
 
 def test_what_is_seen_briefly_goes() -> None:
@@ -272,7 +278,7 @@ def test_what_is_seen_briefly_goes() -> None:
     alpha, speck, flash = (_person() for _ in range(3))
     speck[60:64, 73:77] = 1
     flash[10:20, 73:83] = 1
-    out = _swept(Sweeper(island=0.005), [alpha, speck, alpha, flash, alpha, flash, flash])
+    out = _filtered(IslandFilter(island=0.005), [alpha, speck, alpha, flash, alpha, flash, flash])
     assert [bool((each - _person()).any()) for each in out] == [False] * 5 + [True, True]
 
 
@@ -280,14 +286,14 @@ def test_all_of_a_wide_shot_stay() -> None:
     alpha = np.zeros((100, 160), np.float32)
     for left in (10, 60, 140):
         alpha[50:60, left : left + 4] = 1
-    assert np.array_equal(_swept(Sweeper(island=0.005), [alpha] * 3)[1], alpha)
+    assert np.array_equal(_filtered(IslandFilter(island=0.005), [alpha] * 3)[1], alpha)
 
 
 def test_a_gap_seen_for_long_stays_open_and_a_pinhole_is_filled() -> None:
     torn, faint = _person(), _person()
     torn[70:73, 40:43] = 0
     faint[70:73, 40:43] = 0.85
-    out = _swept(Sweeper(hole=0.005), [_person(), torn, _person(), faint, faint, faint])
+    out = _filtered(IslandFilter(hole=0.005), [_person(), torn, _person(), faint, faint, faint])
     assert all(np.array_equal(each, _person()) for each in out)
 
 
