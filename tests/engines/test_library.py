@@ -252,7 +252,10 @@ def test_a_file_put_there_by_hand_is_as_good(row, server, folder, tmp_path, monk
     assert "as its distributor states" in capsys.readouterr().out
     monkeypatch.setitem(catalogue.CATALOGUE, "small", replace(row, sha256="0" * 64))
     assert main(["models", "pull", "small"]) == 1
-    assert f"expected {'0' * 64}; `mattecast models remove small`" in capsys.readouterr().err
+    assert (
+        f"expected {'0' * 64}; remove it with `mattecast models remove small`"
+        in capsys.readouterr().err
+    )
 
 
 def test_what_came_of_a_file_can_be_removed(row, server, folder, capsys):
