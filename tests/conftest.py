@@ -1,5 +1,6 @@
-"""Lets the tests import the helpers beside them, as tests/clips.py, which makes their media."""
+"""Settings and fixtures of all tests; they import the helpers beside them, as tests/clips.py."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -8,6 +9,15 @@ import pytest
 
 TESTS = Path(__file__).parent
 sys.path[:0] = [str(TESTS), str(TESTS / "live")]
+
+# Several processes run tests side by side (pytest-xdist): each takes its share of the cores, and so
+# do the commands it starts. The libraries read these variables when they are imported, after this.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+THREADS = max(1, (os.cpu_count() or 1) // WORKERS)
+if WORKERS > 1:
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", str(THREADS))
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts background jobs this way, and the commands tested would inherit it.

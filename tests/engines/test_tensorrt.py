@@ -98,9 +98,9 @@ class TestRunning:
     """Binding, queueing, recording and failing, with torch doing the sums."""
 
     def test_the_graph_does_what_the_steps_do(self, fake_gpu):
-        clip = list(pictures(3))
+        clip, size = list(pictures(3, size=(64, 32))), (64, 32)
         spec = find("default")
-        graph, steps = (tensorrt.TensorRtEngine(spec, SIZE, recorded=how) for how in (True, False))
+        graph, steps = (tensorrt.TensorRtEngine(spec, size, recorded=how) for how in (True, False))
         for one, other in zip(run(graph, clip), run(steps, clip), strict=True):
             np.testing.assert_array_equal(one, other)
         assert fake_gpu.launches == len(clip)
@@ -227,12 +227,12 @@ class TestAClip:
     def test_nothing_half_is_left(self, dying, tmp_path):
         source = make(tmp_path / "source.mp4", Recipe(pts=tuple(range(6))))
         with pytest.raises(EngineError, match="CUDA: out of memory"):
-            matte(source, tmp_path / "out.mov", Settings(backend="tensorrt"))
+            matte(source, tmp_path / "out.mov", Settings(backend="tensorrt", precision="f32"))
         assert [path.name for path in tmp_path.iterdir()] == ["source.mp4"]
 
     def test_or_all_of_it_where_that_was_allowed(self, dying, tmp_path):
         source = make(tmp_path / "source.mp4", Recipe(pts=tuple(range(6))))
-        settings = Settings(backend="tensorrt", fallback=True)
+        settings = Settings(backend="tensorrt", precision="f32", fallback=True)
         summary = matte(source, tmp_path / "out.mov", settings)
         assert summary.frames == 6 and "failed in mid-clip" in summary.engine
 
