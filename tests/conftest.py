@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,21 @@ def left_half(monkeypatch):
     from mattecast import engines
 
     monkeypatch.setattr(engines, "load", lambda spec, size, **_: StandIn(size))
+
+
+@pytest.fixture
+def no_thread_stays():
+    """The test leaves as many threads as it found."""
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before
+
+
+@pytest.fixture(scope="session")
+def talk(tmp_path_factory):
+    """A clip of eight small frames with sound; tests read it only."""
+    from clips import Recipe, make
+    from faults import SMALL
+
+    recipe = Recipe(size=SMALL, audio=("aac",))
+    return make(tmp_path_factory.mktemp("talk") / "talk.mp4", recipe)
