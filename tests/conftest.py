@@ -10,6 +10,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 sys.path[:0] = [str(TESTS), str(TESTS / "live")]
+pytest_plugins = ["live_fixtures"]
 
 # Several processes run tests side by side (pytest-xdist): each takes its share of the cores, and so
 # do the commands it starts. The libraries read these variables when they are imported, after this.

@@ -8,7 +8,7 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -233,7 +233,7 @@ class Capture:
     ended: set when a file or a pipe has ended. ready: whoever takes the pictures may clear it; a
     file then stays at its first picture, so that no picture is missed. arrivals: when pictures
     came. undecodable: how many packets could not be decoded. reconnects: how often the source was
-    opened again.
+    opened again. waits: gives the waits between two attempts to open the source, in seconds.
     """
 
     input: Input
@@ -243,6 +243,7 @@ class Capture:
     arrivals: Window = field(default_factory=Window)
     undecodable: int = 0
     reconnects: int = 0
+    waits: Callable[[], Iterator[float]] = growing
     _facts: Facts | None = None
     _state: str = ""
     # How the camera's pictures differ from what was requested.
@@ -287,7 +288,7 @@ class Capture:
             self._task.close()
 
     def _run(self, stop: threading.Event) -> None:
-        waits, opened = growing(), False
+        waits, opened = self.waits(), False
         # The source the session was started with, as long as it has never been opened.
         first: Input | None = self.input
         while not stop.is_set():
@@ -298,7 +299,7 @@ class Capture:
                 for captured in self._play(input, stop):
                     if not opened:
                         # A source that was there once may come back, so it is waited for.
-                        waits, opened, first = growing(), True, None
+                        waits, opened, first = self.waits(), True, None
                     self._state = f"{input.name}: live{self._difference}"
                     self._due = now() + _QUIET if input.kind != "file" else float("inf")
                     self.arrivals.add(captured.time, 1.0)

@@ -98,6 +98,8 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    # The kernel delays a connection by a second or more when this many others wait.
+    request_queue_size = 64
 
     def __init__(self, address: tuple[str, int], session: Session) -> None:
         self.session, self.token = session, secrets.token_urlsafe(24)

@@ -37,7 +37,7 @@ import av
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/live")]
 
 import obs_host  # noqa: E402
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
-import subprocess
 import sys
 import threading
+import webbrowser
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,14 +15,14 @@ import cv2
 import keyed
 import numpy as np
 import pytest
-from commands import start
+from commands import call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from obs_host import until
+from waiting import until
 
 from mattecast.errors import UsageError
+from mattecast.live import control
 from mattecast.live.control import LONGEST, preview, read_command, serve
-from mattecast.live.obs.media_source import free_port
 from mattecast.live.picture import Picture
 from mattecast.live.session import COMMANDS
 
@@ -189,7 +188,7 @@ def test_malformed_and_oversized_messages(page, session, body, headers, status):
     assert session.matting.controls is before
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=300),
@@ -209,7 +208,7 @@ def test_any_message_is_a_command_or_refused(message):
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.sampled_from(sorted(set(COMMANDS) - {"quit", "camera"})), st.text(max_size=40))
 def test_any_value_is_taken_or_refused(page, session, name, value):
@@ -219,7 +218,7 @@ def test_any_value_is_taken_or_refused(page, session, name, value):
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.binary(max_size=400))
 def test_any_bytes_leave_it_standing(page, data):
@@ -246,8 +245,6 @@ def test_a_bug_of_ours_is_answered_and_logged(page, session, monkeypatch, caplog
 
 def test_only_a_browser_that_hangs_up_is_ignored(page, session, monkeypatch, caplog):
     """An error outside of what a request asks for, such as one of the server itself."""
-    from mattecast.live import control
-
     for error in (ConnectionResetError(), TimeoutError(), RuntimeError("a bug of the server")):
 
         def fail(self, error=error) -> None:
@@ -260,7 +257,7 @@ def test_only_a_browser_that_hangs_up_is_ignored(page, session, monkeypatch, cap
     assert "ConnectionResetError" not in caplog.text and "TimeoutError" not in caplog.text
 
 
-def test_the_token_is_not_on_the_browsers_command_line(tmp_path):
+def test_the_token_is_not_on_the_browsers_command_line(tmp_path, closed_port, monkeypatch):
     """The browser gets a file that nobody else can read, and that is gone in the end."""
     browser, seen = tmp_path / "browser", tmp_path / "seen"
     browser.write_text(
@@ -272,17 +269,16 @@ def test_the_token_is_not_on_the_browsers_command_line(tmp_path):
         f"part.rename({str(seen)!r})\n"
     )
     browser.chmod(0o755)
-    worker = start(
-        *("live", keyed.clip(tmp_path / "bar.mkv"), "--loop", "--preview", "--commands"),
-        *("-o", f"tcp://127.0.0.1:{free_port()}", "--model", keyed.network(tmp_path)),
-        stdin=subprocess.PIPE,
-        env={**os.environ, "BROWSER": f"{browser} %s"},
+    # webbrowser reads BROWSER once, when it is used first.
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    monkeypatch.setattr(webbrowser, "_tryorder", None)
+    monkeypatch.setattr(webbrowser, "_browsers", {})
+    result = call(
+        *("live", keyed.clip(tmp_path / "bar.mkv"), "--loop", "--preview", "--for", "0.1"),
+        *("-o", f"tcp://127.0.0.1:{closed_port}", "--model", keyed.network(tmp_path)),
     )
-    try:
-        until(seen.exists, 60, "the browser")
-    finally:
-        _, errors = worker.communicate(timeout=30)
-    address = next(line for line in errors.splitlines() if "control page: " in line)
+    assert result.code == 0, result.err
+    address = next(line for line in result.err.splitlines() if "control page: " in line)
     token = parse_qs(urlsplit(address.split()[-1]).query)["token"][0]
     argument, mode, page = seen.read_text().split("\n", 2)
     assert argument.startswith("file://") and token not in argument
@@ -297,7 +293,8 @@ def test_an_address_that_is_none_is_refused(page):
         assert b" 400 " in raw.recv(100)
 
 
-def test_many_at_once_are_turned_away_and_it_recovers(page):
+def test_many_at_once_are_turned_away_and_it_recovers(page, monkeypatch):
+    monkeypatch.setattr(control._Handler, "timeout", 0.5)
     held = [socket.create_connection(("127.0.0.1", page[0]), 5) for _ in range(40)]
     assert threading.active_count() < 60
     for one in held:
@@ -323,7 +320,5 @@ def test_preview_shows_squares_where_it_is_transparent():
 
 
 def test_the_page_asks_nothing_of_other_hosts():
-    import mattecast.live.control as control
-
     text = (Path(control.__file__).parent / "control.html").read_text()
     assert "http://" not in text and "https://" not in text and "innerHTML" not in text

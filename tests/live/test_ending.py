@@ -14,7 +14,7 @@ import keyed
 import numpy as np
 import pytest
 from commands import StandIn, call, start
-from obs_host import until
+from waiting import until
 
 from mattecast.errors import EngineError
 from mattecast.live import threads
@@ -22,7 +22,7 @@ from mattecast.live.capture import parse
 from mattecast.live.matter import STAGES, Controls, Report
 from mattecast.live.obs.client import Address
 from mattecast.live.obs.link import Link
-from mattecast.live.obs.media_source import MediaSource, free_port
+from mattecast.live.obs.media_source import MediaSource
 from mattecast.live.outputs import recording
 from mattecast.live.outputs.recording import Recorder
 from mattecast.live.picture import Picture
@@ -99,9 +99,9 @@ class Unclosable(StandIn):
         raise EngineError("the device is lost")
 
 
-def test_an_engine_that_fails_to_close_leaves_neither_recorder_nor_link_open(tmp_path):
+def test_an_engine_that_fails_to_close_leaves_neither_recorder_nor_link_open(tmp_path, closed_port):
     recorder = Recorder(tmp_path / "take.mov", overwrite=False)
-    link = Link(Address(port=free_port()), MediaSource(), lambda: "")
+    link = Link(Address(port=closed_port), MediaSource(), lambda: "")
     session = session_with(engine_for(Unclosable), tmp_path, recorder)
     session.link = link
     session.start()

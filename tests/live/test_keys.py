@@ -16,20 +16,13 @@ from contextlib import contextmanager
 import keyed
 import pytest
 from commands import start
-from obs_host import until
+from waiting import until
 
 from mattecast.live.keys import split
-from mattecast.live.obs.media_source import free_port
 
 fcntl = pytest.importorskip("fcntl", reason="needs a pseudo-terminal")
 pty = pytest.importorskip("pty")
 termios = pytest.importorskip("termios")
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    """The network of keyed.py."""
-    return keyed.network(tmp_path_factory.mktemp("network"))
 
 
 @pytest.mark.parametrize(
@@ -46,25 +39,19 @@ def test_an_arrow_is_one_key_and_none_of_its_letters(data, keys):
     assert list(split(data)) == keys
 
 
-def test_the_terminal_is_left_as_it_was_however_it_ends(tmp_path, network):
+def test_the_terminal_is_left_as_it_was_however_it_ends(tmp_path, network, closed_port):
     clip = keyed.clip(tmp_path / "bar.mkv")
+    runs = []
     for number in (signal.SIGINT, signal.SIGTERM):
         ours, theirs = pty.openpty()
-        before = termios.tcgetattr(theirs)
         worker = start(
-            "live",
-            clip,
-            "--loop",
-            "-o",
-            f"tcp://127.0.0.1:{free_port()}",
-            "--model",
-            network,
-            "--network-size",
-            160,
-            "--quiet",
+            *("live", clip, "--loop", "-o", f"tcp://127.0.0.1:{closed_port}", "--quiet"),
+            *("--model", network, "--network-size", 160),
             stdin=theirs,
         )
-        until(lambda theirs=theirs, before=before: termios.tcgetattr(theirs) != before, 60, "keys")
+        runs.append((worker, number, ours, theirs, termios.tcgetattr(theirs)))
+    for worker, number, ours, theirs, before in runs:
+        until(lambda fd=theirs, before=before: termios.tcgetattr(fd) != before, 60, "keys")
         worker.send_signal(number)
         worker.communicate(timeout=30)
         assert worker.returncode == 128 + number and termios.tcgetattr(theirs) == before
@@ -74,7 +61,7 @@ def test_the_terminal_is_left_as_it_was_however_it_ends(tmp_path, network):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs a shell with jobs")
-def test_keys_of_a_job(tmp_path, network):
+def test_keys_of_a_job(tmp_path, network, closed_port):
     """In the background it runs on; whenever it is in front its keys are heard."""
     command = shlex.join(
         [
@@ -85,7 +72,7 @@ def test_keys_of_a_job(tmp_path, network):
             str(keyed.clip(tmp_path / "bar.mkv")),
             "--loop",
             "-o",
-            f"tcp://127.0.0.1:{free_port()}",
+            f"tcp://127.0.0.1:{closed_port}",
             "--model",
             str(network),
             "--network-size",

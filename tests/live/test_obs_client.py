@@ -7,8 +7,8 @@ import threading
 import time
 
 import pytest
-from obs_host import until
 from obs_server import TEXT, Connection, ObsServer, response
+from waiting import until
 
 from mattecast.errors import UsageError
 from mattecast.live.obs.client import Address, Client, ObsError, PasswordError

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from obs_host import until
+from waiting import until
 
 import mattecast
 from mattecast.live.obs.client import Address
@@ -43,6 +43,7 @@ def script(monkeypatch):
     spec = importlib.util.spec_from_file_location("mattecast_obs", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.FIRST_WAIT = 0.1
     yield module
     module.WORKER.stop()
 
@@ -73,7 +74,7 @@ def test_start_and_status_are_seen_before_anything_is_scrolled(script):
 
 def test_a_worker_that_gives_up_is_started_again_and_why_is_said(script):
     said = ended(script, "print('opening', file=sys.stderr); sys.exit('no such camera')")
-    assert said == "no such camera; starting again in 1 s"
+    assert said == "no such camera; starting again in 0.1 s"
     until(lambda: script.WORKER.restart_if_dead() or script.WORKER.running, 10, "another one")
     assert script.WORKER.status.startswith("starting again (no such camera)") or (
         script.WORKER.status in ("opening", "no such camera")
@@ -99,7 +100,7 @@ def test_the_waits_grow(script):
         return sum("again in" in word for word in set(said)) == 2
 
     until(second, 30, "another one, and its end")
-    assert "starting again in 1 s" in said[0] and "starting again in 2 s" in said[-1]
+    assert "starting again in 0.1 s" in said[0] and "starting again in 0.2 s" in said[-1]
 
 
 def test_settings_of_the_moment_are_those_of_a_restart(script):
@@ -123,7 +124,7 @@ def test_settings_that_start_nothing_are_said(script, settings, words):
     script.WORKER.start(lambda: script.command(settings, "tcp://127.0.0.1:1"))
     assert script.WORKER.status.startswith(words)
     script.WORKER.restart_if_dead()
-    assert script.WORKER.status.startswith(words) and "again in 1 s" in script.WORKER.status
+    assert script.WORKER.status.startswith(words) and "again in 0.1 s" in script.WORKER.status
     script.WORKER.stop()
     script.WORKER.restart_if_dead()
     assert script.WORKER.status == "stopped"

@@ -12,8 +12,9 @@ from pathlib import Path
 import keyed
 import obs_host
 import pytest
-from obs_host import Host, until
-from test_obs import GROUND, PATIENCE, blended, gone, patches, places, there
+from obs_host import Host
+from obs_views import GROUND, PATIENCE, blended, gone, patches, places, there
+from waiting import until
 
 import mattecast
 

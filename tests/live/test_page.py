@@ -19,7 +19,7 @@ import keyed
 import numpy as np
 import pytest
 import websocket
-from obs_host import until
+from waiting import until
 
 from mattecast.live.control import serve
 

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from commands import call  # noqa: E402
-from obs_host import until  # noqa: E402
+from waiting import until  # noqa: E402
 
 from mattecast import Settings, engines  # noqa: E402
 from mattecast.engines.papers import ssrn  # noqa: E402

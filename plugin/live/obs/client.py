@@ -29,7 +29,7 @@ DEFAULT_PORT = 4455
 # How long connecting may take, and how long OBS may take to answer a message (seconds).
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = 3.0, 4.0
 # How long a server that does not say Hello may take to answer in protocol 4 (seconds).
-_OLD_TIMEOUT = 1.0
+OLD_TIMEOUT = 1.0
 # How often the receiving thread looks whether it shall stop (seconds).
 _POLL = 1.0
 _RPC_VERSION = 1
@@ -198,7 +198,7 @@ class Client:
     def _speaks_4(self) -> bool:
         """Whether a server that does not say Hello answers in protocol 4."""
         try:
-            self._socket.settimeout(_OLD_TIMEOUT)
+            self._socket.settimeout(OLD_TIMEOUT)
             self._socket.send(json.dumps({"request-type": "GetVersion", "message-id": "1"}))
             return '"message-id"' in str(self._socket.recv())
         except (OSError, websocket.WebSocketException):

@@ -63,7 +63,7 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mattecast.live.outputs.server"],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             # Windows would open a console window for it.
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
@@ -117,9 +117,14 @@ class Server:
     def _guard(self, stop: threading.Event) -> None:
         """End a process whose server takes nothing, which ends the `write` that waits for it."""
         process = self._process
-        while process is not None and process.poll() is None:
+        assert process is not None and process.stdout is not None
+        with process.stdout as starting:
+            # On a busy machine it takes a while until Python has started.
+            starting.readline()
+        ready = now()
+        while process.poll() is None:
             since = self._busy_since
-            if since is not None and now() - since > PATIENCE:
+            if since is not None and now() - max(ready, since) > PATIENCE:
                 process.kill()
             stop.wait(0.5)
 
@@ -141,6 +146,7 @@ def main() -> int:
     # Ctrl-C goes to all processes of a terminal; this process ends when its input ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     request = json.loads(sys.stdin.buffer.readline())
+    print("ready", flush=True)
     try:
         _stream(request)
     except (av.error.FFmpegError, OSError, ValueError) as error:

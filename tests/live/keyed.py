@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from obs_host import until
+from waiting import until
 
 from mattecast.live.capture import parse
 from mattecast.live.matter import Controls

@@ -7,15 +7,13 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from waiting import until
 
 from mattecast.live.obs.client import Address, Client, ObsError
 from mattecast.live.obs.media_source import free_port
@@ -79,17 +77,6 @@ def decoded(answer: dict[str, Any]) -> Any:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert picture is not None
     return picture[..., [2, 1, 0, 3][: picture.shape[2]]]
-
-
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Wait for something to become true and return it; fails the test when it does not."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.03)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 class Host:
@@ -321,9 +308,3 @@ class Host:
                 )
         screen.sync()
         screen.close()
-
-
-def listening(port: int) -> bool:
-    """Whether somebody listens on a port of this machine."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
