@@ -62,7 +62,8 @@ def engine_for(kind: type[StandIn]) -> StandIn:
 
     spec = engines.find("default")
     long_side = spec.wide_side or spec.long_side
-    return kind(engines.network_size(spec, *map(float, keyed.SIZE), long_side))
+    width, height = (float(side) for side in keyed.SIZE)
+    return kind(engines.network_size(spec, width, height, long_side))
 
 
 def test_stages_have_fixed_names_so_that_status_can_be_read_at_any_time():
