@@ -194,8 +194,8 @@ def paths(
     if frames == 1 or rng.random() < recipe.still:
         return rest, rest
     held = rng.random() < 0.4
-    camera = rest if held else augment.motion(rng, frames, size, rng.choice([0.3, 1.0]))
-    own = augment.motion(rng, frames, size, rng.choice([0.3, 1.0, 2.0]))
+    camera = rest if held else augment.motion(rng, frames, size, float(rng.choice([0.3, 1.0])))
+    own = augment.motion(rng, frames, size, float(rng.choice([0.3, 1.0, 2.0])))
     return [c @ o for c, o in zip(camera, own, strict=True)], camera
 
 

@@ -39,13 +39,12 @@ class PersonTracker:
         if self._kept is None:
             return alpha
         body = (alpha > BODY).astype(np.uint8)
-        count, labels = cv2.connectedComponents(body)
+        count, components = cv2.connectedComponents(body)
+        labels = np.asarray(components, np.int32)
         overlap = np.bincount(labels[self._kept], minlength=count)
         overlap[0] = 0
         if not overlap.any():
-            return np.zeros_like(
-                alpha
-            )  # out of sight; the next frame is searched in the same place
+            return np.zeros_like(alpha)  # out of sight; the next matte is searched there again
         mine = labels == int(np.argmax(overlap))
         self._kept = np.asarray(mine, bool)
         others = (body != 0) & ~mine

@@ -45,15 +45,17 @@ def judge(pictures: Iterable[NDArray[np.uint8]]) -> Alphas:
     return Alphas(len(evidence), min(range_), max(range_), *_verdict(soft, faded, clear))
 
 
-def _evidence(picture: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], ...]:
+def _evidence(
+    picture: NDArray[np.uint8],
+) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.bool_]]:
     """Lists: soft pixels brighter than alpha, how soft pixels fade, clear pixels in colour."""
-    values = picture.astype(np.float32) / 255
+    values = np.asarray(picture.astype(np.float32) / 255, np.float32)
     bright, alpha = values[..., :3].max(axis=2), values[..., 3]
     soft = (alpha > 0.1) & (alpha < 0.7)
     inside = _nearby(bright, alpha > 0.95)
     known = soft & (inside > 0.2)  # in the dark both kinds look alike
     ratio = np.maximum(bright[known], 1 / 255) / inside[known]
-    faded = np.log(ratio) / np.log(alpha[known])
+    faded = np.asarray(np.log(ratio) / np.log(alpha[known]), np.float32)
     return bright[soft] > alpha[soft] + SLACK, faded, bright[alpha < 0.02] > 0.08
 
 
