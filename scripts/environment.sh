@@ -23,7 +23,7 @@ current() {
 
 # Everything that decides what is in an environment.
 source_of() {
-    echo "$ROOT$2"
+    echo "$ROOT${2:-}"
     cat "$ROOT/pyproject.toml" ${3:+"$3"}
 }
 
