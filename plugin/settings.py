@@ -1,4 +1,4 @@
-"""Everything a run can be asked for, in one frozen object; flags have the same names."""
+"""Everything a run can be asked for, in one table: each field of Settings is an option."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from mattecast.errors import UsageError
-from mattecast.media.formats import FORMATS, NAMES, PRORES_QUALITY
+from mattecast.media.formats import FILL_KEY, FORMATS, NAMES, PRORES_QUALITY, guess
+from mattecast.options import Slider, check_choice, check_range, option, rows
 
 SOLVERS = (
     "closed-form",
@@ -22,123 +23,317 @@ SOLVERS = (
 )
 TINT = 0.25  # of --blend poisson
 SMOOTHING = ("off", "causal", "delayed", "two-way")
-LIVE_SMOOTHING = SMOOTHING[:3]  # what waits for no more than one later picture
-DESPILL = ("green", "blue", "auto")
-# Name, least, most; pixels of the output, or percent of its area; network_size: of what it sees.
-_RANGES = (
-    ("choke", -100, 100),
-    ("feather", 0, 100),
-    ("gamma", 0.1, 10),
-    ("threshold", 0, 1),
-    ("min_island", 0, 50),
-    ("min_hole", 0, 50),
-    ("light_wrap", 0, 1),
-    ("shadow", 0, 1),
-    ("colour_match", 0, 1),
-    ("network_size", 64, 4096),
-)
+LIVE_SMOOTHING = SMOOTHING[:3]  # these wait for no more than one later picture
+_KINDS = "; ".join(f"{row.name}: {row.about}" for row in FORMATS.values())
+# The headings that options stand under.
+_OUTPUT, _SMOOTHING, _EDGES = "output", "refinement", "edges and colours"
+_COMPOSITES, _GUIDANCE, _NETWORK = "composites", "guidance", "network"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to matte a clip.
+    """How to matte a clip: one field an option, in one frozen object.
 
-    format: a name of mattecast.media.formats, guessed from the output's suffix when None.
-    background: None or 'none' keeps alpha; 'green', '#rrggbb', 'blur[:strength]', or the path of a
-        picture or video makes an opaque composite. H.264 and HEVC default to green.
-    quality: ProRes quantiser, 'fast', 'high' or 'max'.
-    premultiplied: multiply colours by alpha; None takes what the format's users expect.
-    depth: bits of PNG (8, 16) or EXR (16 half, 32 float); None follows the source.
-    range: first and last time wanted, as 'START..END' (seconds, [HH:]MM:SS.s, or HH:MM:SS:FF).
-    size: 'WIDTHxHEIGHT', or a height as in '720p'. cfr: constant output rate.
-    rate: frames a second of picture sequences read.
-    whole_picture: keep the source's colours far outside the person too, instead of flat black.
-    smooth: 'off', 'causal', 'delayed' or 'two-way', with ':STRENGTH' from 0 to 1.
-    cuts: look for cuts, across which nothing is remembered.
-    detail: 'medium' solves the edge's unknown band again from the picture that the network sees,
-        'fine' then from the picture itself; 'fast' leaves the edge to the network, and takes no
-        closer look at small pictures (engines.closer).
-    refine: one of SOLVERS, of which the first five are PyMatting's, for stills and short clips.
-    foreground: 'estimate' true colours under soft alpha, or keep the 'source' colours.
-    despill: take a wall's light off the person's edge: 'green', 'blue' or 'auto', with ':STRENGTH'
-        from 0 to 1.
-    blend: 'over', or 'poisson[:TINT]' for a composite whose person takes on the background's light:
-        all of it at 1, as the method has it, which blackens before a night who stood before a wall.
-    choke, feather, gamma, threshold: changes of the edge, as filters.edges.EdgeAdjustment says.
-    min_island, min_hole: smaller pieces go if faint, brief, or far from people as a shot begins;
-        smaller holes if faint or brief; percent of the picture. min_island None: 2 in files, unless
-        mattes were drawn by hand; 0 in live pictures, for it waits for the next.
-    model, backend, device, precision, threads: which network runs, on what, how.
-    fallback: when a GPU fails in mid-clip, go on with the CPU.
-    gpu_video: decode, and encode H.264 and HEVC, on an NVIDIA GPU where one can.
-    network_size: long side the network sees, 64 to 4096 pixels; None takes the model's own.
-    overwrite: replace an existing output.
+    Each field's help says what it does, see mattecast.options; `mattecast matte --help` lists them.
+    Raises UsageError for a value of another type and for a value that is not allowed.
     """
 
-    format: str | None = None
-    background: str | None = None
-    quality: str = "high"
-    premultiplied: bool | None = None
-    depth: int | None = None
-    range: str | None = None
-    size: str | None = None
-    cfr: Fraction | None = None
-    rate: Fraction | None = None
-    audio: bool = True
-    whole_picture: bool = False
-    smooth: str = "two-way"
-    cuts: bool = True
-    detail: str = "medium"
-    refine: str | None = None
-    foreground: str = "estimate"
-    despill: str | None = None
-    choke: float = 0.0
-    feather: float = 0.0
-    gamma: float = 1.0
-    threshold: float | None = None
-    min_island: float | None = None
-    min_hole: float = 0.0
-    light_wrap: float = 0.0
-    shadow: float = 0.0
-    colour_match: float = 0.0
-    linear_light: bool = False
-    blend: str = "over"
-    guidance: str | None = None
-    garbage: str | None = None
-    keep: str | None = None
-    plate: str | None = None
-    person: str | None = None
-    first_mask: str | None = None
-    trimap: str | None = None
-    model: str = "default"
-    backend: str = "auto"
-    device: str = "auto"
-    fallback: bool = False
-    gpu_video: bool = False
-    precision: str = "auto"
-    threads: int | None = None
-    network_size: int | None = None
-    overwrite: bool = False
+    format: str | None = option(
+        None,
+        f"guessed from OUT, else prores. {_KINDS}; {FILL_KEY}: two clips, picture and matte",
+        _OUTPUT,
+        metavar="NAME",
+        choices=NAMES,
+    )
+    quality: str = option("high", "ProRes quantiser", _OUTPUT, choices=tuple(PRORES_QUALITY))
+    premultiplied: bool | None = option(
+        None, "multiply colours by alpha (default: straight; EXR premultiplied)", _OUTPUT
+    )
+    depth: int | None = option(
+        None, "bits of PNG or EXR (default: the source's)", _OUTPUT, choices=(8, 16, 32)
+    )
+    range: str | None = option(
+        None,
+        "part to matte: seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF; open ends allowed",
+        _OUTPUT,
+        metavar="START..END",
+    )
+    size: str | None = option(None, "output size, or a height such as 720p", _OUTPUT, metavar="WxH")
+    cfr: Fraction | None = option(
+        None, "constant output rate, such as 25 or 29.97", _OUTPUT, metavar="RATE"
+    )
+    rate: Fraction | None = option(
+        None, "rate of picture sequences read (default: 25)", _OUTPUT, metavar="RATE"
+    )
+    audio: bool = option(True, "keep the sound", _OUTPUT)
+    whole_picture: bool = option(
+        False, "keep colours far outside the person too, under alpha 0", _OUTPUT
+    )
+    overwrite: bool = option(False, "replace existing outputs", _OUTPUT)
+
+    smooth: str = option(
+        "two-way",
+        "smooth the matte over time: off, causal, delayed or two-way, strength 0 to 1",
+        _SMOOTHING,
+        metavar="HOW[:STRENGTH]",
+        choices=SMOOTHING,
+        amount=(0, 1),
+        live=True,
+        live_default="causal",
+        live_help="smooth the matte over time: off, causal, or delayed, which shows each picture "
+        "one later; strength 0 to 1",
+        slider=Slider("smoothing", 0, 1, 0.05),
+    )
+    cuts: bool = option(True, "look for cuts, and remember nothing across them", _SMOOTHING)
+    detail: str = option(
+        "medium",
+        "medium solves soft edges again from the picture the network sees; fine then solves them "
+        "from the picture itself, which is slower; fast leaves them to the network, which looks at "
+        "small pictures once instead of twice",
+        _SMOOTHING,
+        choices=("fast", "medium", "fine"),
+    )
+    refine: str | None = option(
+        None,
+        f"a classical solver of soft edges, for stills and short clips: {', '.join(SOLVERS)}; all "
+        "but the last three need mattecast[refine]",
+        _SMOOTHING,
+        metavar="SOLVER",
+        choices=SOLVERS,
+        gpu=False,
+    )
+
+    foreground: str = option(
+        "estimate",
+        "colours under soft edges: the person's own, or the source's",
+        _EDGES,
+        choices=("estimate", "source"),
+        live=True,
+    )
+    despill: str | None = option(
+        None,
+        "take a green or blue wall's light off the person's edge: green, blue or auto, strength "
+        "0 to 1 (default: off)",
+        _EDGES,
+        metavar="WALL[:STRENGTH]",
+        choices=("green", "blue", "auto"),
+        amount=(0, 1),
+        live=True,
+        gpu=False,
+    )
+    choke: float = option(
+        0.0,
+        "move the edge inwards, by fractions of a pixel too; negative values spread it",
+        _EDGES,
+        metavar="PIXELS",
+        least=-100,
+        most=100,
+        live=True,
+        slider=Slider("edge inwards", -5, 5, 0.25),
+        gpu=False,
+    )
+    feather: float = option(
+        0.0,
+        "soften the edge",
+        _EDGES,
+        metavar="PIXELS",
+        least=0,
+        most=100,
+        live=True,
+        slider=Slider("feather", 0, 10, 0.25),
+        gpu=False,
+    )
+    gamma: float = option(
+        1.0,
+        "values above 1 lift soft alpha",
+        _EDGES,
+        metavar="GAMMA",
+        least=0.1,
+        most=10,
+        live=True,
+        slider=Slider("soft alpha", 0.3, 3, 0.05),
+        gpu=False,
+    )
+    threshold: float | None = option(
+        None,
+        "make the edge hard at this alpha (default: the edge stays soft)",
+        _EDGES,
+        metavar="ALPHA",
+        least=0,
+        most=1,
+        live=True,
+        gpu=False,
+    )
+    min_island: float | None = option(
+        None,
+        "remove pieces smaller than this part of the picture that are faint, brief, or far from "
+        "any person as the shot begins; shows each picture one later (default: 2 in files, 0 live)",
+        _EDGES,
+        metavar="PERCENT",
+        least=0,
+        most=50,
+        live=True,
+    )
+    min_hole: float = option(
+        0.0,
+        "fill holes smaller than this part of the picture that are faint or brief; shows each "
+        "picture one later",
+        _EDGES,
+        metavar="PERCENT",
+        least=0,
+        most=50,
+        live=True,
+    )
+
+    background: str | None = option(
+        None,
+        "composite over a colour name, #rrggbb, a picture, a video, blur[:strength] or "
+        "bokeh[:strength]; none keeps alpha (default: none; green for h264 and hevc)",
+        _COMPOSITES,
+        metavar="WHAT",
+        live=True,
+        live_default="none",
+        live_help="none (alpha), a colour name, #rrggbb, a picture, a video, blur[:strength] or "
+        "bokeh[:strength]",
+    )
+    blend: str = option(
+        "over",
+        "over, or poisson[:TINT]: the new background's light on the person, from none (0) to all "
+        "of it (1, which blackens a person who stood before a wall and comes before a night); "
+        "poisson alone is 0.25",
+        _COMPOSITES,
+        metavar="HOW",
+        live=True,
+        gpu=False,
+    )
+    light_wrap: float = option(
+        0.0,
+        "let background light spill over the person's edges, 0 to 1",
+        _COMPOSITES,
+        metavar="SHARE",
+        least=0,
+        most=1,
+        live=True,
+        gpu=False,
+    )
+    shadow: float = option(
+        0.0,
+        "let the person take light from the background, 0 to 1",
+        _COMPOSITES,
+        metavar="SHARE",
+        least=0,
+        most=1,
+        live=True,
+        gpu=False,
+    )
+    colour_match: float = option(
+        0.0,
+        "bring the person's colours to the background's, 0 to 1",
+        _COMPOSITES,
+        metavar="SHARE",
+        least=0,
+        most=1,
+        live=True,
+        gpu=False,
+    )
+    linear_light: bool = option(False, "blend in linear light", _COMPOSITES, live=True, gpu=False)
+
+    guidance: str | None = option(
+        None,
+        "masks, plate, persons, corrections (default: CLIP.mattecast.json if it is there), or off",
+        _GUIDANCE,
+        metavar="FILE",
+    )
+    garbage: str | None = option(
+        None,
+        "mask of what is never a person: white there",
+        _GUIDANCE,
+        metavar="PICTURE",
+        live=True,
+    )
+    keep: str | None = option(
+        None, "mask of what always stays: white there", _GUIDANCE, metavar="PICTURE", live=True
+    )
+    plate: str | None = option(
+        None, "the same view without people", _GUIDANCE, metavar="PICTURE", live=True
+    )
+    person: str | None = option(
+        None,
+        "keep only the person at this place, in parts of width and height",
+        _GUIDANCE,
+        metavar="X,Y[@SECONDS]",
+        live=True,
+    )
+    first_mask: str | None = option(
+        None, "the true matte of the first frame", _GUIDANCE, metavar="PICTURE"
+    )
+    trimap: str | None = option(
+        None,
+        "what is sure of the first frame: white is person, black is not, gray is unknown",
+        _GUIDANCE,
+        metavar="PICTURE",
+    )
+
+    model: str = option(
+        "default",
+        "network, by name or file; 'default' is inside mattecast",
+        _NETWORK,
+        metavar="NAME",
+        live=True,
+    )
+    backend: str = option(
+        "auto",
+        "what runs the network; auto takes the first back-end that loads",
+        _NETWORK,
+        choices=("auto", "openvino", "tensorrt", "torch"),
+        live=True,
+    )
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:1, or OpenVINO's GPU, GPU.1, NPU",
+        _NETWORK,
+        metavar="NAME",
+        live=True,
+    )
+    precision: str = option(
+        "auto",
+        "of the network's arithmetic",
+        _NETWORK,
+        choices=("auto", "f32", "bf16", "f16", "int8"),
+        live=True,
+    )
+    threads: int | None = option(
+        None,
+        "threads of the network (default: all cores for small pictures, half for large and live)",
+        _NETWORK,
+        metavar="N",
+        live=True,
+    )
+    network_size: int | None = option(
+        None,
+        "long side that the network sees, 64 to 4096 (default: the model's own)",
+        _NETWORK,
+        metavar="PIXELS",
+        least=64,
+        most=4096,
+        live=True,
+        live_help="long side that the network sees, 64 to 4096; it is not changed then",
+    )
+    fallback: bool = option(
+        False,
+        "when a GPU fails in mid-clip, go on with the CPU instead of ending the run",
+        _NETWORK,
+    )
+    gpu_video: bool = option(
+        False,
+        "decode, and encode H.264 and HEVC, on an NVIDIA GPU; a line says why where none can",
+        _NETWORK,
+    )
 
     def __post_init__(self) -> None:
-        _among("format", self.format, (None, *NAMES))
-        _among("quality", self.quality, tuple(PRORES_QUALITY))
-        _among("depth", self.depth, (None, 8, 16, 32))
-        _among("detail", self.detail, ("fast", "medium", "fine"))
-        _among("refine", self.refine, (None, *SOLVERS))
-        _among("foreground", self.foreground, ("estimate", "source"))
+        for row in rows(Settings):
+            row.check(getattr(self, row.name))
         self.tint()
-        name, _, strength = self.smooth.partition(":")
-        _among("smooth", name, SMOOTHING)
-        _within("smooth strength", strength or 1, 0, 1)
-        if self.despill is not None:
-            name, _, strength = self.despill.partition(":")
-            _among("despill", name, DESPILL)
-            _within("despill strength", strength or 1, 0, 1)
-        for name, least, most in _RANGES:
-            value = getattr(self, name)
-            if value is not None:
-                _within(name, value, least, most)
         for name in ("cfr", "rate"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1000:
@@ -150,28 +345,17 @@ class Settings:
         """How much of the background's light 'poisson[:TINT]' puts on the person, 0 to 1; None for
         'over'."""
         name, colon, tint = self.blend.partition(":")
-        _among("blend", name, ("over", "poisson"))
+        check_choice("blend", name, ("over", "poisson"))
         if name == "over":
             if colon:
                 raise UsageError(f"blend '{self.blend}': over takes no amount")
             return None
-        _within("blend poisson tint", tint or TINT, 0, 1)
+        check_range("blend poisson tint", tint or TINT, 0, 1)
         return float(tint or TINT)
 
     def resolved_format(self, output: Path | None) -> str:
         """The format's name, guessed from the output where none was asked for."""
-        from mattecast.media.formats import guess
-
         return self.format or guess(output)
-
-
-def _within(name: str, value: float | str, least: float, most: float) -> None:
-    try:
-        good = least <= float(value) <= most
-    except ValueError:
-        good = False
-    if not good:
-        raise UsageError(f"{name}: {value} is out of range ({least:g} to {most:g})")
 
 
 def parse_rate(text: str) -> Fraction:
@@ -204,12 +388,3 @@ def parse_size(text: str, width: int, height: int) -> tuple[int, int]:
             f"size '{text}': expected WIDTHxHEIGHT or a height such as 720p, sides 16 to 16384"
         )
     return wide, tall
-
-
-def _among(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        known = ", ".join(str(one) for one in allowed if one is not None)
-        raise UsageError(f"{name} '{value}' is not known: choose one of {known}")
-
-
-__all__ = ["FORMATS", "Settings", "parse_rate", "parse_size"]

@@ -10,7 +10,6 @@ import platform
 import sys
 import traceback
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -161,8 +160,7 @@ def _command(
 
 
 def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
-    from mattecast.commands.options import add_refinement
-    from mattecast.media.formats import FILL_KEY, FORMATS, PRORES_QUALITY
+    from mattecast.commands.options import add_options
 
     parser = _command(
         commands,
@@ -185,73 +183,9 @@ def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     add("-o", "--output", metavar="OUT", type=Path, help="output file or folder; one input only")
     add("--out-dir", metavar="DIR", type=Path, help="folder for outputs named after their inputs")
-    kinds = "; ".join(f"{row.name}: {row.about}" for row in FORMATS.values())
-    add(
-        "--format",
-        choices=(*FORMATS, FILL_KEY),
-        metavar="NAME",
-        help=f"guessed from OUT, else prores. {kinds}; {FILL_KEY}: two clips, picture and matte",
-    )
-    add(
-        "--background",
-        metavar="WHAT",
-        help="composite over: a colour name, #rrggbb, a picture, a video, blur[:strength], "
-        "bokeh[:strength]; none keeps alpha (default; h264 and hevc take green)",
-    )
-    add(
-        "--quality", choices=PRORES_QUALITY, default="high", help="ProRes quantiser (default: high)"
-    )
-    add(
-        "--premultiplied",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="multiply colours by alpha (default: straight; EXR premultiplied)",
-    )
-    add("--depth", type=int, choices=(8, 16, 32), help="bits of PNG or EXR (default: the source's)")
-    add(
-        "--range",
-        metavar="START..END",
-        help="part to matte: seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF; open ends allowed",
-    )
-    add("--size", metavar="WxH", help="output size, or a height such as 720p")
-    add("--cfr", metavar="RATE", type=_rate, help="constant output rate, such as 25 or 29.97")
-    add("--rate", metavar="RATE", type=_rate, help="rate of picture sequences read (default: 25)")
-    add("--audio", action=argparse.BooleanOptionalAction, default=True, help="keep the sound")
-    add(
-        "--whole-picture",
-        action="store_true",
-        help="keep colours far outside the person too, under alpha 0",
-    )
-    add_refinement(parser)
-    add("--model", default="default", metavar="NAME", help="network (default: the embedded one)")
-    add(
-        "--backend",
-        default="auto",
-        choices=("auto", "openvino", "tensorrt", "torch"),
-        help="what runs the network (default: auto, the first that loads)",
-    )
-    add(
-        "--device",
-        default="auto",
-        metavar="NAME",
-        help="cpu, cuda, cuda:1, or OpenVINO's GPU, GPU.1, NPU (default: auto)",
-    )
-    add(
-        "--fallback",
-        action="store_true",
-        help="when a GPU fails in mid-clip, go on with the CPU instead of ending the run",
-    )
-    add(
-        "--gpu-video",
-        action="store_true",
-        help="decode, and encode H.264 and HEVC, on an NVIDIA GPU; else it is said why not",
-    )
-    add("--precision", default="auto", choices=("auto", "f32", "bf16", "f16", "int8"))
-    add("--threads", type=int, metavar="N", help="threads of the network (default: half the cores)")
-    add("--network-size", type=int, metavar="PIXELS", help="long side the network sees")
-    add("--overwrite", action="store_true", help="replace existing outputs")
     add("--json", action="store_true", help="print a summary of the run as JSON at the end")
     add("--quiet", action="store_true", help="no progress line")
+    add_options(parser)
 
 
 def _add_live(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -308,15 +242,6 @@ def _train(options: argparse.Namespace) -> int:
     from mattecast.commands.train import run
 
     return run(options)
-
-
-def _rate(text: str) -> Fraction:
-    from mattecast.settings import parse_rate
-
-    try:
-        return parse_rate(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _matte(options: argparse.Namespace) -> int:

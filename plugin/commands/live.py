@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mattecast.commands.options import SHARED, add_shared
+from mattecast.commands.options import add_options, settings_of
 from mattecast.errors import MattecastError, UsageError
 from mattecast.settings import LIVE_SMOOTHING, Settings
 
@@ -44,18 +44,6 @@ _FAILED = 1
 # How often the session is checked, and how often its status is shown on a terminal and in a pipe
 # (seconds).
 _TICK, _INTERVAL, _PIPED_INTERVAL = 0.1, 1.0, 10.0
-# Flags that are settings of the same name.
-_PICTURE = (
-    "background",
-    "smooth",
-    "model",
-    "backend",
-    "device",
-    "precision",
-    "threads",
-    "network_size",
-    *SHARED,
-)
 
 
 def add_live(parser: argparse.ArgumentParser) -> None:
@@ -150,51 +138,16 @@ def _add_obs(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_picture(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("picture").add_argument
-    add(
-        "--background",
-        metavar="WHAT",
-        default="none",
-        help="none (alpha), a colour, #rrggbb, a picture, a video, blur[:strength], "
-        "bokeh[:strength] (default: none)",
-    )
-    add(
-        "--smooth",
-        default="causal",
-        metavar="HOW[:STRENGTH]",
-        help="over time: off, causal, or delayed, which shows each picture one later; strength 0 "
-        "to 1 (default: causal)",
-    )
+    add = parser.add_argument_group("pace").add_argument
     add(
         "--latency",
         type=float,
         default=100.0,
         metavar="MS",
-        help="aim: age of a picture when it is handed out; the network gets smaller until that "
-        "holds (default: 100)",
+        help="age of a picture that is aimed at when it is sent; the network gets smaller until "
+        "that holds (default: 100)",
     )
-    add("--model", default="default", metavar="NAME", help="network (default: the embedded one)")
-    add(
-        "--backend",
-        default="auto",
-        choices=("auto", "openvino", "tensorrt", "torch"),
-        help="what runs the network (default: auto, the first that loads)",
-    )
-    add("--device", default="auto", metavar="NAME", help="cpu, cuda, or OpenVINO's GPU, NPU")
-    add(
-        "--precision",
-        default="auto",
-        choices=("auto", "f32", "bf16", "f16", "int8"),
-        help="of the network (default: auto)",
-    )
-    add("--threads", type=int, metavar="N", help="threads of the network (default: half the cores)")
-    add(
-        "--network-size",
-        type=int,
-        metavar="PIXELS",
-        help="long side the network sees; not changed then",
-    )
-    add_shared(parser)
+    add_options(parser, live=True)
 
 
 def live(options: argparse.Namespace) -> int:
@@ -337,7 +290,7 @@ def _input(options: argparse.Namespace) -> Input:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    settings = Settings(**{name: getattr(options, name) for name in _PICTURE})
+    settings = settings_of(options, live=True)
     if settings.smooth.partition(":")[0] not in LIVE_SMOOTHING:
         raise UsageError(
             f"smooth '{settings.smooth}': live knows {', '.join(LIVE_SMOOTHING)}, "

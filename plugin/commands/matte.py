@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 
+from mattecast.commands.options import settings_of
 from mattecast.errors import UsageError
 from mattecast.media.formats import FILL_KEY, FORMATS
 from mattecast.media.pictures import SUFFIXES, is_pattern, is_still, listed
@@ -49,7 +49,7 @@ def run(
 
     Raises UsageError when the request makes no sense as a whole.
     """
-    settings = Settings(**{one.name: getattr(options, one.name) for one in fields(Settings)})
+    settings = settings_of(options)
     jobs = list(_jobs(options, settings))
     code, summaries = 0, []
     for source, output in jobs:

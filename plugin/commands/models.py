@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mattecast.commands.options import add_options
 from mattecast.errors import UsageError
 
 # A command: its options to the lines it prints.
@@ -34,7 +35,6 @@ def add_engines(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     _action(actions, "list", "Built engines, last used first, and the folder.", _built)
     build = _action(actions, "build", "Build an engine now, for a quick first run.", _build)
-    build.add_argument("--model", default="default")
     build.add_argument(
         "--for",
         dest="picture",
@@ -42,9 +42,7 @@ def add_engines(parser: argparse.ArgumentParser) -> None:
         metavar="WxH",
         help="size of the clips (default: 1920x1080)",
     )
-    for name in ("backend", "precision", "device"):
-        build.add_argument(f"--{name}", default="auto", help="as of `mattecast matte`")
-    build.add_argument("--network-size", type=int, metavar="PIXELS")
+    add_options(build, names=("model", "backend", "device", "precision", "network_size"))
     _action(actions, "verify", "Check every built engine; remove the damaged.", _verify)
     prune = _action(actions, "prune", "Remove engines, least recently used first.", _prune)
     prune.add_argument(

@@ -17,6 +17,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,11 +31,13 @@ import numpy as np
 from mattecast.errors import MattecastError, UsageError
 from mattecast.live.outputs.outlet import lower_priority
 from mattecast.live.picture import Bytes, Picture, laid_over
-from mattecast.live.session import COMMANDS, Session, camera_names
+from mattecast.live.session import COMMANDS, SLIDERS, Session, camera_names
 
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+# The page has no sliders of its own; the table of options makes them.
+_NO_SLIDERS = "[/* the table of options */]"
 # The longest body a command may have (bytes), and how long its sender may take (seconds).
 LONGEST, SLOWEST = 4096, 5.0
 # How many requests are served at once; a page has two or three in flight.
@@ -103,7 +106,8 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], session: Session) -> None:
         self.session, self.token = session, secrets.token_urlsafe(24)
-        self.page = (Path(__file__).parent / "control.html").read_bytes()
+        page = (Path(__file__).parent / "control.html").read_text(encoding="utf-8")
+        self.page = page.replace(_NO_SLIDERS, json.dumps(slider_rows())).encode()
         self._places = threading.BoundedSemaphore(_AT_ONCE)
         super().__init__(address, _Handler)
 
@@ -254,6 +258,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing, because request lines hold the token."""
+
+
+def slider_rows() -> list[dict[str, str | float]]:
+    """The page's sliders: the option's name, its label, and the least, the most and the step."""
+    found = []
+    for name, row in SLIDERS.items():
+        slider = row.option.slider
+        if slider is not None:
+            found.append({"name": name, **asdict(slider)})
+    return found
 
 
 def read_command(body: bytes) -> tuple[str, str]:

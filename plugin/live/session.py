@@ -20,7 +20,8 @@ from mattecast.live.obs.link import Link
 from mattecast.live.outputs.outlet import Outlet
 from mattecast.live.picture import Picture
 from mattecast.live.threads import now
-from mattecast.settings import LIVE_SMOOTHING
+from mattecast.options import rows
+from mattecast.settings import LIVE_SMOOTHING, Settings
 
 # OBS's source is told to listen on another port when it takes no picture for this long (seconds).
 _DEAF = 6.0
@@ -66,6 +67,10 @@ class Sink(Protocol):
     def close(self) -> None:
         """End the thread, and finish what was begun; safe to call twice."""
         ...
+
+
+# The options that a slider of the control page changes, by name.
+SLIDERS = {row.name: row for row in rows(Settings) if row.option.slider}
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +231,7 @@ class Session:
             "on": controls.on,
             "background": controls.settings.background or "none",
             "smooth": controls.settings.smooth,
-            **{name: getattr(controls.settings, name) for name in ("choke", "feather", "gamma")},
+            **{name: getattr(controls.settings, name) for name in SLIDERS if name != "smooth"},
             "obs": self.link.state if self.link else None,
             "outlets": [
                 {
@@ -346,9 +351,11 @@ COMMANDS: Mapping[str, Command] = {
     "toggle": Command(_switch(None), "matting on or off"),
     "background": Command(_background, "none, a colour, blur[:strength], a picture or a video"),
     "smooth": Command(_smooth, "off, causal or delayed[:strength], or a strength from 0 to 1"),
-    "choke": Command(_number("choke"), "move the edge inwards by pixels"),
-    "feather": Command(_number("feather"), "soften the edge by pixels"),
-    "gamma": Command(_number("gamma"), "above 1 lifts soft alpha"),
+    **{
+        name: Command(_number(name), row.option.help)
+        for name, row in SLIDERS.items()
+        if name != "smooth"
+    },
     "camera": Command(_camera, "number or name of another camera"),
     "place": Command(_place, "put the source into OBS's current scene"),
     "sync": Command(_sync, "delay a microphone of OBS as much as pictures are"),

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from mattecast.engines import EngineError
 from mattecast.engines.cuda import no_driver
 from mattecast.media.colour import Colour
+from mattecast.options import rows
 from mattecast.plan import Plan
 from mattecast.settings import Settings
 
@@ -46,20 +47,6 @@ BITS = {"nv12": 8, "p010le": 10, "p016le": 16}
 SEMIPLANAR = {"yuv420p": "nv12", "yuv420p10le": "p010le"}
 # Rows of pictures on a GPU begin at multiples of this, as FFmpeg's own do.
 _ALIGNED = 256
-# Wishes for a composite that only the CPU fulfils.
-_CPU_ONLY = (
-    "refine",
-    "choke",
-    "feather",
-    "gamma",
-    "threshold",
-    "light_wrap",
-    "shadow",
-    "colour_match",
-    "linear_light",
-    "blend",
-    "despill",
-)
 # Join the context torch has made current. The primary one is the same, but FFmpeg refuses to join
 # it by that name once torch or TensorRT have made it with flags other than FFmpeg's own.
 _CONTEXT = {"primary_ctx": "0", "current_ctx": "1"}
@@ -119,7 +106,8 @@ def encoded_on_gpu(plan: Plan, settings: Settings, guidance: Guidance) -> Plan:
 def _beyond(plan: Plan, settings: Settings, guidance: Guidance) -> str:
     """Why the GPU cannot make these composites; '' where it can."""
     usual = Settings()
-    wishes = [name for name in _CPU_ONLY if getattr(settings, name) != getattr(usual, name)]
+    asked = [row.name for row in rows(Settings) if not row.option.gpu]
+    unusual = [name for name in asked if getattr(settings, name) != getattr(usual, name)]
     told = guidance.before or guidance.garbage or guidance.keep
     cases = {
         "guidance": told,
@@ -128,7 +116,7 @@ def _beyond(plan: Plan, settings: Settings, guidance: Guidance) -> str:
         "odd sizes": any(plan.padding),
         "torch sees no GPU": not _torch_on_gpu(),
     }
-    reasons = [*(name.replace("_", "-") for name in wishes), *(k for k, v in cases.items() if v)]
+    reasons = [*(name.replace("_", "-") for name in unusual), *(k for k, v in cases.items() if v)]
     return ", ".join(reasons)
 
 

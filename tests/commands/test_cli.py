@@ -188,7 +188,7 @@ def test_json_holds_facts(talk: Path, tmp_path: Path) -> None:
         assert facts["pixels"] == stream.codec_context.pix_fmt.replace("12", "10")
         assert facts["audio"] == [f"{clip.streams.audio[0].codec_context.name} copied"]
     assert facts["bytes"] == output.stat().st_size
-    assert {"decode", "convert", "engine", "filters", "encode"} <= set(facts["stages"])
+    assert {"decode", "convert", "network", "edges", "encode"} <= set(facts["stages"])
     assert 0 < max(facts["stages"].values()) <= facts["seconds"] < 60
     assert facts["engine"].startswith("stand-in at 128x96 on test 1 (CPU, f32)")
     assert facts["damage"] == []
