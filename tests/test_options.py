@@ -45,7 +45,7 @@ def test_wrong_values_are_refused_at_the_door(given: dict[str, Any], message: st
 
 def test_right_values_of_every_type_are_taken() -> None:
     settings = Settings(cfr=Fraction(25), rate=24, choke=3, threads=2, smooth="delayed:0.25")
-    assert (settings.cfr, settings.choke, settings.smooth) == (25, 3, "delayed:0.25")
+    assert settings.cfr == 25 and settings.choke == 3 and settings.smooth == "delayed:0.25"
 
 
 @pytest.mark.parametrize("live", [False, True])
