@@ -2,10 +2,10 @@
 
     read("p3m", Path("P3M-10k"))
 
-gives the same Library as a folder of one's own, but for one thing: such sets are larger than memory
-(AISegment has 34,000 people), so that a picture is read when it is drawn. Nothing here downloads
-anything: most sets want a form signed. A path that is not what was expected is refused with what is
-missing and where the set is to be had.
+gives the same Library as a folder of one's own, except that a picture is read when it is drawn,
+because such sets are larger than memory (AISegment has 34,000 people). Nothing here downloads
+anything, since most sets ask for a signed form. A path that does not hold the expected set is
+refused with what is missing and where the set can be had.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,18 +24,21 @@ from mattecast.engines.training.datasets import Bytes, Library, Subject, cut, su
 from mattecast.engines.training.ondemand import OnDemand
 
 T = TypeVar("T")
-Read = partial[Subject]  # a reader and its paths, of which the first names the subject
+Read = partial[Subject]  # a reading function and its paths; the first path names the subject
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-# Colours of Pascal VOC's palette: class 15, and what its annotators left open along outlines.
+# Colours of Pascal VOC's palette: class 15 (person), and the unlabelled pixels along outlines.
 PERSON, VOID = (192, 128, 128), (224, 224, 192)
 COMPOSITIONS = 100  # backgrounds for each training foreground of Deep Image Matting
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A published set. needs: folders and files that its root must hold, of which the first
-    missing one is named. subjects: how to read each of its people; backgrounds: pictures without
-    any. moving: whether its people are clips."""
+    """A published set.
+
+    about: its name in messages. where: where it can be had. needs: folders and files that its root
+    must hold. subjects: gives for a root how to read each of its people. backgrounds: gives its
+    pictures without people. moving: whether its people are clips.
+    """
 
     name: str
     about: str
@@ -46,7 +49,7 @@ class Corpus:
     moving: bool = False
 
     def check(self, root: Path) -> None:
-        """Raise MattecastError, which says what is missing, unless the root looks like the set."""
+        """Raise MattecastError that names the first missing part, unless the root holds the set."""
         for need in self.needs:
             if not (root / need).exists():
                 wanted = ", ".join(self.needs)
@@ -56,11 +59,11 @@ class Corpus:
                 )
 
 
-class Listed(Subject):
-    """A Subject of a published set, of which only the name is known until it is looked at.
+class LazySubject(Subject):
+    """A Subject of a published set whose files are read when its pictures are first used.
 
-    What else it holds is read then. All of a set are drawn alike, for the measures that weigh
-    subjects are among what would have to be read.
+    All subjects of a set have the same weight, because the measures that would weigh them are only
+    known after reading.
     """
 
     def __init__(self, name: str, people: OnDemand[Subject], place: int) -> None:
@@ -73,16 +76,17 @@ class Listed(Subject):
 
     @property
     def weight(self) -> float:
-        """The same for all."""
+        """The chance to be drawn, the same for all subjects."""
         return 1.0
 
 
 def read(name: str, root: Path, *, limit: int = 0, incomplete: tuple[str, ...] = ()) -> Library:
-    """The set called `name`: a key of CORPORA, listed, or 'folder' for one's own, in memory.
+    """The Library of a published set, or of a folder of one's own.
 
-    limit: at most so many people (0: all), evenly spread over the sorted files, so that the same
-    ones are taken every time. incomplete: see datasets.load, which reduces pictures as this does.
-    Raises MattecastError.
+    name: a key of CORPORA, or 'folder' for one's own, which is held in memory. limit: the most
+    people to take (0: all), evenly spread over the sorted files, so that every call takes the same
+    ones. incomplete: see datasets.load, which also reduces pictures as this function does. Raises
+    MattecastError for an unknown name and a root that does not hold the set.
     """
     if name == "folder":
         return datasets.load(root, incomplete)
@@ -94,13 +98,13 @@ def read(name: str, root: Path, *, limit: int = 0, incomplete: tuple[str, ...] =
             f"{root}: the folders of {corpus.about} are there, but no picture with its alpha; get "
             f"it from {corpus.where}"
         )
-    reads, rooms = spread(reads, limit), spread(empty, limit)
+    reads, backgrounds = spread(reads, limit), spread(empty, limit)
     people = OnDemand(reads)
-    found: list[Subject] = [
-        Listed(read.args[0].stem, people, place) for place, read in enumerate(reads)
+    subjects: list[Subject] = [
+        LazySubject(read.args[0].stem, people, place) for place, read in enumerate(reads)
     ]
-    behind = OnDemand([partial(datasets.colour, path) for path in rooms])
-    return Library([], found, behind) if corpus.moving else Library(found, [], behind)
+    behind = OnDemand([partial(datasets.colour, path) for path in backgrounds])
+    return Library([], subjects, behind) if corpus.moving else Library(subjects, [], behind)
 
 
 def named(name: str) -> Corpus:
@@ -118,7 +122,7 @@ def spread(items: list[T], limit: int) -> list[T]:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """The pictures below a folder, sorted. macOS leaves files named ._NAME in archives."""
+    """The pictures below a folder, sorted, without the ._NAME files that macOS puts in archives."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -127,7 +131,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def paired(images: Path, mattes: Path) -> list[tuple[Path, Path]]:
-    """Pictures and mattes of the same name but for the suffix, wherever below the two folders."""
+    """Pictures and mattes whose names differ only in their suffix, from below two folders."""
     by_name = {path.stem: path for path in pictures(mattes)}
     return [(path, by_name[path.stem]) for path in pictures(images) if path.stem in by_name]
 
@@ -139,12 +143,12 @@ def read_pair(picture: Path, matte: Path) -> Subject:
 
 
 def pairs(images: str, mattes: str) -> Callable[[Path], list[Read]]:
-    """The pairs of two folders of a root."""
+    """The function that pairs the pictures of two folders of a root."""
     return lambda root: [partial(read_pair, *each) for each in paired(root / images, root / mattes)]
 
 
 def aisegment(root: Path) -> list[Read]:
-    """clip_img/GROUP/clip_N/NAME.jpg and matting/GROUP/matting_N/NAME.png, alpha in the latter."""
+    """clip_img/GROUP/clip_N/NAME.jpg, with alpha in matting/GROUP/matting_N/NAME.png."""
     found: list[Read] = []
     for picture in pictures(root / "clip_img"):
         group, clip = picture.relative_to(root / "clip_img").parts[:2]
@@ -158,7 +162,7 @@ def aisegment(root: Path) -> list[Read]:
 def voc(root: Path) -> list[Read]:
     """The segmented pictures of train and val that show a person.
 
-    Which do is told by the labels alone, so all of them are looked at once.
+    Only the labels show which pictures do, so all labels are read once.
     """
     names = [
         name
@@ -174,6 +178,7 @@ def voc(root: Path) -> list[Read]:
 
 
 def read_voc(picture: Path, label: Path) -> Subject:
+    """A picture of Pascal VOC and its person mask."""
     colours = datasets.colour(picture)
     mask = person_mask(label)
     size = colours.shape[1::-1]
@@ -182,12 +187,12 @@ def read_voc(picture: Path, label: Path) -> Subject:
 
 
 def person_mask(label: Path) -> Bytes:
-    """(H, W) uint8 of a VOC label: 255 on people, 127 on what is left open beside them, else 0."""
+    """(H, W) uint8 of a VOC label: 255 on people, 127 on unlabelled pixels beside them, else 0."""
     stored = cv2.imread(str(label), cv2.IMREAD_COLOR)  # the palette's colours, BGR
     if stored is None:
         raise MattecastError(f"{label}: not a picture that can be read")
     person, void = ((stored == colour[::-1]).all(2) for colour in (PERSON, VOID))
-    # Open outlines are about 5 pixels wide.
+    # The unlabelled outlines are about 5 pixels wide.
     near = cv2.dilate(person.astype(np.uint8), np.ones((11, 11), np.uint8)) > 0
     return np.where(person, 255, np.where(void & near, 127, 0)).astype(np.uint8)
 
@@ -203,9 +208,9 @@ def dim_backgrounds(root: Path) -> list[Path]:
 
 
 def compositions(root: Path) -> Iterator[tuple[Path, Path, Path]]:
-    """Foreground, alpha and background of each training picture in the published order.
+    """Paths of foreground, alpha and background of each training picture, in the published order.
 
-    Foreground number i goes over backgrounds 100 i to 100 i + 99 of their list (Xu et al. 2017,
+    Foreground number i belongs to backgrounds 100 i to 100 i + 99 of their list (Xu et al. 2017,
     "Deep Image Matting", arXiv 1703.03872, and the script that comes with the set).
     """
     named("dim").check(root)
@@ -215,11 +220,12 @@ def compositions(root: Path) -> Iterator[tuple[Path, Path, Path]]:
             yield *_foreground(root, name), behind[place]
 
 
-def composed(foreground: Bytes, alpha: Bytes, background: Bytes) -> Bytes:
-    """(H, W, 3) uint8: the foreground over the background as the set's own script does it.
+def compose(foreground: Bytes, alpha: Bytes, background: Bytes) -> Bytes:
+    """The foreground over the background, as the set's own script composes them.
 
-    A background smaller than the foreground is enlarged until it covers it; its upper left corner
-    is used.
+    foreground: (H, W, 3) uint8. alpha: (H, W) uint8. background: (h, w, 3) uint8; a smaller one is
+    enlarged until it covers the foreground, of a larger one the upper left corner is used. Returns
+    (H, W, 3) uint8.
     """
     height, width = alpha.shape
     ratio = max(width / background.shape[1], height / background.shape[0])
@@ -264,7 +270,7 @@ def video_matte(root: Path) -> list[Read]:
 
 
 def read_frames(colours: Path, mattes: Path) -> Subject:
-    """A clip of foregrounds and alphas as cut-outs; the longest that datasets keeps."""
+    """A clip of foregrounds and alphas as cut-outs, of at most datasets.CLIP_FRAMES frames."""
     found = paired(colours, mattes)[: datasets.CLIP_FRAMES]
     if not found:
         raise MattecastError(f"{colours}: no frame has its alpha in {mattes}")

@@ -1,9 +1,10 @@
-"""DeepLabV3+ on MobileNetV2: the study's small network, and the soft segmentation of DLMN-G.
+"""DeepLabV3+ on MobileNetV2: a network of the portrait study, and DLMN-G's soft segmentation.
 
 DeepLabV3+: Chen et al. 2018, arXiv 1802.02611. MobileNetV2: Sandler et al. 2018, arXiv 1801.04381.
-Its last stage is dilated instead of halved once more, so that features come at 1/16 of the picture
-(output stride 16), where atrous spatial pyramid pooling looks at rates 6, 12 and 18 and at the
-whole picture; the decoder joins them with features of the second stage at 1/4.
+MobileNetV2's last stages are dilated instead of halving the size once more, so that features are at
+1/16 of the picture (output stride 16). There atrous spatial pyramid pooling works at rates 6, 12
+and 18 and over the whole picture; the decoder joins its result with features of the second stage at
+1/4.
 """
 
 from dataclasses import dataclass
@@ -25,13 +26,13 @@ STAGES = (
     (6, 160, 3, 1, 2),
     (6, 320, 1, 1, 2),
 )
-LOW = 2  # stages after which the decoder's low-level features are taken
+LOW = 2  # the stage whose output is the decoder's low-level features
 RATES = (6, 12, 18)
 
 
 @dataclass(frozen=True)
 class DeepLabWidths:
-    """share: of MobileNetV2's channels (its width multiplier); aspp, low: the paper's 256, 48."""
+    """share: MobileNetV2's width multiplier. aspp, low: channels, 256 and 48 in the paper."""
 
     share: float = 1.0
     aspp: int = 256
@@ -39,7 +40,7 @@ class DeepLabWidths:
 
 
 class MobileNetV2(nn.Module):
-    """Everything before the classifier's last convolution, at output stride 16."""
+    """MobileNetV2 without its last convolution and classifier, at output stride 16."""
 
     def __init__(self, share: float = 1.0) -> None:
         super().__init__()
@@ -67,14 +68,14 @@ class MobileNetV2(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Atrous spatial pyramid pooling, with the whole picture's mean as one more scale."""
+    """Atrous spatial pyramid pooling, with the mean over the whole picture as one more scale."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
             [ConvNorm(inputs, width, 1), *(ConvNorm(inputs, width, dilation=r) for r in RATES)]
         )
-        # Without a norm: it would have one value a picture to take a mean of.
+        # Without a norm, which would have only one value of each picture for its statistics.
         self.whole = nn.Conv2d(inputs, width, 1)
         self.project = ConvNorm((len(RATES) + 2) * width, width, 1)
         self.dropout = nn.Dropout(0.1)

@@ -4,15 +4,19 @@
 in Informatics and Control 30(3), 2021), whose generator follows Background Matting (Sengupta et
 al., CVPR 2020, arXiv 2004.00626), with motion instead of a picture of the empty scene.
 
-Three encoders (3x3 convolutions, norm, ReLU, to 256 feature maps at a quarter of the size) see the
+Three encoders (3x3 convolutions, norm, ReLU, to 256 feature maps at a quarter of the size) take the
 picture, the soft segmentation and the motion cues. A combinator makes 64 features of the picture's
 and one other's; a 1x1 convolution brings the picture's own 256 and both combinators' features back
 to 256. Residual blocks follow, then two branches of residual blocks and up-sampling: one gives
 alpha, the other the foreground, here as what must be added to the picture. The papers leave the
 number of blocks open; Background Matting's code has seven before the branches and three in each.
 
-The soft segmentation comes from DeepLabV3+ inside: it is trained before, by itself, and stays as it
-is. So the whole takes nothing but pictures, and its memory is the gray frames it needs.
+Motion cues are four gray frames. The paper takes t-2 to t+2, which is read as t-2, t-1, t+1 and
+t+2, since the present frame goes in by itself, in colour. Live, nothing is known of the future, and
+the four frames before serve, t-4 to t-1.
+
+The soft segmentation comes from a DeepLabV3+ inside, which is trained before and then frozen. So
+the network takes nothing but pictures, and its recurrent state is the gray frames it needs.
 """
 
 from dataclasses import dataclass, field
@@ -26,7 +30,7 @@ from mattecast.engines.papers.deeplab import DeepLab, DeepLabWidths, enlarged
 from mattecast.engines.papers.still import planes
 
 MULTIPLE = 32
-# Four frames, as offsets in time: as the paper reads, and for live use (filters/time/motion.py).
+# The four gray frames, as offsets in time: the paper's, and those for live use.
 CENTRED, CAUSAL = (-2, -1, 1, 2), (-4, -3, -2, -1)
 # Brightness as the eye weighs it, BT.601, as OpenCV's gray.
 GRAY = (0.299, 0.587, 0.114)
@@ -34,8 +38,12 @@ GRAY = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class DlmnWidths:
-    """width: feature maps of the encoders; shared: of each combinator; blocks: residual blocks
-    before the branches and in each; centred: neighbours on both sides, which cannot run live."""
+    """The sizes of the network.
+
+    width: feature maps of the encoders. shared: of each combinator. blocks: residual blocks before
+    the branches, and in each branch. centred: motion cues from both sides in time, which cannot run
+    live.
+    """
 
     width: int = 256
     shared: int = 64
@@ -46,17 +54,18 @@ class DlmnWidths:
 
 @dataclass(frozen=True)
 class Matte:
-    """What one call returns, (N, C, H, W) float32. logits: of alpha; foreground: residual RGB to
-    be added to picture / 255; soft: the segmentation in [0, 1] that it started from."""
+    """What one call returns, (N, C, H, W) float32.
+
+    logits: of alpha. foreground: residual RGB to be added to picture / 255.
+    """
 
     logits: Tensor
     alpha: Tensor
     foreground: Tensor
-    soft: Tensor
 
 
 class Residual(nn.Module):
-    """Two convolutions beside an identity (He et al. 2016, arXiv 1512.03385)."""
+    """Two convolutions and an identity shortcut (He et al. 2016, arXiv 1512.03385)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -78,7 +87,7 @@ def encoder(inputs: int, width: int) -> nn.Sequential:
 
 
 class Branch(nn.Module):
-    """Residual blocks, then back to full size."""
+    """Residual blocks, then up-sampling to full size."""
 
     def __init__(self, width: int, outputs: int, blocks: int) -> None:
         super().__init__()
@@ -115,10 +124,10 @@ class Dlmn(nn.Module):
         shared = [combinator(torch.cat([picture, other], 1)) for combinator, other in pairs]
         y = self.body(self.join(torch.cat([picture, *shared], 1)))
         logits = self.alpha(y).float()
-        return Matte(logits, torch.sigmoid(logits), self.foreground(y).float(), soft)
+        return Matte(logits, torch.sigmoid(logits), self.foreground(y).float())
 
     def segment(self, x: Tensor) -> Tensor:
-        """The soft segmentation (N, 1, H, W) in [0, 1]; nothing is learned through it."""
+        """The soft segmentation (N, 1, H, W) in [0, 1]; no gradient passes through it."""
         with torch.no_grad():
             return torch.sigmoid(self.segmentation.logits(x).float())
 
@@ -137,7 +146,7 @@ class Dlmn(nn.Module):
         return self
 
     def start(self, height: int, width: int) -> Tensor:
-        """The state before the first frame: zeros, which stand for 'nothing yet'."""
+        """The state before the first frame: zeros, which mean that there was no frame yet."""
         check_size(height, width)
         return torch.zeros(1, 4, height, width)
 
@@ -149,32 +158,37 @@ class Dlmn(nn.Module):
         (1, H, W, 3) residual RGB, and the next motion.
         """
         x = picture.permute(0, 3, 1, 2).float() / 255.0
-        cues, motion = remembered(x, motion)
+        cues, motion = cues_and_state(x, motion)
         out = self.predict(x, self.segment(x), cues)
         return (out.alpha.permute(0, 2, 3, 1), out.foreground.permute(0, 2, 3, 1), motion)
 
 
 def check_size(height: int, width: int) -> None:
+    """Raise ValueError unless both sides are multiples of MULTIPLE."""
     if height % MULTIPLE or width % MULTIPLE:
         raise ValueError(f"size must be multiples of {MULTIPLE}, got {height}x{width}")
 
 
 def gray(x: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB to (N, 1, H, W)."""
+    """Luma (N, 1, H, W) of RGB (N, 3, H, W)."""
     return sum(weight * x[:, i : i + 1] for i, weight in enumerate(GRAY))  # type: ignore[return-value]
 
 
 def neighbours(clip: Tensor, offsets: tuple[int, ...]) -> Tensor:
-    """(batch, frames, H, W) gray to (batch, frames, 4, H, W); the ends stand for what is beyond."""
+    """Motion cues (batch, frames, 4, H, W) of gray clips (batch, frames, H, W).
+
+    offsets: the four frames, relative to each frame. Beyond the ends of a clip its first or last
+    frame is repeated.
+    """
     frames = clip.shape[1]
     moments = [[min(max(t + o, 0), frames - 1) for o in offsets] for t in range(frames)]
     return torch.stack([clip[:, moment] for moment in moments], 1)
 
 
-def remembered(x: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
-    """The cues of a frame from its state, and the next state; see Dlmn.step."""
+def cues_and_state(x: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+    """The motion cues of a frame, and the next state, from the state; see Dlmn.step."""
     now = gray(x)
-    there = motion.clamp(0.0, 1.0)  # 0 or 1, for gray plus 1 is never between
-    # The first frame stands for all before it, in later steps too.
-    cues = there * (motion - 1.0) + (1.0 - there) * now
+    present = motion.clamp(0.0, 1.0)  # 0 or 1, because gray plus 1 is at least 1
+    # The first frame is repeated for the frames before it, in later steps too.
+    cues = present * (motion - 1.0) + (1.0 - present) * now
     return cues, torch.cat([cues[:, 1:], now], 1) + 1.0

@@ -1,18 +1,19 @@
-"""SSRN: a self-supervised refinement of DLMN-G's matte, trained against a judge of composites.
+"""SSRN: a self-supervised refinement of DLMN-G's matte, trained against a discriminator.
 
 "Deep Residual Network for High-Resolution Background Matting" (El Abdellaoui and Kachbal, Studies
 in Informatics and Control 30(3), 2021), after AlphaGAN (Lutz et al., BMVC 2018, arXiv 1807.10088).
 
-Generator: an encoder like ResNet-101 (He et al. 2016, arXiv 1512.03385) whose third and fourth
-block are dilated by 2 and 4 instead of halved, so that features come at 1/8; a decoder with skip
-connections from the encoder's larger scales. It sees the picture and a matte that may be wrong, and
-gives what must be added to that matte's logit. Starting from 'nothing to add' (the papers start
-anew) means that training can only move away from DLMN-G for a gain.
+Generator: an encoder like ResNet-101 (He et al. 2016, arXiv 1512.03385), whose third and fourth
+stages are dilated by 2 and 4 instead of halving the size, so that its features are at 1/8; and a
+decoder with skip connections from the encoder's larger scales. It takes the picture and a matte
+that may be wrong, and gives a correction of that matte's logit. The correction starts at zero (the
+papers start anew), so training leaves DLMN-G's matte only for a gain.
 
-Judge: a patch discriminator (Isola et al. 2017, arXiv 1611.07004) that tells photographs from
-composites over other backgrounds. It learns in the same backward pass as the generator: a layer
-that turns gradients around (Ganin and Lempitsky 2015, arXiv 1409.7495) makes one minimum of the
-minimax game of the paper's GAN term, so that the one training loop serves here too.
+Discriminator (`judge` in checkpoints): a patch discriminator (Isola et al. 2017, arXiv 1611.07004)
+that distinguishes photographs from composites over other backgrounds. It learns in the same
+backward pass as the generator: a layer that reverses gradients (Ganin and Lempitsky 2015, arXiv
+1409.7495) turns the minimax game of the paper's GAN term into one minimum, so the common training
+loop serves.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mattecast.engines.networks.layers import ConvNorm
-from mattecast.engines.papers.dlmn import Dlmn, DlmnWidths, remembered
+from mattecast.engines.papers.dlmn import Dlmn, DlmnWidths, cues_and_state
 from mattecast.engines.papers.still import planes
 
 # Blocks, stride and dilation of ResNet-101's four stages.
@@ -35,8 +36,11 @@ EDGE = 1e-3
 
 @dataclass(frozen=True)
 class SsrnWidths:
-    """width: channels after the first convolution (64 in ResNet-101); blocks: of each stage;
-    judge: channels after the judge's first convolution."""
+    """The sizes of the network.
+
+    width: channels after the first convolution (64 in ResNet-101). blocks: of each stage. judge:
+    channels after the discriminator's first convolution. base: DLMN-G's sizes.
+    """
 
     width: int = 64
     blocks: tuple[int, int, int, int] = (3, 4, 23, 3)
@@ -46,20 +50,21 @@ class SsrnWidths:
 
 @dataclass(frozen=True)
 class Refined:
-    """What one call returns, (N, C, H, W) float32. alpha, logits: refined; before: DLMN-G's alpha;
-    given: what the generator was shown in its place; foreground: DLMN-G's residual RGB; judge: the
-    network that tells photographs from composites."""
+    """What one call returns, (N, C, H, W) float32.
+
+    logits, alpha: refined. before: DLMN-G's alpha. foreground: DLMN-G's residual RGB. judge: the
+    discriminator.
+    """
 
     logits: Tensor
     alpha: Tensor
     before: Tensor
-    given: Tensor
     foreground: Tensor
     judge: nn.Module
 
 
 class Bottleneck(nn.Module):
-    """ResNet's 1x1, 3x3, 1x1 beside an identity."""
+    """ResNet's bottleneck: 1x1, 3x3 and 1x1 convolutions, and a shortcut (`beside`)."""
 
     def __init__(self, inputs: int, width: int, stride: int, dilation: int) -> None:
         super().__init__()
@@ -104,7 +109,7 @@ class Encoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """Picture and matte in, the logits to add to the matte out."""
+    """Picture and matte in; out come the logits to add to the matte's."""
 
     def __init__(self, width: int, blocks: tuple[int, int, int, int]) -> None:
         super().__init__()
@@ -118,16 +123,16 @@ class Generator(nn.Module):
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 4, H, W) in [0, 1] to (N, 1, H, W)."""
+        """(N, 4, H, W) RGB and alpha in [0, 1] to (N, 1, H, W) logits."""
         half, quarter, low = self.encoder(x)
-        y = self.at_quarter(torch.cat([beside(self.lowest(low), quarter), quarter], 1))
-        y = self.at_half(torch.cat([beside(y, half), half], 1))
-        logits: Tensor = self.head(self.at_whole(torch.cat([beside(y, x), x], 1)))
+        y = self.at_quarter(torch.cat([resized_like(self.lowest(low), quarter), quarter], 1))
+        y = self.at_half(torch.cat([resized_like(y, half), half], 1))
+        logits: Tensor = self.head(self.at_whole(torch.cat([resized_like(y, x), x], 1)))
         return logits
 
 
-class Judge(nn.Sequential):
-    """(N, 3, H, W) in [0, 1] to logits (N, 1, h, w): above 0 where a patch looks photographed."""
+class Discriminator(nn.Sequential):
+    """(N, 3, H, W) in [0, 1] to logits (N, 1, h, w), above 0 where a patch looks photographed."""
 
     def __init__(self, width: int) -> None:
         super().__init__(
@@ -144,31 +149,32 @@ class Judge(nn.Sequential):
 
 
 class Ssrn(nn.Module):
-    """DLMN-G, which stays as it is, and the refinement behind it."""
+    """DLMN-G, which is frozen, and the refinement of its matte."""
 
     def __init__(self, widths: SsrnWidths | None = None) -> None:
         super().__init__()
         self.widths = w = widths or SsrnWidths()
         self.base = Dlmn(w.base).requires_grad_(False)
         self.generator = Generator(w.width, w.blocks)
-        self.judge = Judge(w.judge)
+        self.judge = Discriminator(w.judge)
 
-    def refine(self, x: Tensor, given: Tensor) -> Tensor:
+    def refine(self, x: Tensor, alpha: Tensor) -> Tensor:
         """Refined logits (N, 1, H, W) of pictures (N, 3, H, W) and mattes (N, 1, H, W)."""
-        correction: Tensor = self.generator(torch.cat([x, given], 1)).float()
-        return torch.logit(given.float().clamp(EDGE, 1 - EDGE)) + correction
+        correction: Tensor = self.generator(torch.cat([x, alpha], 1)).float()
+        return torch.logit(alpha.float().clamp(EDGE, 1 - EDGE)) + correction
 
     def forward(self, pictures: Tensor) -> Refined:
-        """pictures: (batch, frames, H, W, 3) uint8 RGB. While training, the generator is shown
-        mattes made worse, so that it learns to mend and not to copy."""
+        """Matte clips of (batch, frames, H, W, 3) uint8 RGB pictures.
+
+        In training mode the generator sees degraded mattes, so that it learns to correct them and
+        not to copy them.
+        """
         with torch.no_grad():
             base = self.base(pictures)
         x = planes(pictures)
-        given = imperfect(base.alpha) if self.training else base.alpha
-        logits = self.refine(x, given)
-        return Refined(
-            logits, torch.sigmoid(logits), base.alpha, given, base.foreground, self.judge
-        )
+        coarse = degraded(base.alpha) if self.training else base.alpha
+        logits = self.refine(x, coarse)
+        return Refined(logits, torch.sigmoid(logits), base.alpha, base.foreground, self.judge)
 
     def train(self, mode: bool = True) -> "Ssrn":
         super().train(mode)
@@ -182,24 +188,26 @@ class Ssrn(nn.Module):
     def step(self, picture: Tensor, motion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One frame as exported; see Dlmn.step."""
         x = picture.permute(0, 3, 1, 2).float() / 255.0
-        cues, motion = remembered(x, motion)
+        cues, motion = cues_and_state(x, motion)
         base = self.base.predict(x, self.base.segment(x), cues)
         alpha = torch.sigmoid(self.refine(x, base.alpha))
         return (alpha.permute(0, 2, 3, 1), base.foreground.permute(0, 2, 3, 1), motion)
 
 
-def beside(low: Tensor, like: Tensor) -> Tensor:
-    """Bilinear up-sampling to the size of another."""
+def resized_like(low: Tensor, like: Tensor) -> Tensor:
+    """Features (N, C, h, w) up-sampled bilinearly to the size of other features."""
     return functional.interpolate(low, like.shape[2:], mode="bilinear", align_corners=False)
 
 
-def imperfect(alpha: Tensor) -> Tensor:
-    """Mattes (N, 1, H, W) made worse at random, each in its own way: thresholded, eroded or
-    dilated by up to 1/32 of the height, blurred; torch's own generator decides."""
-    return torch.cat([_worse(one[None]) for one in alpha])
+def degraded(alpha: Tensor) -> Tensor:
+    """Mattes (N, 1, H, W) in [0, 1], each made worse at random by torch's global generator.
+
+    A matte may be thresholded, eroded or dilated by up to 1/32 of the height, and blurred.
+    """
+    return torch.cat([_degraded_one(one[None]) for one in alpha])
 
 
-def _worse(alpha: Tensor) -> Tensor:
+def _degraded_one(alpha: Tensor) -> Tensor:
     hard, shape, soft, reach, level = torch.rand(5).tolist()
     radius = 1 + int(reach * alpha.shape[2] / 32)
     side, pad = 2 * radius + 1, radius
@@ -214,8 +222,8 @@ def _worse(alpha: Tensor) -> Tensor:
     return alpha
 
 
-class Turned(torch.autograd.Function):
-    """The identity, whose gradient comes back turned around and scaled."""
+class ReversedGradient(torch.autograd.Function):
+    """The identity, whose gradient is multiplied by -share."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, share: float) -> Tensor:
@@ -227,7 +235,7 @@ class Turned(torch.autograd.Function):
         return -ctx.share * gradient, None
 
 
-def turned(x: Tensor, share: float) -> Tensor:
-    """x, for a judge to learn from while whoever made x learns the opposite, `share` times."""
-    y: Tensor = Turned.apply(x, share)  # type: ignore[no-untyped-call]
+def reverse_gradient(x: Tensor, share: float) -> Tensor:
+    """x unchanged; whatever computed x gets -share times the gradient that arrives here."""
+    y: Tensor = ReversedGradient.apply(x, share)  # type: ignore[no-untyped-call]
     return y

@@ -1,11 +1,11 @@
-"""What networks that see one picture at a time share: pictures in, one plane of alpha out."""
+"""What the papers' networks of single pictures share: pictures in, one plane of alpha out."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-# Mean and range of what networks here see: pictures as the papers scale them, 0 to 1.
+# The papers scale pictures to 0..1.
 LEVELS = 255.0
 
 
@@ -24,7 +24,7 @@ def planes(pictures: Tensor) -> Tensor:
 
 
 def mask(logits: Tensor) -> Mask:
-    """The Mask of logits of any precision."""
+    """The Mask of logits of any float type."""
     exact = logits.float()
     return Mask(exact, torch.sigmoid(exact))
 
@@ -39,20 +39,20 @@ class StillNetwork(nn.Module):
         raise NotImplementedError
 
     def forward(self, pictures: Tensor) -> Mask:
-        """pictures: (batch, frames, H, W, 3) uint8 RGB; each frame by itself."""
+        """pictures: (batch, frames, H, W, 3) uint8 RGB; each frame is matted by itself."""
         height, width = pictures.shape[2:4]
         if height % self.MULTIPLE or width % self.MULTIPLE:
             raise ValueError(f"size must be multiples of {self.MULTIPLE}, got {height}x{width}")
         return mask(self.logits(planes(pictures)))
 
     def matte(self, picture: Tensor) -> Tensor:
-        """As exported: (1, H, W, 3) float32 RGB in [0, 1] to alpha (1, H, W, 1) in [0, 1]."""
+        """What is exported: (1, H, W, 3) float32 RGB in [0, 1] to alpha (1, H, W, 1) in [0, 1]."""
         alpha = torch.sigmoid(self.logits(picture.permute(0, 3, 1, 2)))
         return alpha.permute(0, 2, 3, 1)
 
 
 def he_normal(module: nn.Module) -> None:
-    """Weights of every convolution as He et al. 2015 (arXiv 1502.01852) draw them, biases zero."""
+    """Initialise all convolutions: weights as in He et al. 2015 (arXiv 1502.01852), biases zero."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu")

@@ -1,7 +1,7 @@
-"""The two U-Nets of the portrait-matting study: a simplified one of a single level, and U-Net.
+"""The two U-Nets of the portrait study: a simplified one with a single level, and U-Net.
 
-U-Net: Ronneberger et al. 2015, arXiv 1505.04597. Both take 256 x 256 x 3 in the study; any sides
-that are multiples of MULTIPLE will do.
+U-Net: Ronneberger et al. 2015, arXiv 1505.04597. In the study both take 256 x 256 x 3; they take
+all sides that are multiples of MULTIPLE.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,14 @@ class SimpleWidths:
 
 @dataclass(frozen=True)
 class UNetWidths:
-    """Channels of the first level, which each of the four below doubles."""
+    """width: channels of the first level, which each level below doubles."""
 
     width: int = 64
     levels: int = 4
 
 
 def conv(inputs: int, outputs: int) -> nn.Conv2d:
+    """A padded 3x3 convolution."""
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
@@ -49,11 +50,12 @@ class Pair(nn.Module):
 class SimpleUNet(StillNetwork):
     """The study's simplified U-Net: down once and up once.
 
-    The text is terse; it is read so. "Two 3x3 convolutions of 64, ReLU, He-normal, dropout 0.1":
-    the dropout stands between the two, as in the Keras code such studies start from. Nothing
-    stands between pooling and up-sampling, for nothing is named; what the pooled path adds is
-    reach. Up-sampling repeats pixels. The concatenation has 128 channels; "two 3x3 convolutions of
-    64, dropout 0.2" as before; a 1x1 convolution and a sigmoid end it.
+    The study describes it briefly, and the description is read as follows. "Two 3x3 convolutions of
+    64, ReLU, He-normal, dropout 0.1": the dropout is between the two convolutions, as in the Keras
+    code that such studies begin from. Between pooling and up-sampling there is nothing, because
+    nothing is named; the pooled path adds reach. Up-sampling repeats pixels. The concatenation has
+    128 channels; "two 3x3 convolutions of 64, dropout 0.2" are read as above. A 1x1 convolution and
+    a sigmoid come last.
     """
 
     MULTIPLE = 2
@@ -78,9 +80,9 @@ class UNet(StillNetwork):
 
     Encoder: `levels` times three padded 3x3 convolutions with ReLU and 2x2 max pooling, channels
     64, 128, 256, 512; two convolutions of 1024 at the bottom. Decoder: 2x2 un-pooling, which is
-    read as repeating each pixel (un-pooling by the pooling's indices would need equal channels on
-    both sides, and 1024 meet 512), concatenation, two convolutions that halve the channels. A 1x1
-    convolution leads from 64 channels to one.
+    read as repeating each pixel (un-pooling by the pooling's indices needs equal channels on both
+    sides, but 1024 meet 512), concatenation, and two convolutions that halve the channels. A 1x1
+    convolution makes one channel of 64.
     """
 
     def __init__(self, widths: UNetWidths | None = None) -> None:

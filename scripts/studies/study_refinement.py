@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mattecast.commands.exits import exit_code
+from mattecast.engines.papers.losses import Adversarial
 from mattecast.engines.training import metrics, systems
-from mattecast.engines.training.criteria import Adversarial
 from mattecast.engines.training.fit import Settings
 from mattecast.engines.training.stages import Stage
 

@@ -230,7 +230,7 @@ def test_compositions_come_in_the_published_order(tmp_path):
 
 def test_a_composition_covers_the_foreground():
     front, room = photo(250), np.full((12, 16, 3), 90, np.uint8)
-    mixed = corpora.composed(front, matte(), room)
+    mixed = corpora.compose(front, matte(), room)
     assert (mixed[8:16, 10:20] == 255).all() and (mixed[0] == 90).all()
-    half = corpora.composed(front, np.full((24, 32), 51, np.uint8), room)
+    half = corpora.compose(front, np.full((24, 32), 51, np.uint8), room)
     assert (half[0, 0] == np.round(0.2 * front[0, 0] + 0.8 * 90)).all()

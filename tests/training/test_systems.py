@@ -19,7 +19,8 @@ from waiting import until  # noqa: E402
 from mattecast import Settings, engines  # noqa: E402
 from mattecast.engines.papers import ssrn  # noqa: E402
 from mattecast.engines.papers.deeplab import DeepLab, DeepLabWidths, MobileNetV2  # noqa: E402
-from mattecast.engines.papers.dlmn import Dlmn, DlmnWidths, neighbours  # noqa: E402
+from mattecast.engines.papers.dlmn import CAUSAL, CENTRED, Dlmn, DlmnWidths, neighbours  # noqa: E402
+from mattecast.engines.papers.losses import Adversarial, adversarial_loss  # noqa: E402
 from mattecast.engines.papers.ssrn import Generator, Ssrn, SsrnWidths  # noqa: E402
 from mattecast.engines.papers.unet import (  # noqa: E402
     SimpleUNet,
@@ -29,7 +30,6 @@ from mattecast.engines.papers.unet import (  # noqa: E402
 )
 from mattecast.engines.training import criteria, fit, scenes, systems  # noqa: E402
 from mattecast.engines.training.release import release  # noqa: E402
-from mattecast.filters.time import motion  # noqa: E402
 from mattecast.live.capture import parse  # noqa: E402
 from mattecast.live.matter import Controls  # noqa: E402
 from mattecast.live.outputs.outlet import Outlet  # noqa: E402
@@ -175,15 +175,20 @@ def test_a_clip_equals_its_frames_one_by_one(name):
             )
 
 
-@pytest.mark.parametrize("offsets", [motion.CENTRED, motion.CAUSAL])
-@pytest.mark.parametrize("frames", [1, 2, 6])
-def test_motion_cues_are_the_same_in_the_filter_and_the_network(offsets, frames):
-    pictures = clip(frames, 32, 32)
-    found = list(motion.cues(iter(pictures), offsets))
-    assert len(found) == frames
-    gray = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
-    theirs = neighbours(torch.from_numpy(gray)[None], offsets)[0].numpy()
-    np.testing.assert_array_equal(np.stack(found).transpose(0, 3, 1, 2), theirs)
+@pytest.mark.parametrize(
+    ("offsets", "frames", "expected"),
+    [
+        (CENTRED, 1, [[0, 0, 0, 0]]),
+        (CAUSAL, 2, [[0, 0, 0, 0], [0, 0, 0, 0]]),
+        (CENTRED, 4, [[0, 0, 1, 2], [0, 0, 2, 3], [0, 1, 3, 3], [1, 2, 3, 3]]),
+        (CAUSAL, 6, [*[[0] * 4] * 2, [0, 0, 0, 1], [0, 0, 1, 2], [0, 1, 2, 3], [1, 2, 3, 4]]),
+    ],
+)
+def test_motion_cues_are_the_frames_around_and_repeat_the_ends(offsets, frames, expected):
+    gray = torch.arange(frames).reshape(1, frames, 1, 1).expand(1, frames, 32, 32)
+    cues = neighbours(gray, offsets)
+    assert cues.shape == (1, frames, 4, 32, 32)
+    assert cues[0, :, :, 0, 0].tolist() == expected
 
 
 def test_motion_matters_to_dlmn():
@@ -280,11 +285,11 @@ def test_refinement_starts_with_the_matte_it_was_given():
     torch.testing.assert_close(out.alpha, clamped, atol=1e-5, rtol=0)
 
 
-def test_imperfect_mattes_stay_mattes_and_differ():
+def test_degraded_mattes_stay_mattes_and_differ():
     torch.manual_seed(0)
     alpha = torch.zeros(12, 1, 64, 64)
     alpha[..., 16:48, 16:48] = 1
-    worse = ssrn.imperfect(alpha)
+    worse = ssrn.degraded(alpha)
     assert worse.shape == alpha.shape and worse.min() >= 0 and worse.max() <= 1
     assert len({one.numpy().tobytes() for one in worse}) > 6
 
@@ -293,10 +298,8 @@ def refined(alpha, before, judge=None):
     """A Refined of constant mattes over 32 x 32 pictures."""
     planes = {"alpha": alpha, "before": before}
     alpha, before = (torch.as_tensor(value).expand(2, 1, 32, 32) for value in planes.values())
-    judge = judge or ssrn.Judge(4)
-    return ssrn.Refined(
-        torch.logit(alpha, 1e-3), alpha, before, before, torch.zeros(2, 3, 32, 32), judge
-    )
+    judge = judge or ssrn.Discriminator(4)
+    return ssrn.Refined(torch.logit(alpha, 1e-3), alpha, before, torch.zeros(2, 3, 32, 32), judge)
 
 
 def photographs():
@@ -309,7 +312,7 @@ def photographs():
 def test_a_matte_of_all_ones_does_not_pay():
     before = torch.zeros(1, 1, 32, 32)
     before[..., 12:, 10:22] = 1.0
-    weights = criteria.Adversarial(gan=1.0)  # a judge that counts as much as it can
+    weights = Adversarial(gan=1.0)  # the discriminator counts as much as it can
     kept, collapsed = (
         criteria.loss(refined(alpha, before), photographs(), 1, weights).detach()
         for alpha in (before, torch.tensor(1.0))
@@ -321,17 +324,17 @@ def test_judge_and_refinement_pull_against_each_other():
     alpha = torch.full((2, 1, 32, 32), 0.5, requires_grad=True)
     out = dataclasses.replace(refined(0.5, 0.5), alpha=alpha)
     target = photographs()
-    direct = criteria.judged(out, target, 1.0)
+    direct = adversarial_loss(out, target, 1.0)
     direct.backward()
     step = alpha.detach() + 5.0 * alpha.grad  # against its own gradient: uphill for the judge
     moved = dataclasses.replace(out, alpha=(alpha.detach() - 5.0 * alpha.grad).clamp(0, 1))
-    assert criteria.judged(moved, target, 1.0) > direct
+    assert adversarial_loss(moved, target, 1.0) > direct
     back = dataclasses.replace(out, alpha=step.clamp(0, 1))
-    assert criteria.judged(back, target, 1.0) < direct
+    assert adversarial_loss(back, target, 1.0) < direct
     judge = out.judge[0].weight
     with torch.no_grad():
         judge -= 1e-2 * judge.grad
-    assert criteria.judged(out, target, 1.0) < direct
+    assert adversarial_loss(out, target, 1.0) < direct
 
 
 def checkpoint(network, path):
