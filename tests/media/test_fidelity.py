@@ -12,6 +12,8 @@ from clips import Recipe, make, picture, planes, times
 
 from mattecast import Settings, matte
 
+pytestmark = pytest.mark.usefixtures("left_half")
+
 NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 VFR = [0, 512, 1024, 1200, 2560, 2600, 4096, 9000]
 X264 = (("preset", "ultrafast"), ("qp", "0"))

@@ -12,7 +12,9 @@ from clips import Recipe, make
 
 from mattecast import Settings, matte
 
-TWO_SECONDS = tuple(range(50))  # two seconds
+pytestmark = pytest.mark.usefixtures("left_half")
+
+TWO_SECONDS = tuple(range(50))
 
 
 @pytest.mark.parametrize(
