@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""What live adds in delay: `scripts/bench/bench_live.py [--size 640x360 1280x720] [--seconds 20]`.
+"""Measures the delay of live: `scripts/bench/bench_live.py [--size 640x360 1280x720]`.
 
-The real chain over the embedded network feeds a real OBS (software GL, on this machine) or, with
---no-obs, a reader of the stream as OBS elsewhere would be. Each picture carries the time of its
-capture as a bar code, which a mask keeps in the matte; the age of what OBS shows is read from its
-screenshots, the middle of asking and answer counting as the moment shown. So the figures hold
-everything: waiting, conversion, network, edges, sending, OBS's own frame. The camera is a clip
-(--clip), or moving noise, played in memory at --rate so that no decoder counts.
+A session with the embedded network feeds a real OBS (software GL, on this machine) or, with
+--no-obs, a reader of the stream in the place of an OBS elsewhere. Each picture carries the time of
+its capture as a bar code, whose rows stay opaque. The age of what OBS shows is read from OBS's
+screenshots; the moment between request and answer counts as the moment when the picture was seen.
+So the figures hold everything: waiting, conversion, network, edges, sending, and OBS's own frame.
+The camera is a clip (--clip) or moving noise, played from memory at --rate, so no decoder counts.
 
-Each run is followed by one with matting switched off: the age pictures have by OBS and the way
-there alone (a wait for the canvas's next frame, and that frame's time on show). Prints one row a
-size: p50 and p95 of the age in milliseconds with matting, without it, and what it adds; frames a
-second in and out, the network's size and its share, and the CPU milliseconds a frame of the whole
-process.
+Each run is followed by a run with matting off, which gives the age that pictures have by OBS and
+the way to it alone (the wait for the canvas's next frame, and the time that frame is seen). Prints
+one row a size: p50 and p95 of the age in milliseconds with matting, without it, and the difference;
+frames a second in and out; the network's size and time; and the CPU milliseconds a frame of the
+whole process.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ from mattecast.live.threads import now  # noqa: E402
 from mattecast.media.facts import Facts  # noqa: E402
 from mattecast.settings import Settings  # noqa: E402
 
-# Milliseconds modulo 2**16, in black and white blocks along the bottom; two blocks say it is one.
+# The bar code: milliseconds modulo 2**16 in black and white blocks along the bottom, after two
+# blocks that mark it.
 BITS, MARK = 16, (1, 0)
 
 
@@ -186,7 +187,7 @@ def _measured(
 
 
 def _keeping(settings: Settings) -> Any:
-    """A loader whose engines compute all, and then keep the bar code's rows in the matte."""
+    """A loader of engines that compute everything, and then make the bar code's rows opaque."""
 
     def load(size: tuple[int, int]) -> Any:
         engine = engines.load(settings.model, size, threads=half_the_cores())
@@ -219,7 +220,7 @@ def _pictures(options: argparse.Namespace, size: tuple[int, int]) -> list[Any]:
 def _fed_from_memory(
     session: Session, pictures: list[Any], size: tuple[int, int], rate: float
 ) -> None:
-    """Put a camera in the place of the reader: pictures in memory, each stamped when it is due."""
+    """Replace the session's capture: pictures come from memory, each stamped when it is due."""
     from fractions import Fraction
 
     capture = session.capture
@@ -280,7 +281,7 @@ def _stamp(luma: Any, milliseconds: int) -> None:
 
 
 def _read(shot: Any) -> int | None:
-    """The time in the bottom rows of a picture, None where there is none."""
+    """The time in the bottom rows of a picture, or None where there is no bar code."""
     height, width = shot.shape[:2]
     block = width / (BITS + len(MARK))
     row = shot[-height // 24, :, :3].mean(axis=1)
@@ -297,7 +298,7 @@ def _age(code: int, seen: float) -> float:
 
 
 class _Obs:
-    """OBS under Xvfb, which is asked what it shows."""
+    """OBS under Xvfb; its screenshots give the ages."""
 
     about = "same machine"
 
@@ -316,7 +317,7 @@ class _Obs:
 
     def ages(self) -> list[float]:
         asked = now()
-        # Small: the time a screenshot takes is not the picture's.
+        # A small screenshot, because the time it takes is not a part of the picture's age.
         answer = self.host.ask(
             "GetSourceScreenshot",
             sourceName="Main",

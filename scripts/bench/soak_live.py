@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Hours of live in one go: `scripts/bench/soak_live.py [CLIP] [--seconds 7200] [--faults]`.
+"""Runs live for hours: `scripts/bench/soak_live.py [CLIP] [--seconds 7200] [--faults]`.
 
 Runs `mattecast live` over a looping clip into a reader that takes pictures as OBS does, and writes
-a line a minute: memory, threads, descriptors, age, frames. In the end the second half is held
-against the first. Without CLIP, a clip of moving noise of 640x360 at --rate is made; a rate above
-30 accelerates: the same number of pictures in less time. With --faults the reader hangs up and
-comes back, the worker is stopped and continued (SIGSTOP, SIGCONT), and the background and the edge
-are changed, over and over.
+a line a minute: memory, threads, descriptors, age, frames. In the end it compares the second half
+with the first. Without CLIP, it makes a clip of moving noise of 640x360 at --rate; a rate above 30
+gives the same number of pictures in less time. With --faults the reader disconnects and comes
+back, the worker is stopped and continued (SIGSTOP, SIGCONT), and the background and the edge are
+changed, over and over.
 
 Exits 1 when memory grows by more than --growth MB from the first half's median to the second's,
 when threads or descriptors do, when pictures get older by more than their work takes (a busy
@@ -38,8 +38,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sample:
-    """The worker at one moment: MB, counts, and what it says of itself. age, late: p50 and p95 in
-    milliseconds. waiting: the age of its pictures in parts of what its stages took."""
+    """The worker at one moment. memory: in MB. age, late: p50 and p95 of the pictures' age in
+    milliseconds. waiting: the age as a multiple of the time that the stages took."""
 
     time: float
     memory: float
@@ -56,8 +56,8 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
         clip = options.clip or _noise(Path(folder) / "noise.mkv", options.rate)
-        samples, said = _soak(clip, options)
-    return _judged(samples, said, options)
+        samples, failure = _soak(clip, options)
+    return _judged(samples, failure, options)
 
 
 def _options() -> argparse.Namespace:
@@ -177,9 +177,9 @@ def _disturb(worker: subprocess.Popen[str], reader: Reader, number: int) -> None
         time.sleep(2)
         worker.send_signal(signal.SIGCONT)
     else:
-        wishes = ("background blur", "background none") if kind == 2 else ("choke 2", "choke 0")
-        for wish in wishes:
-            worker.stdin.write(wish + "\n")
+        commands = ("background blur", "background none") if kind == 2 else ("choke 2", "choke 0")
+        for command in commands:
+            worker.stdin.write(command + "\n")
             worker.stdin.flush()
             time.sleep(1)
     time.sleep(3)
@@ -211,9 +211,9 @@ def _line(sample: Sample, began: float) -> str:
     )
 
 
-def _judged(samples: list[Sample], said: str, options: argparse.Namespace) -> int:
-    if said or len(samples) < 4:
-        print(f"FAILED: {said or 'too few samples'}")
+def _judged(samples: list[Sample], failure: str, options: argparse.Namespace) -> int:
+    if failure or len(samples) < 4:
+        print(f"FAILED: {failure or 'too few samples'}")
         return 1
     halves = samples[: len(samples) // 2], samples[len(samples) // 2 :]
 

@@ -1,4 +1,4 @@
-"""A network whose matte is known: alpha is the red of the picture. And a clip made for it."""
+"""A network whose matte is known, since its alpha is the picture's red; and a clip for it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def clip(
 
 @contextmanager
 def session(folder: Path) -> Iterator[Session]:
-    """A live session that runs the clip, has shown a picture, and sends it nowhere."""
+    """A live session over the clip, without an output, that has made its first picture."""
     controls = Controls(Settings(model=str(network(folder)), network_size=160, smooth="off"))
     source = parse(str(clip(folder / "bar.mkv", rate=Fraction(30))), loop=True)
     made = Session(source, controls, 5.0, [])

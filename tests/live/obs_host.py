@@ -1,4 +1,4 @@
-"""The real OBS without a screen: its own home, its own X server, closed as a user closes it."""
+"""Runs the real OBS without a screen: with its own home and X server, and closed by its window."""
 
 from __future__ import annotations
 
@@ -249,19 +249,19 @@ class Host:
         )
 
     def signal(self, number: int) -> None:
-        """Freeze it, let it go on, or kill it."""
+        """Send OBS a signal: to freeze it, let it go on, or kill it."""
         assert self._obs is not None
         self._obs.send_signal(number)
 
     def kill(self) -> None:
-        """End it at once, as a crash does."""
+        """End OBS at once, as a crash does."""
         self._hang_up()
         self.signal(signal.SIGKILL)
         assert self._obs is not None
         self._obs.wait()
 
     def close(self) -> int | None:
-        """Close its window; gives the exit code."""
+        """Close OBS's window; gives OBS's exit code."""
         self._hang_up()
         if self._obs is None:
             return None
@@ -275,7 +275,7 @@ class Host:
         return self._obs.returncode
 
     def end(self) -> None:
-        """Everything goes, the X server too."""
+        """End OBS and the X server."""
         self.close()
         if self._screen is not None:
             self._screen.terminate()
@@ -302,9 +302,9 @@ class Host:
             except XError:
                 continue
             if kind and "obs" in kind[-1].lower() and str(name).startswith("OBS "):
-                told = 32, [delete, X.CurrentTime, 0, 0, 0]
+                data = 32, [delete, X.CurrentTime, 0, 0, 0]
                 window.send_event(
-                    event.ClientMessage(window=window, client_type=protocols, data=told)
+                    event.ClientMessage(window=window, client_type=protocols, data=data)
                 )
         screen.sync()
         screen.close()

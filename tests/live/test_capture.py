@@ -74,18 +74,18 @@ def test_srt_is_refused_at_once_where_libav_has_none():
 
 
 def test_sizes_and_rates_are_asked_of_cameras_alone():
-    for wish in ({"size": "640x480"}, {"rate": Fraction(30)}):
+    for options in ({"size": "640x480"}, {"rate": Fraction(30)}):
         with pytest.raises(UsageError, match="come as they are"):
-            parse("udp://239.0.0.1:5000", **wish)
+            parse("udp://239.0.0.1:5000", **options)
 
 
-def device(filters: str, attempts: tuple = ({},), wishes: dict | None = None) -> Input:
+def device(filters: str, attempts: tuple = ({},), requested: dict | None = None) -> Input:
     """A camera of libav's own, which draws what its filters say."""
-    return Input("camera", "drawn", filters, "lavfi", attempts, wishes or {})
+    return Input("camera", "drawn", filters, "lavfi", attempts, requested or {})
 
 
 @pytest.mark.parametrize(
-    "wishes, said",
+    "requested, state",
     [
         ({"video_size": "1280x720"}, "live, 64x48 instead of 1280x720"),
         (
@@ -96,12 +96,12 @@ def device(filters: str, attempts: tuple = ({},), wishes: dict | None = None) ->
         ({"video_size": "64x48", "framerate": "25000/1001"}, "live"),
     ],
 )
-def test_a_camera_that_gives_something_else_than_was_asked_says_so(wishes, said):
-    capture = Capture(device("testsrc=size=64x48:rate=25,realtime", ({},), wishes))
+def test_a_camera_that_gives_something_else_than_was_asked_says_so(requested, state):
+    capture = Capture(device("testsrc=size=64x48:rate=25,realtime", ({},), requested))
     capture.start()
     try:
         captured(capture, 2)
-        assert capture.state == f"drawn: {said}"
+        assert capture.state == f"drawn: {state}"
     finally:
         capture.close()
 
@@ -118,7 +118,7 @@ def test_a_camera_is_asked_again_without_what_it_refuses():
 
 def test_sizes_that_libav_logs():
     """What dshow and avfoundation say of a camera, as users have quoted it."""
-    said = """
+    log = """
       vcodec=mjpeg  min s=1280x720 fps=5 max s=1280x720 fps=30.0003
       pixel_format=yuyv422  min s=640x480 fps=5 max s=640x480 fps=30
     Selected framerate (999.000000) is not supported by the device.
@@ -126,8 +126,8 @@ def test_sizes_that_libav_logs():
       1920x1080@[1.000000 29.970000]fps
       640x480@[60.000240 60.000240]fps
     """
-    shown = "1920x1080 at 29.97, 1280x720 at 30, 640x480 at 60"
-    assert format_modes(sizes_in(said)) == shown
+    sizes = "1920x1080 at 29.97, 1280x720 at 30, 640x480 at 60"
+    assert format_modes(sizes_in(log)) == sizes
 
 
 def test_the_screen_is_a_source(monkeypatch):
@@ -151,19 +151,19 @@ def test_sizes_and_rates_of_a_linux_camera(monkeypatch):
         length, index = request >> 16 & 0x3FFF, int.from_bytes(held[:4], "little")
         assert len(held) == length and request >> 30 == 3
         words = memoryview(held).cast("I")
-        listed = {
+        answers = {
             2: list(sizes),
             74: sizes.get(words[1], []),
             75: rates.get((words[2], words[3]), []),
         }[request & 0xFF]
-        if index >= len(listed):
+        if index >= len(answers):
             raise OSError(22, "Invalid argument")
         if request & 0xFF == 2:
-            words[11] = listed[index]
+            words[11] = answers[index]
         elif request & 0xFF == 74:
-            words[2], words[3], words[4] = 1, *listed[index]
+            words[2], words[3], words[4] = 1, *answers[index]
         else:
-            words[4], words[5], words[6] = 1, *listed[index]
+            words[4], words[5], words[6] = 1, *answers[index]
 
     monkeypatch.setattr(fcntl, "ioctl", driver)
     assert modes(os.devnull) == [(1280, 720, 30), (640, 480, Fraction(30000, 1001))]
@@ -241,7 +241,7 @@ def test_a_camera_that_hangs_is_reported(relay, monkeypatch):
         capture.close()
 
 
-def test_a_machine_nobody_knows_is_said(reading):
+def test_a_machine_nobody_knows_is_reported(reading):
     capture = reading("http://no.such.machine.invalid/1")
     until(lambda: "no machine 'no.such.machine.invalid'" in capture.state, 30, "that")
 

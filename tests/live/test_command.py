@@ -55,20 +55,20 @@ def test_keys_of_a_terminal(tmp_path, network, closed_port):
         stderr=theirs,
     )
     os.close(theirs)
-    shown = b""
+    output = b""
     try:
-        while b"ms old" not in shown:
-            shown += os.read(ours, 4096)
+        while b"ms old" not in output:
+            output += os.read(ours, 4096)
         os.write(ours, b"b q")
         assert worker.wait(30) == 0
         worker.communicate()
         while data := os.read(ours, 65536):
-            shown += data
+            output += data
     except OSError:
         pass  # Linux says so where the other side of a terminal has gone
     finally:
         os.close(ours)
-    assert b"background blur" in shown and b"matting is off" in shown and b"ending" in shown
+    assert b"background blur" in output and b"matting is off" in output and b"ending" in output
 
 
 def test_commands_and_json_by_the_line(tmp_path, network, closed_port):
@@ -98,8 +98,8 @@ def test_commands_and_json_by_the_line(tmp_path, network, closed_port):
     worker.stdin.close()
     assert worker.wait(30) == 0
     assert lines[-1]["size"] == list(keyed.SIZE) and lines[-1]["choke"] == 0.5
-    said = worker.stderr.read()
-    assert "'nonsense' is no command" in said
+    errors = worker.stderr.read()
+    assert "'nonsense' is no command" in errors
     worker.stdout.close()
     worker.stderr.close()
 
@@ -159,8 +159,8 @@ def _next(worker, wanted: Callable[[dict], bool]) -> dict:
 
 
 def test_help():
-    shown = call("live", "--help").out
-    assert "exit codes:" in shown and all(len(line) <= 100 for line in shown.splitlines())
+    output = call("live", "--help").out
+    assert "exit codes:" in output and all(len(line) <= 100 for line in output.splitlines())
 
 
 def test_list_and_script():

@@ -57,10 +57,10 @@ def ask(page, path="/status", *, method="GET", body=None, headers=None, token=No
 
 
 def do(page, body, **headers):
-    """(status, what it said) of a command."""
+    """(status, answer) of a command."""
     kind = {"Content-Type": "application/json", **headers}
-    status, said = ask(page, "/do", method="POST", body=body, headers=kind)
-    return status, json.loads(said)
+    status, answer = ask(page, "/do", method="POST", body=body, headers=kind)
+    return status, json.loads(answer)
 
 
 def test_it_listens_on_this_machine_only(page):
@@ -76,12 +76,12 @@ def test_page_status_and_preview(page, session):
     status, body = ask(page, "/")
     assert status == 200 and b"<title>mattecast live" in body
     status, body = ask(page)
-    said = json.loads(body)
-    assert status == 200 and said["size"] == list(keyed.SIZE)
+    status_now = json.loads(body)
+    assert status == 200 and status_now["size"] == list(keyed.SIZE)
     until(lambda: session.status()["fps_out"] > 0, 10, "a rate")
     status, body = ask(page, "/preview.jpg")
-    shown = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
-    assert status == 200 and shown.shape[:2] == keyed.SIZE[::-1]
+    seen = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+    assert status == 200 and seen.shape[:2] == keyed.SIZE[::-1]
     status, body = ask(page, "/choices")
     assert status == 200 and set(json.loads(body)["commands"]) == set(COMMANDS)
 
@@ -161,8 +161,8 @@ def test_commands_change_the_picture(page, session):
 )
 def test_commands_that_cannot_be_are_refused_in_one_line(page, session, name, value):
     before = session.matting.controls
-    status, said = do(page, json.dumps({"name": name, "value": value}))
-    assert status == 400 and said["error"] and "\n" not in said["error"]
+    status, answer = do(page, json.dumps({"name": name, "value": value}))
+    assert status == 400 and answer["error"] and "\n" not in answer["error"]
     assert session.matting.controls is before and session.check()
 
 
@@ -212,8 +212,8 @@ def test_any_message_is_a_command_or_refused(message):
 )
 @given(st.sampled_from(sorted(set(COMMANDS) - {"quit", "camera"})), st.text(max_size=40))
 def test_any_value_is_taken_or_refused(page, session, name, value):
-    status, said = do(page, json.dumps({"name": name, "value": value}))
-    assert status in (200, 400) and set(said) <= {"done", "error"}
+    status, answer = do(page, json.dumps({"name": name, "value": value}))
+    assert status in (200, 400) and set(answer) <= {"done", "error"}
     assert session.check()
 
 
@@ -312,10 +312,10 @@ def _served(page):
 def test_preview_shows_squares_where_it_is_transparent():
     bgra = np.zeros((90, 1600, 4), np.uint8)
     bgra[:, 800:] = (10, 200, 30, 255)
-    shown = cv2.imdecode(np.frombuffer(preview(Picture(bgra, 0.0)), np.uint8), cv2.IMREAD_COLOR)
-    assert shown.shape == (36, 640, 3)
-    assert np.abs(shown[:, 400:].astype(int) - (10, 200, 30)).max() <= 6
-    left = shown[:, :300].astype(int)
+    seen = cv2.imdecode(np.frombuffer(preview(Picture(bgra, 0.0)), np.uint8), cv2.IMREAD_COLOR)
+    assert seen.shape == (36, 640, 3)
+    assert np.abs(seen[:, 400:].astype(int) - (10, 200, 30)).max() <= 6
+    left = seen[:, :300].astype(int)
     assert np.ptp(left, axis=2).max() <= 6 and left.max() - left.min() > 40
 
 

@@ -1,4 +1,4 @@
-"""How a live session ends: what is released, what is kept, and what the user is told."""
+"""How a live session ends: what is released, what is kept, and what the user reads."""
 
 from __future__ import annotations
 

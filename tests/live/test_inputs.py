@@ -181,7 +181,7 @@ def standard_input(number: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "sent, code, said",
+    "sent, code, words",
     [
         (transport(), 0, "played to its end"),
         (b"", 1, "cannot be opened"),
@@ -189,9 +189,9 @@ def standard_input(number: int) -> Iterator[None]:
     ],
     ids=["whole", "empty", "no video"],
 )
-def test_a_pipe_that_ends_is_over(tmp_path, sent, code, said):
+def test_a_pipe_that_ends_is_over(tmp_path, sent, code, words):
     (tmp_path / "sent").write_bytes(sent)
     with (tmp_path / "sent").open("rb") as pipe, standard_input(pipe.fileno()):
         result = call("live", "-", "--obs", "off")
     assert result.code == code and "Traceback" not in result.err, result.err
-    assert said in result.err.splitlines()[-1], result.err
+    assert words in result.err.splitlines()[-1], result.err

@@ -112,16 +112,16 @@ def _shell() -> Iterator[tuple[Callable[[str], object], Callable[[bytes], None]]
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
-    shown = b""
+    output = b""
 
     def seen(words: bytes) -> None:
-        nonlocal shown
+        nonlocal output
         end = time.monotonic() + 60
-        while words not in shown:
-            assert time.monotonic() < end, shown
+        while words not in output:
+            assert time.monotonic() < end, output
             if select.select([ours], [], [], 1)[0]:
-                shown += os.read(ours, 65536)
-        shown = b""
+                output += os.read(ours, 65536)
+        output = b""
 
     try:
         yield lambda text: os.write(ours, text.encode()), seen

@@ -17,7 +17,7 @@ from mattecast.live.obs.media_source import listening_port
 from mattecast.live.obs.passwords import Password
 
 
-def test_no_obs_is_said_at_once(closed_port):
+def test_no_obs_is_reported_at_once(closed_port):
     with pytest.raises(ObsError, match="does not run, or its WebSocket server is off"):
         Client(Address(port=closed_port))
 
@@ -155,13 +155,13 @@ def test_obs_is_found_on_the_port_it_is_set_to(tmp_path, monkeypatch, closed_por
     own = tmp_path / "obs-studio"
     (own / "plugin_config" / "obs-websocket").mkdir(parents=True)
     (own / "global.ini").write_text("[OBSWebSocket]\nServerEnabled=false\nServerPort=4455\n")
-    told = call("doctor", "--obs").out
-    assert "error    its WebSocket server is off" in told
+    output = call("doctor", "--obs").out
+    assert "error    its WebSocket server is off" in output
     (own / "plugin_config" / "obs-websocket" / "config.json").write_text(
         json.dumps({"server_enabled": True, "server_port": closed_port})
     )
-    told = call("doctor", "--obs").out
-    assert f"nothing listens at 127.0.0.1:{closed_port}" in told and "server is off" not in told
+    output = call("doctor", "--obs").out
+    assert f"nothing listens at 127.0.0.1:{closed_port}" in output and "server is off" not in output
     for text in ("127.0.0.1:4455", "studio"):
         assert f"nothing listens at {text}" in call("doctor", "--obs", text).out
 

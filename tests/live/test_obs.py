@@ -85,11 +85,11 @@ def workers():
 
 
 def stop(worker: subprocess.Popen[str]) -> str:
-    """Ctrl-C; gives what it said."""
+    """Ctrl-C; gives what it wrote."""
     worker.send_signal(signal.SIGINT)
-    _, said = worker.communicate(timeout=30)
-    assert worker.returncode == 130, said
-    return said
+    _, errors = worker.communicate(timeout=30)
+    assert worker.returncode == 130, errors
+    return errors
 
 
 def test_a_camera_becomes_a_source_with_true_alpha(host, workers, media, monkeypatch):
@@ -103,8 +103,8 @@ def test_a_camera_becomes_a_source_with_true_alpha(host, workers, media, monkeyp
     monkeypatch.setenv("OBS_PASSWORD", PASSWORD)
     doctor = call("doctor", "--obs", host.where)
     assert doctor.code == 0 and "the scene on air, 'Main', shows it" in doctor.out, doctor.out
-    said = stop(worker)
-    assert PASSWORD not in said + doctor.out and "in scene 'Main'" in said
+    errors = stop(worker)
+    assert PASSWORD not in errors + doctor.out and "in scene 'Main'" in errors
     until(lambda: gone(host), 5, "an empty source after Ctrl-C")
 
 
@@ -224,7 +224,7 @@ def test_a_frozen_obs_delays_nobody_and_catches_up(host, workers, media):
 
 
 @pytest.mark.slow
-def test_a_frozen_obs_is_said_within_five_seconds_and_let_go(host):
+def test_a_frozen_obs_is_reported_within_five_seconds_and_let_go(host):
     client = Client(Address(port=host.port), PASSWORD)
     host.signal(signal.SIGSTOP)
     os.waitpid(host.pid, os.WUNTRACED)  # its other threads run on until the first has stopped
@@ -277,19 +277,19 @@ def _swallow(owner: socket.socket) -> None:
 @pytest.mark.slow
 def test_a_source_of_another_kind_is_left_alone(host, workers, media):
     worker = workers(media, host.port, "--name", "colour Main")
-    _, said = worker.communicate(timeout=PATIENCE)
-    assert worker.returncode == 1 and "--name" in said and "Traceback" not in said
+    _, errors = worker.communicate(timeout=PATIENCE)
+    assert worker.returncode == 1 and "--name" in errors and "Traceback" not in errors
 
 
 @pytest.mark.slow
-def test_a_wrong_password_is_said_at_once(host, workers, media):
+def test_a_wrong_password_is_reported_at_once(host, workers, media):
     worker = workers(media, host.port, password="not it")
     assert "not it" not in " ".join(map(str, worker.args))
-    _, said = worker.communicate(timeout=PATIENCE)
+    _, errors = worker.communicate(timeout=PATIENCE)
     assert worker.returncode == 1
-    last = said.strip().splitlines()[-1]
-    assert "password is wrong" in last and said.count("password is wrong") == 1
-    assert "not it" not in said and PASSWORD not in said
+    last = errors.strip().splitlines()[-1]
+    assert "password is wrong" in last and errors.count("password is wrong") == 1
+    assert "not it" not in errors and PASSWORD not in errors
     began = time.monotonic()
     with pytest.raises(PasswordError, match="password is wrong"):
         Client(Address(port=host.port), "not it")
@@ -337,9 +337,9 @@ def test_the_doctor_tells_an_obs_that_is_off_from_a_server_that_is_off(tmp_path,
     try:
         assert "start OBS" in call("doctor", "--obs").out
         made.start()
-        told = call("doctor", "--obs").out
-        assert "ok       OBS runs\n" in told and "start OBS" not in told, told
-        assert "its WebSocket server is off" in told and "OBS runs, so in it Tools" in told
+        output = call("doctor", "--obs").out
+        assert "ok       OBS runs\n" in output and "start OBS" not in output, output
+        assert "its WebSocket server is off" in output and "OBS runs, so in it Tools" in output
     finally:
         made.end()
 

@@ -43,7 +43,7 @@ def test_the_password_is_proved_and_never_sent():
     assert "the password" not in str(identity) and identity["rpcVersion"] == 1
 
 
-def test_no_password_is_said_before_anything_is_sent():
+def test_a_missing_password_is_reported_before_anything_is_sent():
     with (
         ObsServer(lambda connection: connection.identify(**SECRET)) as server,
         pytest.raises(PasswordError, match="none was given") as raised,

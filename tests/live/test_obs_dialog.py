@@ -72,35 +72,35 @@ def test_start_and_status_are_seen_before_anything_is_scrolled(script):
     assert len(described) == len(script.TIPS) and set(script.TIPS) < set(names)
 
 
-def test_a_worker_that_gives_up_is_started_again_and_why_is_said(script):
-    said = ended(script, "print('opening', file=sys.stderr); sys.exit('no such camera')")
-    assert said == "no such camera; starting again in 0.1 s"
+def test_a_worker_that_gives_up_is_started_again_and_its_reason_is_shown(script):
+    status = ended(script, "print('opening', file=sys.stderr); sys.exit('no such camera')")
+    assert status == "no such camera; starting again in 0.1 s"
     until(lambda: script.WORKER.restart_if_dead() or script.WORKER.running, 10, "another one")
     assert script.WORKER.status.startswith("starting again (no such camera)") or (
         script.WORKER.status in ("opening", "no such camera")
     )
 
 
-def test_what_a_killed_worker_said_last_is_not_why_it_ended(script):
-    said = ended(
+def test_the_last_message_of_a_killed_worker_is_not_why_it_ended(script):
+    status = ended(
         script,
         "print('live', file=sys.stderr, flush=True)\n"
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
     )
-    assert "exit code" in said and "live" not in said
+    assert "exit code" in status and "live" not in status
 
 
 def test_the_waits_grow(script):
-    """Each is read from what is said: a worker that ends at once may never be seen to run."""
-    said = [ended(script, "sys.exit(1)")]
+    """Each is read from the status: a worker that ends at once may never be seen to run."""
+    seen = [ended(script, "sys.exit(1)")]
 
     def second() -> bool:
         script.WORKER.restart_if_dead()
-        said.append(script.WORKER.status)
-        return sum("again in" in word for word in set(said)) == 2
+        seen.append(script.WORKER.status)
+        return sum("again in" in word for word in set(seen)) == 2
 
     until(second, 30, "another one, and its end")
-    assert "starting again in 0.1 s" in said[0] and "starting again in 0.2 s" in said[-1]
+    assert "starting again in 0.1 s" in seen[0] and "starting again in 0.2 s" in seen[-1]
 
 
 def test_settings_of_the_moment_are_those_of_a_restart(script):
@@ -120,7 +120,7 @@ def test_settings_of_the_moment_are_those_of_a_restart(script):
         ({"more": 'a "b'}, "More flags"),
     ],
 )
-def test_settings_that_start_nothing_are_said(script, settings, words):
+def test_settings_that_start_nothing_are_reported(script, settings, words):
     script.WORKER.start(lambda: script.command(settings, "tcp://127.0.0.1:1"))
     assert script.WORKER.status.startswith(words)
     script.WORKER.restart_if_dead()

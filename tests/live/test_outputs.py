@@ -113,10 +113,10 @@ def _received(server: socket.socket, outlet: Outlet, turn: int) -> int:
         with connection, connection.makefile("rb") as file, av.open(file, "r", format="nut") as nut:
             count = 0
             for frame in nut.decode(video=0):
-                shown = frame.to_ndarray()
-                assert frame.format.name == "bgra" and shown.shape == (48, 64, 4)
-                assert tuple(shown[0, 0, 1:]) == (100, 200, 128) and shown[-1, 0, 3] == 255
-                assert shown[0, 0, 0] // 50 == turn
+                seen = frame.to_ndarray()
+                assert frame.format.name == "bgra" and seen.shape == (48, 64, 4)
+                assert tuple(seen[0, 0, 1:]) == (100, 200, 128) and seen[-1, 0, 3] == 255
+                assert seen[0, 0, 0] // 50 == turn
                 count += 1
                 if count == 5:
                     break
@@ -165,9 +165,9 @@ def test_every_coding_carries_its_pictures_at_once(name):
 
 
 def test_composites_for_outputs_without_alpha():
-    shown = over_colour(picture(10), (0, 255, 0))
-    assert tuple(shown[-1, 0]) == (10, 100, 200)
-    assert np.abs(shown[0, 0].astype(int) - (5, 177, 100)).max() <= 1
+    seen = over_colour(picture(10), (0, 255, 0))
+    assert tuple(seen[-1, 0]) == (10, 100, 200)
+    assert np.abs(seen[0, 0].astype(int) - (5, 177, 100)).max() <= 1
     assert (
         over_colour(blank((8, 8), 0.0, opaque=False)).reshape(-1, 3).tolist() == [[64, 177, 0]] * 64
     )
@@ -234,15 +234,15 @@ def piped(clip: Path, network: Path, *flags: str) -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("format", ["nut", pytest.param("y4m", marks=pytest.mark.slow)])
 def test_standard_output(tmp_path, network, format):
     worker = piped(keyed.clip(tmp_path / "bar.mkv", frames=60), network, "--format", format)
-    data, said = worker.communicate(timeout=90)
-    assert worker.returncode == 0, said
+    data, errors = worker.communicate(timeout=90)
+    assert worker.returncode == 0, errors
     with av.open(io.BytesIO(data), format={"y4m": "yuv4mpegpipe"}.get(format, format)) as found:
         frames = list(found.decode(video=0))
     # Nothing of a file is missed at its start, while the network loads.
     assert np.argmax(frames[0].to_ndarray(format="rgb24")[50, :, 0] > 128) < 2 * keyed.STEP
     assert len(frames) > 5 and frames[0].format.name == {"y4m": "yuv420p", "nut": "bgra"}[format]
-    shown = frames[-1].to_ndarray(format="rgb24")
-    green = np.abs(shown[5, 5].astype(int) - (0, 177, 64)).max() <= 4
+    seen = frames[-1].to_ndarray(format="rgb24")
+    green = np.abs(seen[5, 5].astype(int) - (0, 177, 64)).max() <= 4
     assert green == (format == "y4m")
 
 
@@ -370,12 +370,12 @@ def test_the_virtual_camera_gets_green_where_there_is_alpha(tmp_path, sessions, 
     assert pyvirtualcam.PixelFormat.BGR
     sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), Outlet(VirtualCamera()))
     until(lambda: len(Device.sent) > 3, 60, "frames")
-    shown = Device.sent[-1].reshape(keyed.SIZE[1], keyed.SIZE[0], 3)
-    assert tuple(shown[5, 5]) == (64, 177, 0)
+    seen = Device.sent[-1].reshape(keyed.SIZE[1], keyed.SIZE[0], 3)
+    assert tuple(seen[5, 5]) == (64, 177, 0)
 
 
 @pytest.mark.slow
-def test_no_virtual_camera_is_said_and_ends_it(tmp_path, network):
+def test_no_virtual_camera_is_reported_and_ends_it(tmp_path, network):
     pytest.importorskip("pyvirtualcam")
     if Path("/dev/video0").exists():
         pytest.skip("there is a video device here")
@@ -388,5 +388,5 @@ def test_no_virtual_camera_is_said_and_ends_it(tmp_path, network):
         network,
         stdin=subprocess.DEVNULL,
     )
-    _, said = result.communicate(timeout=60)
-    assert "virtual camera: cannot be opened" in said and "Traceback" not in said
+    _, errors = result.communicate(timeout=60)
+    assert "virtual camera: cannot be opened" in errors and "Traceback" not in errors

@@ -21,7 +21,7 @@ import pytest
 import websocket
 from waiting import until
 
-from mattecast.live.control import serve
+from mattecast.live.control import redirecting, serve
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -73,21 +73,21 @@ class Page:
     def _do(self, method: str, **parameters: Any) -> dict[str, Any]:
         number = next(self._numbers)
         self._link.send(json.dumps({"id": number, "method": method, "params": parameters}))
-        while (said := json.loads(self._link.recv())).get("id") != number:
-            if said["method"] in (
+        while (message := json.loads(self._link.recv())).get("id") != number:
+            if message["method"] in (
                 "Runtime.exceptionThrown",
                 "Runtime.consoleAPICalled",
                 "Log.entryAdded",
             ):
-                self.complaints.append(json.dumps(said["params"]))
-        return dict(said.get("result", {}))
+                self.complaints.append(json.dumps(message["params"]))
+        return dict(message.get("result", {}))
 
     def js(self, expression: str) -> Any:
         """What an expression is in the page."""
         found = self._do("Runtime.evaluate", expression=expression, returnByValue=True)
         return found["result"].get("value")
 
-    def shown(self, name: str) -> str:
+    def text_of(self, name: str) -> str:
         """The words of an element."""
         return str(self.js(f"document.getElementById('{name}').textContent"))
 
@@ -150,12 +150,12 @@ def page(session, tmp_path, monkeypatch):
         "mattecast.live.session.camera", lambda name, requested: session.capture.input
     )
     with serve(session) as address:
-        shown = Page(address, tmp_path / "browser")
+        page = Page(address, tmp_path / "browser")
         try:
-            until(lambda: "live" in shown.shown("state"), 60, "the page's first status")
-            yield shown
+            until(lambda: "live" in page.text_of("state"), 60, "the page's first status")
+            yield page
         finally:
-            shown.close()
+            page.close()
 
 
 def test_every_control_does_what_it_says(page, session):
@@ -163,10 +163,10 @@ def test_every_control_does_what_it_says(page, session):
         return getattr(session.matting.controls.settings, name)
 
     page.click("#toggle")
-    until(lambda: page.shown("toggle") == "off: the camera as it is", 10, "off, and said")
+    until(lambda: page.text_of("toggle") == "off: the camera as it is", 10, "off")
     assert not session.matting.controls.on
     page.click("#toggle")
-    until(lambda: session.matting.controls.on and page.shown("toggle") == "on", 10, "on")
+    until(lambda: session.matting.controls.on and page.text_of("toggle") == "on", 10, "on")
     for name in ("blur", "green", "black", "white"):
         page.click(f"[data-name={name}]")
         until(lambda name=name: setting("background") == name, 10, name)
@@ -184,11 +184,11 @@ def test_every_control_does_what_it_says(page, session):
     page.click("input[data-name=smooth]", 0.5)
     until(lambda: setting("smooth").startswith("causal:0."), 10, "smoothing")
     page.js("camera.selectedIndex = 1; camera.onchange({target: camera})")
-    until(lambda: page.shown("message") == "camera: bar.mkv", 10, "another camera")
+    until(lambda: page.text_of("message") == "camera: bar.mkv", 10, "another camera")
     assert not page.complaints
     for selector in ("#place", "#sync"):
         page.click(selector)
-        until(lambda: "OBS" in page.shown("message"), 10, "that there is no OBS")
+        until(lambda: "OBS" in page.text_of("message"), 10, "that there is no OBS")
 
 
 def test_picture_and_graph_are_drawn_without_a_complaint(page):
@@ -201,12 +201,23 @@ def test_picture_and_graph_are_drawn_without_a_complaint(page):
     assert not page.complaints, page.complaints
 
 
-def test_what_has_ended_is_said_and_shows_nobody(session, tmp_path):
+def test_our_own_file_leads_a_browser_to_the_page(session, tmp_path):
+    with serve(session) as address, redirecting(address) as file:
+        page = Page(file.as_uri(), tmp_path / "browser")
+        try:
+            until(lambda: page.js("location.href") == address, 20, "the page's address")
+            until(lambda: "live" in page.text_of("state"), 20, "the page's first status")
+            until(lambda: page.js("preview.naturalWidth"), 20, "the picture")
+        finally:
+            page.close()
+
+
+def test_what_has_ended_is_reported_and_shows_nobody(session, tmp_path):
     with serve(session) as address:
         page = Page(address, tmp_path / "browser")
         until(lambda: page.js("preview.naturalWidth"), 60, "the picture")
     try:
-        until(lambda: "does not answer" in page.shown("state"), 20, "that it has ended")
+        until(lambda: "does not answer" in page.text_of("state"), 20, "that it has ended")
         until(lambda: not page.js("preview.hasAttribute('src')"), 20, "nobody")
     finally:
         page.close()

@@ -24,11 +24,13 @@ from mattecast.live.outputs.outlet import Outlet
 from mattecast.settings import Settings
 
 
-@pytest.mark.parametrize("wish", [{}, {"smooth": "delayed"}, {"min_island": 0.1, "min_hole": 0.1}])
-def test_every_picture_leaves_with_its_own_alpha(sessions, tmp_path, wish):
+@pytest.mark.parametrize(
+    "options", [{}, {"smooth": "delayed"}, {"min_island": 0.1, "min_hole": 0.1}]
+)
+def test_every_picture_leaves_with_its_own_alpha(sessions, tmp_path, options):
     kept = Collected()
     clip = parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True)
-    sessions(clip, Outlet(kept), foreground="source", **wish)
+    sessions(clip, Outlet(kept), foreground="source", **options)
     until(lambda: len(kept.pictures) > 40, 60, "pictures")
     for one in kept.pictures[5:]:
         row = one.bgra[88].astype(int)
@@ -127,9 +129,9 @@ def test_colours_are_those_the_source_is_tagged_with(tmp_path, sessions, pixels,
     session = sessions(parse(str(clip), loop=True))
     session.do("off")
     until(lambda: session.newest is not None and session.newest.opaque, 60, "a picture")
-    shown = session.newest.bgra[32, 16::32, 2::-1].astype(int)
+    seen = session.newest.bgra[32, 16::32, 2::-1].astype(int)
     # The quick conversion rounds down: by two and a bit.
-    assert np.abs(shown - wanted).max() <= 3, shown
+    assert np.abs(seen - wanted).max() <= 3, seen
 
 
 @pytest.mark.parametrize("colour", [(1, 1, 1, 1), (1, 6, 6, 6), (2, 6, 6, 6)])
@@ -181,7 +183,7 @@ def test_backgrounds_are_switched_while_it_runs(tmp_path, sessions):
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "options",
     [
         {},
         {"light_wrap": 0.5},
@@ -191,19 +193,19 @@ def test_backgrounds_are_switched_while_it_runs(tmp_path, sessions):
         {"blend": "poisson"},
     ],
 )
-def test_a_composite_is_opaque_whatever_its_options(tmp_path, sessions, wish):
+def test_a_composite_is_opaque_whatever_its_options(tmp_path, sessions, options):
     kept = Collected()
     sessions(
         parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True),
         Outlet(kept),
         background="#404040",
-        **wish,
+        **options,
     )
     until(lambda: len(kept.pictures) > 3, 60, "pictures")
     bgra = kept.pictures[-1].bgra
     behind = bgra[170:190, :, :3].astype(int)  # below the bar
     assert (bgra[..., 3] == 255).all() and np.abs(behind - 64).max() < 60
-    assert (behind < 48).any() == ("shadow" in wish)
+    assert (behind < 48).any() == ("shadow" in options)
 
 
 def test_masks_and_a_person_hold_for_a_camera(tmp_path, sessions):
