@@ -205,7 +205,7 @@ def test_a_correction_late_in_a_clip_mends_what_is_before_it(
         tmp_path,
         corrections=[{"time": 0.8, "mask": "square.png"}, {"time": 0.96, "mask": "none.png"}],
     )
-    off = replace(wish, smooth="off", guidance="off")
+    off = replace(wish, smooth="off", detail="fast", guidance="off")
     plain = [each.alpha for each in mattecast.mattes(clip, off)]
     mended = [each.alpha for each in mattecast.mattes(clip, replace(off, guidance=None))]
     start = 26 - len(plain) if wish.range is None else 3
@@ -243,7 +243,7 @@ def test_a_correction_looks_back_without_the_network(
     clip = _filmed(tmp_path / "clip.mp4", _panned(40))
     cv2.imwrite(str(tmp_path / "square.png"), np.round(_square(38) * 255).astype(np.uint8))
     _sidecar(tmp_path, corrections=[{"time": 1.52, "mask": "square.png"}])
-    assert len(list(mattecast.mattes(clip, Settings(smooth="off")))) == 40
+    assert len(list(mattecast.mattes(clip, Settings(smooth="off", detail="fast")))) == 40
     whole, *others = counts
     assert whole == 40 and 0 < sum(others) <= WARM + 4
 
@@ -279,7 +279,7 @@ def test_a_signal_ends_a_look_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     began = time.monotonic()
     try:
         with pytest.raises(Alarm):
-            list(mattecast.mattes(clip, Settings(smooth="off")))
+            list(mattecast.mattes(clip, Settings(smooth="off", detail="fast")))
     finally:
         signal.signal(signal.SIGALRM, before)
     assert time.monotonic() - began < 10
@@ -294,7 +294,7 @@ def test_what_was_drawn_before_a_range_is_followed_into_it(cut: int | None, tmp_
         tmp_path,
         corrections=[{"time": 0, "mask": "square.png"}, {"time": 0.16, "mask": "square.png"}],
     )
-    wish = Settings(smooth="off")
+    wish = Settings(smooth="off", detail="fast")
     whole = [each.alpha for each in mattecast.mattes(clip, wish)][12:]
     part = [each.alpha for each in mattecast.mattes(clip, replace(wish, range="0.48..0.8"))]
     plain = [
@@ -313,7 +313,7 @@ def test_a_correction_long_before_a_range_is_left_out(
     monkeypatch.setattr(guide, "LEAD", Fraction(1, 10))
     clip = _filmed(tmp_path / "clip.mp4", _panned(20))
     cv2.imwrite(str(tmp_path / "all.png"), np.full((4, 4), 255, np.uint8))
-    wish = Settings(smooth="off", range="0.48..0.6")
+    wish = Settings(smooth="off", detail="fast", range="0.48..0.6")
     plain = next(mattecast.mattes(clip, wish)).alpha
     _sidecar(tmp_path, corrections=[{"time": 0.16, "mask": "all.png"}])
     assert np.array_equal(next(mattecast.mattes(clip, wish)).alpha, plain)
@@ -339,13 +339,15 @@ def test_what_is_drawn_far_from_the_person_is_no_island(tmp_path: Path) -> None:
 
 def test_a_trimap_says_only_what_is_sure(tmp_path: Path) -> None:
     clip = make(tmp_path / "clip.mp4", Recipe(pts=(0, 1, 2)))
-    plain = next(mattecast.mattes(clip, Settings(smooth="off"))).alpha
+    plain = next(mattecast.mattes(clip, Settings(smooth="off", detail="fast"))).alpha
     height, width = plain.shape
     drawn = np.full((height, width), 128, np.uint8)
     drawn[:, : width // 3], drawn[:, -(width // 3) :] = 255, 0
     cv2.imwrite(str(tmp_path / "trimap.png"), drawn)
     told = next(
-        mattecast.mattes(clip, Settings(trimap=str(tmp_path / "trimap.png"), smooth="off"))
+        mattecast.mattes(
+            clip, Settings(trimap=str(tmp_path / "trimap.png"), smooth="off", detail="fast")
+        )
     ).alpha
     margin = width // 8  # the guided filter's reach
     assert (told[:, : width // 3 - margin] == 1).all()
