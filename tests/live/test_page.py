@@ -183,6 +183,7 @@ def test_every_control_does_what_it_says(page, session):
         assert float(page.js(number)) == setting(name)
     page.click("input[data-name=smooth]", 0.5)
     until(lambda: setting("smooth").startswith("causal:0."), 10, "smoothing")
+    until(lambda: page.js("camera.options.length") == 2, 20, "the cameras")
     page.js("camera.selectedIndex = 1; camera.onchange({target: camera})")
     until(lambda: page.text_of("message") == "camera: bar.mkv", 10, "another camera")
     assert not page.complaints
