@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Write scripts/constraints.txt: one version of every package that the tests and checks use.
 
     scripts/lock.py python3.11 python3.12 python3.13
