@@ -13,15 +13,15 @@ class EngineError(MattecastError):
 
 def refuse(error: ImportError, text: str) -> NoReturn:
     """Raise EngineError(text) for a package that does not import."""
-    heed(error)
+    raise_interrupt(error)
     raise EngineError(f"{text} ({error})") from error
 
 
-def heed(error: Exception) -> None:
-    """Raise the Ctrl-C that an error of an import stands for, if it does.
+def raise_interrupt(error: Exception) -> None:
+    """Raise the Ctrl-C that caused an error of an import, if one did.
 
-    When Python is interrupted while a module in C loads, that module raises an ImportError of its
-    own from it, which must not be taken for a package that is missing.
+    A module in C that is interrupted while it loads raises an ImportError of its own. That error
+    does not mean that the package is missing.
     """
     cause: BaseException | None = error
     while cause is not None:

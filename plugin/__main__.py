@@ -1,8 +1,8 @@
-"""The mattecast command, and `python -m mattecast`: heeds signals before anything large loads."""
+"""The mattecast command, and `python -m mattecast`: handles signals before large modules load."""
 
 from __future__ import annotations
 
-from mattecast.commands.signals import Stopped, stoppable, told
+from mattecast.commands.signals import Stopped, report_stop, stoppable
 
 
 def main() -> int:
@@ -13,7 +13,7 @@ def main() -> int:
 
             return run()
     except Stopped as stop:
-        return told(stop)
+        return report_stop(stop)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,12 @@ class Settings:
         metavar="NAME",
         choices=NAMES,
     )
-    quality: str = option("high", "ProRes quantiser", _OUTPUT, choices=tuple(PRORES_QUALITY))
+    quality: str = option(
+        "high",
+        "quality of ProRes: max is the best and the slowest",
+        _OUTPUT,
+        choices=tuple(PRORES_QUALITY),
+    )
     premultiplied: bool | None = option(
         None, "multiply colours by alpha (default: straight; EXR premultiplied)", _OUTPUT
     )
@@ -67,29 +72,29 @@ class Settings:
     )
     audio: bool = option(True, "keep the sound", _OUTPUT)
     whole_picture: bool = option(
-        False, "keep colours far outside the person too, under alpha 0", _OUTPUT
+        False, "keep the source's colours where alpha is 0 too, instead of black", _OUTPUT
     )
     overwrite: bool = option(False, "replace existing outputs", _OUTPUT)
 
     smooth: str = option(
         "two-way",
-        "smooth the matte over time: off, causal, delayed or two-way, strength 0 to 1",
+        "smooth the matte over time: off; causal uses past frames; delayed also uses the next "
+        "frame; two-way uses frames on both sides; strength 0 to 1",
         _SMOOTHING,
         metavar="HOW[:STRENGTH]",
         choices=SMOOTHING,
         amount=(0, 1),
         live=True,
         live_default="causal",
-        live_help="smooth the matte over time: off, causal, or delayed, which shows each picture "
-        "one later; strength 0 to 1",
+        live_help="smooth the matte over time: off; causal uses past pictures; delayed also uses "
+        "the next picture, so that each comes one later; strength 0 to 1",
         slider=Slider("smoothing", 0, 1, 0.05),
     )
-    cuts: bool = option(True, "look for cuts, and remember nothing across them", _SMOOTHING)
+    cuts: bool = option(True, "look for cuts; at a cut the network starts anew", _SMOOTHING)
     detail: str = option(
         "medium",
-        "medium solves soft edges again from the picture the network sees; fine then solves them "
-        "from the picture itself, which is slower; fast leaves them to the network, which looks at "
-        "small pictures once instead of twice",
+        "how soft edges are found: fast takes the network's own; medium solves them again at the "
+        "network's size; fine solves them once more at the picture's size, which is slower",
         _SMOOTHING,
         choices=("fast", "medium", "fine"),
     )
@@ -145,7 +150,7 @@ class Settings:
     )
     gamma: float = option(
         1.0,
-        "values above 1 lift soft alpha",
+        "exponent of soft alpha: values above 1 make it denser, values below 1 thinner",
         _EDGES,
         metavar="GAMMA",
         least=0.1,
@@ -166,8 +171,9 @@ class Settings:
     )
     min_island: float | None = option(
         None,
-        "remove pieces smaller than this part of the picture that are faint, brief, or far from "
-        "any person as the shot begins; shows each picture one later (default: 2 in files, 0 live)",
+        "remove separate pieces of the matte that cover less than this much of the picture and are "
+        "faint, brief, or far from every person; delays each picture by one frame "
+        "(default: 2 in files, 0 live)",
         _EDGES,
         metavar="PERCENT",
         least=0,
@@ -176,8 +182,8 @@ class Settings:
     )
     min_hole: float = option(
         0.0,
-        "fill holes smaller than this part of the picture that are faint or brief; shows each "
-        "picture one later",
+        "fill holes in the matte that cover less than this much of the picture and are faint or "
+        "brief; delays each picture by one frame",
         _EDGES,
         metavar="PERCENT",
         least=0,
@@ -198,9 +204,9 @@ class Settings:
     )
     blend: str = option(
         "over",
-        "over, or poisson[:TINT]: the new background's light on the person, from none (0) to all "
-        "of it (1, which blackens a person who stood before a wall and comes before a night); "
-        "poisson alone is 0.25",
+        "over lays the person over the background; poisson[:TINT] also gives the person the "
+        "background's light, from none (TINT 0) to all of it (1, which is black before a night); "
+        "poisson without a TINT takes 0.25",
         _COMPOSITES,
         metavar="HOW",
         live=True,
@@ -218,7 +224,7 @@ class Settings:
     )
     shadow: float = option(
         0.0,
-        "let the person take light from the background, 0 to 1",
+        "let the person cast a soft shadow on the background, 0 to 1",
         _COMPOSITES,
         metavar="SHARE",
         least=0,
@@ -246,20 +252,24 @@ class Settings:
     )
     garbage: str | None = option(
         None,
-        "mask of what is never a person: white there",
+        "mask of what is never a person; the mask is white there",
         _GUIDANCE,
         metavar="PICTURE",
         live=True,
     )
     keep: str | None = option(
-        None, "mask of what always stays: white there", _GUIDANCE, metavar="PICTURE", live=True
+        None,
+        "mask of what always stays; the mask is white there",
+        _GUIDANCE,
+        metavar="PICTURE",
+        live=True,
     )
     plate: str | None = option(
         None, "the same view without people", _GUIDANCE, metavar="PICTURE", live=True
     )
     person: str | None = option(
         None,
-        "keep only the person at this place, in parts of width and height",
+        "keep only the person at this place; X and Y go from 0 (left, top) to 1 (right, bottom)",
         _GUIDANCE,
         metavar="X,Y[@SECONDS]",
         live=True,
@@ -269,7 +279,7 @@ class Settings:
     )
     trimap: str | None = option(
         None,
-        "what is sure of the first frame: white is person, black is not, gray is unknown",
+        "trimap of the first frame: white is person, black is background, gray is unknown",
         _GUIDANCE,
         metavar="PICTURE",
     )
@@ -297,7 +307,7 @@ class Settings:
     )
     precision: str = option(
         "auto",
-        "of the network's arithmetic",
+        "how many bits the network computes with",
         _NETWORK,
         choices=("auto", "f32", "bf16", "f16", "int8"),
         live=True,
@@ -317,7 +327,7 @@ class Settings:
         least=64,
         most=4096,
         live=True,
-        live_help="long side that the network sees, 64 to 4096; it is not changed then",
+        live_help="long side that the network sees, 64 to 4096; without it the size follows --latency",
     )
     fallback: bool = option(
         False,

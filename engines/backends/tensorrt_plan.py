@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mattecast.engines.errors import EngineError, heed
+from mattecast.engines.errors import EngineError, raise_interrupt
 from mattecast.engines.onnx_prepare import prepared
 from mattecast.engines.openvino_graph import state_shapes
 from mattecast.engines.spec import ModelSpec, check_size
@@ -52,7 +52,7 @@ def library(capability: tuple[int, int]) -> Any:
         try:
             trt = importlib.import_module(name)
         except Exception as error:  # the full wheel raises its own kinds when it is a stub
-            heed(error)
+            raise_interrupt(error)
             first = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
             reasons.append(f"{name}: not installed, pip install 'mattecast[{extra}]' ({first})")
             continue

@@ -1,4 +1,4 @@
-"""The mattecast command. Flags mirror Settings; every error is one line and a non-zero exit."""
+"""The mattecast command: the parser of all commands, errors as one line, exit codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from mattecast.commands.signals import Stopped, stoppable, told
+from mattecast.commands.signals import Stopped, report_stop, stoppable
 from mattecast.errors import MattecastError, OutputError, UsageError
 from mattecast.version import __version__
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE = 0, 1, 2
 
 _EXITS = """exit codes:
-    0  every input was done; what was damaged in one, or cut off, is said and passed over
+    0  every input was matted; damage in an input is reported and skipped
     1  at least one input failed, or `check` or `doctor` found an error
     2  the request itself is wrong
   130  interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP"""
@@ -47,28 +47,28 @@ def main(arguments: list[str] | None = None) -> int:
             options = _parser().parse_args(arguments)
             options.stops = stops
             _share_arenas()
-            _calm_blas()
+            _limit_blas()
             return _run(options)
     except Stopped as stop:
-        return told(stop)
+        return report_stop(stop)
 
 
 def _share_arenas() -> None:
     """Let glibc's threads share two memory pools instead of having up to 16 of their own.
 
-    Frames are allocated on one thread and freed on another: with pools for each, 1080p runs held
-    110 MB more, and more the longer they lasted.
+    Frames are allocated on one thread and freed on another. With a pool for each thread, runs of
+    1080p held 110 MB more, and more the longer they lasted.
     """
     if platform.libc_ver()[0] == "glibc":
         arena_max = -8  # M_ARENA_MAX of malloc.h
         ctypes.CDLL(None).mallopt(arena_max, 2)
 
 
-def _calm_blas() -> None:
+def _limit_blas() -> None:
     """Keep numpy's OpenBLAS to one thread, unless told otherwise.
 
-    Nothing here multiplies large matrices, and threads that wait for such work spin: a fifth of
-    the CPU time up to the first frame.
+    Nothing here multiplies large matrices, and threads that wait for such work spin. That took a
+    fifth of the CPU time up to the first frame.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -77,18 +77,18 @@ def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
         if options.stops:
-            raise Stopped(options.stops[0])  # some module has swallowed it
+            raise Stopped(options.stops[0])  # some module has swallowed the exception
         return code
     except BrokenPipeError:
-        return FAILED  # whoever read our output has seen enough
+        return FAILED  # the program that read our output has closed it
     except Exception as error:
-        return _say(error, options)
+        return _report_error(error, options)
 
 
-def _say(error: Exception, options: argparse.Namespace, source: Path | None = None) -> int:
-    """Print an error in one line; gives the exit code it stands for."""
+def _report_error(error: Exception, options: argparse.Namespace, source: Path | None = None) -> int:
+    """Print an error in one line; return the exit code for it."""
     if options.stops:
-        # Modules in C turn Stopped into errors of their own.
+        # A module in C may turn Stopped into an error of its own.
         raise Stopped(options.stops[0]) from error
     if options.debug:
         traceback.print_exception(error)
@@ -112,10 +112,10 @@ def _line(text: str) -> None:
 def _print(text: str) -> None:
     """Write to standard output, which may be full or closed by its reader."""
     try:
-        # File names may hold bytes that are no text.
+        # File names may hold bytes that are not text.
         print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
     except OSError as error:
-        # Python would complain once more while closing it.
+        # Python would report the error once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise
@@ -123,7 +123,7 @@ def _print(text: str) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with a request in one line, as all of mattecast does."""
+    """Reports a wrong request in one line, as all of mattecast does."""
 
     def error(self, message: str) -> NoReturn:
         _line(f"{self.prog}: {message}; see {self.prog} --help")
@@ -205,10 +205,12 @@ def _add_small(commands: argparse._SubParsersAction[_Parser]) -> None:
     from mattecast.commands.models import add_engines, add_models
     from mattecast.commands.train import EXAMPLES, add_train
 
-    probe = _command(commands, "probe", "Show what a file holds, and what will be kept or lost.")
+    probe = _command(
+        commands, "probe", "Show what a file holds, and what an output keeps or loses of it."
+    )
     probe.set_defaults(run=_probe)
     probe.add_argument("file")
-    probe.add_argument("--format", default="prores", help="output asked about (default: prores)")
+    probe.add_argument("--format", default="prores", help="format of the output (default: prores)")
     check = _command(commands, "check", "Check that a clip with alpha is one editors will accept.")
     check.set_defaults(run=_check)
     check.add_argument("file", type=Path)
@@ -224,7 +226,7 @@ def _add_small(commands: argparse._SubParsersAction[_Parser]) -> None:
     doctor.add_argument(
         "--obs-password-file", type=Path, metavar="FILE", help="file that holds its password"
     )
-    doctor.add_argument("--name", default="mattecast", help="of the source in OBS")
+    doctor.add_argument("--name", default="mattecast", help="name of our source in OBS")
     models = _command(commands, "models", "List, describe, add, fetch and remove networks.")
     models.set_defaults(run=_lines)
     add_models(models)
@@ -252,7 +254,9 @@ def _matte(options: argparse.Namespace) -> int:
     if not options.quiet:
         announce_builds()
     skip_converter()
-    code, summaries = run(options, say=lambda error, source: _say(error, options, source))
+    code, summaries = run(
+        options, report=lambda error, source: _report_error(error, options, source)
+    )
     if options.json:
         _print(json.dumps([_plain(asdict(summary)) for summary in summaries], indent=1))
     return code

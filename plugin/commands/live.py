@@ -83,7 +83,11 @@ def add_live(parser: argparse.ArgumentParser) -> None:
         help="- for standard output, tcp://HOST:PORT of a listening media source, or an rtmp:// "
         "rtsp:// srt:// udp:// server (a composite over green); may be given again",
     )
-    add("--format", choices=("nut", "y4m"), help="of standard output (default: nut, with alpha)")
+    add(
+        "--format",
+        choices=("nut", "y4m"),
+        help="format of standard output (default: nut, with alpha)",
+    )
     _add_picture(parser)
     group = parser.add_argument_group("control")
     add = group.add_argument
@@ -116,7 +120,7 @@ def _add_obs(parser: argparse.ArgumentParser) -> None:
         "for none",
     )
     add("--obs-password-file", type=Path, metavar="FILE", help="file that holds its password")
-    add("--name", default="mattecast", help="of the source in OBS (default: mattecast)")
+    add("--name", default="mattecast", help="name of our source in OBS (default: mattecast)")
     add("--scene", help="scene to put it into (default: the current one)")
     add("--follow", action="store_true", help="put it into every scene that comes on air")
     add(
@@ -125,7 +129,12 @@ def _add_obs(parser: argparse.ArgumentParser) -> None:
         help="how pictures travel: raw on this machine, ffv1 on a wired network, vp8 on Wi-Fi "
         "(default: raw here, ffv1 elsewhere)",
     )
-    add("--media-port", type=int, metavar="PORT", help="port the source listens on (default: any)")
+    add(
+        "--media-port",
+        type=int,
+        metavar="PORT",
+        help="port our source in OBS listens on (default: a free one; 9700 on another machine)",
+    )
     add(
         "--obs-blend",
         choices=("linear", "srgb"),
@@ -144,8 +153,8 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=100.0,
         metavar="MS",
-        help="age of a picture that is aimed at when it is sent; the network gets smaller until "
-        "that holds (default: 100)",
+        help="how old a picture may be when it is sent; the network gets smaller until pictures "
+        "are that young (default: 100)",
     )
     add_options(parser, live=True)
 

@@ -43,26 +43,27 @@ _VIDEO_SUFFIXES = frozenset(
 
 
 def run(
-    options: argparse.Namespace, *, say: Callable[[Exception, Path], int]
+    options: argparse.Namespace, *, report: Callable[[Exception, Path], int]
 ) -> tuple[int, list[Summary]]:
-    """Matte every input; `say` prints an error and the input it met, and gives its exit code.
+    """Matte every input; return the exit code and a summary of each run.
 
-    Raises UsageError when the request makes no sense as a whole.
+    report: prints an error and the input it belongs to, and returns the exit code for it. Raises
+    UsageError when the request makes no sense as a whole.
     """
     settings = settings_of(options)
     jobs = list(_jobs(options, settings))
     code, summaries = 0, []
     for source, output in jobs:
         try:
-            with _shown(source, quiet=options.quiet) as progress:
+            with _progress_bar(source, quiet=options.quiet) as progress:
                 summary = matte(source, output, settings, progress=progress)
-        except Exception as error:  # even a mistake of ours with one clip stops no other
-            said = say(error, source)
-            code = said if len(jobs) == 1 else 1
+        except Exception as error:  # even a mistake of ours with one clip stops no other clip
+            own_code = report(error, source)
+            code = own_code if len(jobs) == 1 else 1
             continue
         summaries.append(summary)
         if not options.quiet:
-            print("\n".join(_told(summary)), file=sys.stderr)
+            print("\n".join(_summary_lines(summary)), file=sys.stderr)
     return code, summaries
 
 
@@ -94,15 +95,18 @@ def _jobs(options: argparse.Namespace, settings: Settings) -> Iterator[tuple[Pat
 
 
 def _expanded(name: str, stills: bool = False) -> list[Path]:
-    """A folder of videos is its videos; a folder of pictures is one clip, or each of them if
-    `stills`."""
+    """The inputs that a name stands for.
+
+    A folder of videos stands for its videos. A folder of pictures stands for one clip, or with
+    `stills` for each of its pictures.
+    """
     if not name:
         raise UsageError("the name of an input is empty")
     path = Path(name)
     try:
         entries = sorted(path.iterdir())
     except OSError:
-        return [path]  # no folder, or none that can be read: which it is, reading will say
+        return [path]  # not a folder that can be read; opening it as a clip reports why
     videos = [
         entry
         for entry in entries
@@ -114,7 +118,7 @@ def _expanded(name: str, stills: bool = False) -> list[Path]:
 
 
 def _named_after(source: Path, settings: Settings) -> str:
-    """talk.mp4 becomes talk.matte.mov, so that an input is never its own output."""
+    """The output's name: talk.mp4 becomes talk.matte.mov, so no input is its own output."""
     name = settings.resolved_format(None)
     stem = source.stem
     if is_still(source) and (settings.format is None or FORMATS[name].is_sequence):
@@ -129,21 +133,21 @@ def _named_after(source: Path, settings: Settings) -> str:
 
 
 @contextmanager
-def _shown(source: Path, *, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """A progress line on a terminal; nothing when piped or quiet."""
+def _progress_bar(source: Path, *, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """What shows the progress on a terminal; None when piped or quiet."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
     from tqdm import tqdm  # not needed when piped, and a twelfth of all imports
 
-    # The bar of no length makes tqdm cut the line to the terminal's width.
+    # A bar without length makes tqdm cut the line to the terminal's width.
     form = (
         "{desc} {percentage:3.0f}% {n_fmt}/{total_fmt} "
         "[{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]{bar:0}"
     )
-    # tqdm shows nothing on a terminal without a size, as containers and scripts have them.
+    # tqdm shows nothing on a terminal without a size, which containers and scripts have.
     width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    tqdm.monitor_interval = 0  # tqdm's own thread, which wakes bars that stand still
+    tqdm.monitor_interval = 0  # no thread of tqdm's own, which would wake bars that stand still
     with tqdm(
         desc=source.name, unit=" frames", bar_format=form, ncols=width, nrows=24, leave=False
     ) as bar:
@@ -156,8 +160,8 @@ def _shown(source: Path, *, quiet: bool) -> Iterator[Callable[[Progress], None] 
         yield show
 
 
-def _told(summary: Summary) -> Iterator[str]:
-    """What a person wants to know after a run: the result, what runs it, and what was lost."""
+def _summary_lines(summary: Summary) -> Iterator[str]:
+    """What a person wants to know after a run: the result, the engine, and what was lost."""
     outputs = " and ".join(str(output) for output in summary.outputs)
     width, height = summary.size
     frames = "1 frame" if summary.frames == 1 else f"{summary.frames} frames"

@@ -23,7 +23,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     info.add_argument("name", help="a name of the list, or the path of an ONNX file")
     add = _action(actions, "add", "Copy an ONNX file into the models folder.", _add)
     add.add_argument("path", type=Path)
-    add.add_argument("--name", help="name it shall have (default: the file's)")
+    add.add_argument("--name", help="name of the model here (default: the file's)")
     pull = _action(actions, "pull", "Fetch a well-known model from its authors.", _pull)
     pull.add_argument("name")
     remove = _action(actions, "remove", "Delete an added or fetched model.", _remove)

@@ -1,30 +1,27 @@
-"""Signals that ask a program to stop, as an exception that lets it clean up first."""
+"""Signals that ask a program to stop, as an exception that lets the program clean up first."""
 
 from __future__ import annotations
 
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# How long cleaning up may take before a further Ctrl-C is taken for a new wish (seconds).
+# A further signal counts again after this long (seconds): the clean-up is stuck then.
 _PATIENCE = 10.0
-# When a signal comes again that nothing heard (seconds).
-_AGAIN = 0.05
 
 
 class Stopped(BaseException):
-    """A signal to stop, raised so that every `finally` runs."""
+    """A signal to stop, raised so that every `finally` runs. number: the signal's."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
-def told(stop: Stopped) -> int:
-    """Print what stopped a run, in one line; gives the exit code it stands for."""
+def report_stop(stop: Stopped) -> int:
+    """Print one line about the signal that stopped the run; return the exit code for it."""
     name = signal.Signals(stop.number).name
     print(f"mattecast: stopped by {name}; nothing half-written was left", file=sys.stderr)
     return 128 + stop.number
@@ -32,10 +29,9 @@ def told(stop: Stopped) -> int:
 
 @contextmanager
 def stoppable(stops: list[int]) -> Iterator[None]:
-    """Raise Stopped for a signal to stop, and let no other one soon after disturb the clean-up.
-    Where Python would drop what is raised (weak references' callbacks, `__del__`), once more later.
+    """Raise Stopped for a signal to stop; ignore further signals while the program cleans up.
 
-    stops: the signals that were raised are added. One may stand inside another.
+    stops: the numbers of the signals are added to it. One `stoppable` may stand inside another.
     """
     # A signal that is ignored from the start (nohup, a shell's background jobs) stays ignored.
     numbers = [
@@ -44,7 +40,6 @@ def stoppable(stops: list[int]) -> Iterator[None]:
         if (number := getattr(signal, name, None))
         and signal.getsignal(number) is not signal.SIG_IGN
     ]
-
     since = -_PATIENCE
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -54,17 +49,6 @@ def stoppable(stops: list[int]) -> Iterator[None]:
             stops.append(number)
             raise Stopped(number)
 
-    def dropped(unraisable: sys.UnraisableHookArgs) -> None:
-        nonlocal since
-        if isinstance(unraisable.exc_value, Stopped):
-            since = -_PATIENCE
-            again = threading.Timer(_AGAIN, _signal, [unraisable.exc_value.number])
-            again.daemon = True
-            again.start()
-        else:
-            hook(unraisable)
-
-    hook, sys.unraisablehook = sys.unraisablehook, dropped
     before = [signal.signal(number, stop) for number in numbers]
     try:
         yield
@@ -72,15 +56,7 @@ def stoppable(stops: list[int]) -> Iterator[None]:
         before = [signal.SIG_IGN] * len(numbers)  # nothing but the exit is left
         raise
     finally:
-        sys.unraisablehook = hook
         for number, handler in zip(numbers, before, strict=True):
-            if signal.getsignal(number) is stop:  # else one inside has seen to it
+            # A handler that somebody inside has replaced stays as it is.
+            if signal.getsignal(number) is stop:
                 signal.signal(number, handler)
-
-
-def _signal(number: int) -> None:
-    """Signal the main thread, whatever it waits for."""
-    if hasattr(signal, "pthread_kill") and (main := threading.main_thread().ident):
-        signal.pthread_kill(main, number)
-    else:  # Windows
-        signal.raise_signal(number)

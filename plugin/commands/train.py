@@ -27,7 +27,7 @@ EXAMPLES = """what --data holds, in any folders below it:
 
 examples:
   mattecast train --data my_pairs --out run --from default     fine-tune on a studio of your own
-  mattecast train --data pictures --out run                    anew; again resumes it
+  mattecast train --data pictures --out run                    from ImageNet; resumes a run
   mattecast matte talk.mp4 -o talk.mov --model run/network.onnx
 
 the papers' networks, each from scratch, dlmn on a trained deeplab and ssrn on a trained dlmn:
@@ -94,7 +94,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PREFIX",
-        help="start of the names of pairs with people not in the alpha; repeatable",
+        help="pairs whose names begin so show people who are not in the alpha; repeatable",
     )
     add(
         "--rate",
@@ -103,7 +103,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=1)
     add("--workers", type=int, default=1, help="processes that draw samples (default: 1)")
-    add("--threads", type=int, default=0, help="of torch on a CPU (default: torch's choice)")
+    add(
+        "--threads", type=int, default=0, help="threads of torch on a CPU (default: torch's choice)"
+    )
     add("--device", default="auto", help="cpu, cuda, cuda:1 (default: auto)")
 
 

@@ -34,10 +34,10 @@ _NAMED = {
 
 
 class Background(Protocol):
-    """Gives the component planes behind a frame; scalars where a component is one flat code."""
+    """Gives the component planes behind a frame, or the one code of each flat component."""
 
     def planes(self, picture: av.VideoFrame, time: Fraction) -> list[Plane] | list[int]:
-        """picture: the frame to be shown over it. time: seconds since the run's first frame."""
+        """picture: the frame that lies over them. time: seconds since the run's first frame."""
         ...
 
     def close(self) -> None:
@@ -45,18 +45,18 @@ class Background(Protocol):
         ...
 
 
-def background(wish: str, plan: Plan) -> Background | Blur:
-    """Make what `--background` names. Raises UsageError when it is nothing known."""
-    if wish in _NAMED or wish.startswith("#"):
-        return Flat(wish, plan)
-    if wish == "blur" or wish.startswith("blur:"):
-        return Blur(wish)
-    if wish == "bokeh" or wish.startswith("bokeh:"):
-        return Bokeh(wish)
-    path = Path(wish)
+def background(named: str, plan: Plan) -> Background | Blur:
+    """The background that `--background` names. Raises UsageError for an unknown one."""
+    if named in _NAMED or named.startswith("#"):
+        return Flat(named, plan)
+    if named == "blur" or named.startswith("blur:"):
+        return Blur(named)
+    if named == "bokeh" or named.startswith("bokeh:"):
+        return Bokeh(named)
+    path = Path(named)
     if not path.exists():
         raise UsageError(
-            f"background '{wish}': no such file; colours are {', '.join(_NAMED)} or #rrggbb, "
+            f"background '{named}': no such file; colours are {', '.join(_NAMED)} or #rrggbb, "
             "and 'blur[:STRENGTH]' or 'bokeh[:STRENGTH]' blurs the picture itself"
         )
     return Still(path, plan) if path.suffix.lower() in SUFFIXES else Video(path, plan)
@@ -65,14 +65,14 @@ def background(wish: str, plan: Plan) -> Background | Blur:
 class Flat:
     """One colour, given as sRGB, in the output's own matrix and range."""
 
-    def __init__(self, wish: str, plan: Plan) -> None:
-        code = _NAMED.get(wish, wish).removeprefix("#")
+    def __init__(self, named: str, plan: Plan) -> None:
+        code = _NAMED.get(named, named).removeprefix("#")
         try:
             rgb = bytes.fromhex(code if len(code) != 3 else "".join(c + c for c in code))
         except ValueError:
             rgb = b""
         if len(rgb) != 3:
-            raise UsageError(f"background '{wish}': expected #rrggbb")
+            raise UsageError(f"background '{named}': expected #rrggbb")
         patch = av.VideoFrame.from_ndarray(np.full((16, 16, 3), list(rgb), np.uint8), "rgb24")
         converted = Fitting(plan).converted(patch, (16, 16), plan.pixels_in)
         self._codes = [int(plane[0, 0]) for plane in components(converted)]
@@ -102,7 +102,7 @@ class Still:
 
 
 class Video:
-    """A clip at its own rate, from its start again whenever it ends."""
+    """A clip at its own rate. It begins again whenever it ends."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self._path, self._fitted = path, Fitting(plan)
@@ -135,16 +135,18 @@ class Video:
 
 
 class Blur:
-    """The picture itself out of focus, the person left out; strength is the blur's sigma in percent
-    of the height."""
+    """The picture itself, out of focus and without the person.
 
-    def __init__(self, wish: str) -> None:
+    The strength is the blur's sigma in percent of the height.
+    """
+
+    def __init__(self, named: str) -> None:
         try:
-            self.strength = float(wish.partition(":")[2] or 2.0)
+            self.strength = float(named.partition(":")[2] or 2.0)
         except ValueError:
             self.strength = -1.0
         if not 0 < self.strength <= 20:
-            raise UsageError(f"background '{wish}': blur strength goes from 0.1 to 20 (percent)")
+            raise UsageError(f"background '{named}': blur strength goes from 0.1 to 20 (percent)")
 
     def around(self, picture: av.VideoFrame, alpha16: NDArray[np.uint16]) -> list[Plane]:
         """The planes behind a person of the given alpha, (H, W) uint16."""
@@ -161,7 +163,7 @@ class Blur:
 
 
 class Bokeh(Blur):
-    """The same behind a wide lens: highlights become discs. Strength is the disc's radius."""
+    """The picture behind a wide lens: highlights become discs. The strength is their radius."""
 
     def _soft(self, plane: Plane, alpha16: NDArray[np.uint16]) -> Plane:
         return bokeh_background(plane, alpha16, self.strength / 100 * plane.shape[0])
@@ -172,11 +174,14 @@ class Fitting:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        # Kept, for its tables take a hundred times as long to make as a picture takes.
+        # The conversion is kept: its tables take a hundred times as long as a picture.
         self._light: _Light | None = None
 
     def __call__(self, frame: av.VideoFrame, facts: Facts) -> av.VideoFrame:
-        """Scaled to cover the output and cut to it; both are shown in their own pixels' shapes."""
+        """The picture, scaled until it covers the output and cut to it.
+
+        Both pictures keep the shape that they are displayed in.
+        """
         plan = self._plan
         width, height = plan.size
         wide, high = facts.width * facts.sar / plan.sar, facts.height
@@ -195,7 +200,7 @@ class Fitting:
         pixels = self._plan.pixels_in
         if not rotation:
             return self.converted(frame, size, pixels)
-        # Chroma of another width than height cannot be turned, so all is turned whole.
+        # Chroma that is subsampled in one direction only cannot be turned, so 4:4:4 is turned.
         whole = pixels.replace("420", "444").replace("422", "444")
         lying = size[::-1] if rotation % 180 else size
         return rotated(self.converted(frame, lying, whole), rotation).reformat(format=pixels)
@@ -224,8 +229,11 @@ _Kind: TypeAlias = tuple[int, int, str, Colour, tuple[int, int], str]
 
 
 class _Light:
-    """Pictures of one kind in the light of an output: libswscale's conversion of primaries and
-    transfer, which maps diffuse white to 203 cd/m2 as BT.2408 says, by way of FFmpeg's filter."""
+    """Converts pictures of one kind to the primaries and the transfer of an output.
+
+    libswscale does the work, by way of FFmpeg's filter. It maps diffuse white to 203 cd/m2, as
+    BT.2408 says.
+    """
 
     def __init__(self, kind: _Kind, target: Colour) -> None:
         width, height, pixels, source, size, wanted = self.kind = kind
@@ -252,7 +260,7 @@ class _Light:
         for one, other in pairwise(steps):
             one.link_to(other)
         graph.configure()
-        # The graph too: its filters do not keep it.
+        # The graph is kept too, since its filters do not keep it.
         self._graph, self._first, self._last = graph, steps[0], steps[-1]
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:

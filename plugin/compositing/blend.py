@@ -1,4 +1,4 @@
-"""Options of a composite: light that wraps, a shadow, matched colours, blending in linear light."""
+"""Lays a person over a background: light wrap, shadow, matched colours, linear light."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from mattecast.media.frame import components
 from mattecast.plan import Plan
 from mattecast.settings import Settings
 
-# Codes of light between 0 and 1 when it is turned back into a picture's.
+# How many steps linear light from 0 to 1 has when it becomes a picture's codes again.
 _STEPS = 65535
 
 
-class Ambience:
-    """Puts the planes of a person over those of a background, as the settings wish."""
+class Blend:
+    """Lays the planes of a person over the planes of a background, as the settings ask."""
 
     def __init__(self, plan: Plan, settings: Settings) -> None:
         self._plan, self._settings = plan, settings
@@ -39,8 +39,10 @@ class Ambience:
     def lay(
         self, picture: av.VideoFrame, behind: list[Plane] | list[int], alpha16: NDArray[np.uint16]
     ) -> None:
-        """Write the composite into the picture, opaque. behind: a plane or a flat code for each
-        colour."""
+        """Write the composite into the picture, which becomes opaque.
+
+        behind: for each colour a plane, or the one code of a flat plane. alpha16: (H, W) uint16.
+        """
         planes, behind = components(picture)[:3], behind[:3]
         for whole in components(picture)[3:]:
             whole[:] = np.iinfo(whole.dtype).max
@@ -64,7 +66,7 @@ class Ambience:
         alpha16: NDArray[np.uint16],
         membrane: Membrane,
     ) -> None:
-        """Change the person, in place, to the background's light: see filters.poisson."""
+        """Give the person the background's light, in place: see filters.pictures.poisson."""
         alpha = alpha16.astype(np.float32) * np.float32(1 / 65535)
         if self._plan.still and picture.format.name == "rgb24":
             back = np.empty((*alpha.shape, 3), np.uint8)
@@ -85,7 +87,7 @@ class Ambience:
     def _prepared(
         self, index: int, plane: Plane, base: Plane | int, alpha16: NDArray[np.uint16], bits: int
     ) -> Plane | int:
-        """The background's plane in shadow; the person's own is changed in place."""
+        """Return the background's plane with its shadow; change the person's plane in place."""
         settings, alpha = self._settings, at_chroma_size(alpha16, plane.shape)
         if self._match:
             plane[:] = self._match.apply(index, plane, base, alpha, (1 << bits) - 1)
@@ -99,7 +101,7 @@ class Ambience:
     def _blend_light(
         self, picture: av.VideoFrame, bases: list[Plane | int], alpha16: NDArray[np.uint16]
     ) -> None:
-        """Blend in linear light: converted to R'G'B' codes of 16 bits and back."""
+        """Blend in linear light, by way of R'G'B' codes of 16 bits."""
         back = av.VideoFrame(picture.width, picture.height, picture.format.name)
         for target, base in zip(components(back)[:3], bases, strict=True):
             target[:] = base
@@ -134,7 +136,11 @@ class Ambience:
 
 @lru_cache(maxsize=2)
 def _tables(transfer: int) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
-    """Code to light, (65536,) float32 scaled to a peak of 1, and light in 65535 steps to code."""
+    """Two tables of a transfer: codes to light, and light to codes.
+
+    The first is (65536,) float32, scaled to a peak of 1. The second is (65536,) uint16; its light has
+    65535 steps.
+    """
     light = linear_light(transfer)
     light = light / light[-1]
     steps = np.interp(np.linspace(0, 1, _STEPS + 1), light, np.arange(light.size))

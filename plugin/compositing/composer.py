@@ -10,7 +10,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from mattecast.compositing.backgrounds import Background, Blur, background
-from mattecast.compositing.blend import Ambience
+from mattecast.compositing.blend import Blend
 from mattecast.errors import UsageError
 from mattecast.filters.pictures.composite import (
     Plane,
@@ -27,18 +27,21 @@ from mattecast.settings import Settings
 
 DEFAULTS = Settings()
 
-# How far from any alpha the source's colours are kept, in pixels of a 1080-line picture: enough
-# for an editor to spread or feather the matte.
+# How far from any alpha the source's colours are kept, in pixels of a 1080-line picture. That is
+# enough for an editor to spread or feather the matte.
 KEPT_MARGIN = 24
 
 
 class Composer:
-    """Makes the pictures of one run. Close it when done."""
+    """Makes the pictures of one run from matted frames. Close it when done.
+
+    Raises UsageError for a background that cannot be used, and for a blend without a background.
+    """
 
     def __init__(self, plan: Plan, settings: Settings = DEFAULTS) -> None:
         self._plan = plan
         self._whole = settings.whole_picture or plan.format.archive
-        self._ambience = Ambience(plan, settings)
+        self._blend = Blend(plan, settings)
         self._background: Background | Blur | None = None
         if plan.background is not None:
             self._background = background(plan.background, plan)
@@ -53,7 +56,7 @@ class Composer:
             self._background.close()
 
     def __call__(self, matted: Matted) -> av.VideoFrame:
-        """The picture to encode, tagged with its colours; reuses the frame's own buffers."""
+        """The picture to encode, tagged with its colours. It uses the frame's own buffers again."""
         picture = matted.frame.picture
         if self._plan.format.matte_only:
             picture = self._matte(matted)
@@ -80,7 +83,7 @@ class Composer:
             if whole is None:
                 fill_empty_blocks(colours, black, matted.alpha_small, margin)
             else:
-                # Black without alpha.
+                # In a packed picture this is black without alpha.
                 fill_empty_blocks([whole], (0,), matted.alpha_small, margin)
         picture = self._encodable(picture)
         to_bits(matted.alpha16, picture.format.components[-1].bits, components(picture)[-1])
@@ -99,7 +102,7 @@ class Composer:
             behind: list[Plane] | list[int] = background.around(picture, matted.alpha16)
         else:
             behind = background.planes(picture, time)
-        self._ambience.lay(picture, behind, matted.alpha16)
+        self._blend.lay(picture, behind, matted.alpha16)
 
     def _matte(self, matted: Matted) -> av.VideoFrame:
         height, width = matted.alpha16.shape
@@ -112,7 +115,7 @@ class Composer:
         return picture
 
     def _linear_light(self, matted: Matted, table: NDArray[np.float32]) -> av.VideoFrame:
-        """Float planes in linear light; premultiplied unless asked otherwise, as EXR's users do."""
+        """Float planes in linear light, multiplied by alpha where the plan says so."""
         source = components(matted.frame.picture)[:3]
         height, width = matted.alpha16.shape
         picture = av.VideoFrame(width, height, self._plan.pixels)

@@ -1,8 +1,8 @@
-"""Composites made where the picture lies: the CPU's work on every pixel, as torch operations.
+"""Composites made on the device where the picture lies, as torch operations.
 
-The network's small pictures are worked on by the same code as ever. At full size this is what
-filters.refine, filters.foreground and filters.composite do, to one code, on NV12 and P010 frames
-on whatever device torch knows; so it is tested without a GPU.
+The network's small pictures go through the same stages as elsewhere. At full size this module does
+what filters.pictures.upsampling, foreground and composite do, to within one code, on NV12 and P010
+frames. It runs on every device that torch knows, so the tests need no GPU.
 """
 
 from __future__ import annotations

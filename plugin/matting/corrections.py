@@ -23,11 +23,11 @@ from mattecast.media.frame import Estimated
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
-# Bytes of small pictures held at once: some 200 at a network's size.
+# How many bytes of small pictures are held at once: some 200 pictures of a network's size.
 PIECE = 64 << 20
 # A packed change has one byte a pixel, 127 for a change of 1.
 _STEPS = 127
-# Frames that a network sees before the one whose matte counts.
+# How many frames a network sees before the frame whose matte counts.
 WARM = 8
 
 
@@ -56,23 +56,23 @@ class Coming:
 
     time: Fraction
     shape: tuple[int, ...]
-    # The latest first.
+    # Of the frames it reaches, the latest first.
     _times: list[Fraction] = field(default_factory=list)
     _packed: list[bytes] = field(default_factory=list)
 
     @property
     def start(self) -> Fraction:
-        """The earliest time that it reaches."""
+        """The earliest time that the correction reaches."""
         return self._times[-1] if self._times else self.time
 
     def add(self, time: Fraction, change: Float) -> None:
-        """Note what it changes in a frame before all others noted."""
+        """Note the change of one more frame, which comes before all frames noted so far."""
         steps = np.round(change * np.float32(_STEPS)).astype(np.int8)
         self._times.append(time)
         self._packed.append(zlib.compress(steps.tobytes(), 1))
 
     def at(self, time: Fraction) -> Float | None:
-        """What it changes in the frame at a time, (h, w) float32; None where it does not reach."""
+        """The change of the frame at a time, (h, w) float32; None where it does not reach."""
         place = bisect_left(self._times, -time, key=lambda each: -each)
         if place == len(self._times) or self._times[place] != time:
             return None
@@ -80,7 +80,7 @@ class Coming:
         return steps.reshape(self.shape).astype(np.float32) * np.float32(1 / _STEPS)
 
     def share(self, time: Fraction, since: Fraction) -> float:
-        """How far the way to it is gone, from where the correction before it was drawn."""
+        """How near a time is to the correction: 0 at the one before it, 1 at its own frame."""
         start = max(self.start, since)
         return float((time - start) / (self.time - start)) if time < self.time else 1.0
 
@@ -92,10 +92,10 @@ def foresee(
     since: Fraction,
     interval: Fraction,
 ) -> Coming | None:
-    """What a correction at `when` changes in the frames of its shot since another time; None where
-    it changes none.
+    """What a correction at `when` changes in the frames of its shot, back to the time `since`.
 
-    change: what it changes in the frame that it was drawn on, (h, w) float32 in [-1, 1].
+    None where it changes no earlier frame. change: gives what the correction changes in the frame
+    that it was drawn on, (h, w) float32 in [-1, 1].
     interval: seconds from one frame to the next, nearly.
     """
     start = max(since, when - WARM * interval)
@@ -104,7 +104,7 @@ def foresee(
     if found is None:
         return None
     time, estimated = found
-    if estimated.first:  # of its shot, or of the clip
+    if estimated.first:  # no frame of its shot comes before it
         return None
     coming = Coming(time, estimated.alpha.shape)
     seen: list[Fraction] = []

@@ -1,8 +1,9 @@
-"""What a person tells a run about its clip: masks, a clean plate, whom to keep, corrections.
+"""What a person says about a clip: masks, a clean plate, whom to keep, corrections.
 
-It stands in one file, CLIP.mattecast.json beside the clip or named by --guidance; every entry may
-be left out. Times are seconds from the clip's first frame, places are parts of the picture (0 to 1,
-from the upper left corner), paths are relative to the file. Masks are gray pictures, white inside:
+One file holds it: CLIP.mattecast.json beside the clip, or the file that --guidance names. Every
+entry may be left out. Times are seconds from the clip's first frame. Places are parts of the
+picture (0 to 1, from the upper left corner). Paths are relative to the file. Masks are gray
+pictures, white inside:
 
     {"garbage": [{"keys": [{"time": 0, "polygon": [[0, 0], [0.2, 0], [0.2, 1], [0, 1]]}]}],
      "keep":    [{"keys": [{"time": 0, "mask": "chair.png"}, {"time": 4.5, "mask": "later.png"}]}],
@@ -10,10 +11,10 @@ from the upper left corner), paths are relative to the file. Masks are gray pict
      "person": [{"time": 0, "point": [0.4, 0.5]}, {"time": 7, "box": [0.3, 0.2, 0.5, 0.9]}],
      "corrections": [{"time": 0, "mask": "first.png"}, {"time": 9, "trimap": "known.png"}]}
 
-A correction's mask is the whole matte of its frame; a trimap only says what is sure, in black and
-white, and leaves the gray to the network. It acts on what follows and on what came before, up to
-the next correction or cut on either side; between two, the one gives way to the other. What was
-drawn up to ten seconds before a --range is followed into it.
+A correction's mask is the whole matte of its frame. A correction's trimap says only what is sure,
+in black and white, and leaves the gray to the network. A correction acts on the frames after it and
+before it, up to the next correction or cut on either side. Between two corrections, the one gives
+way to the other. Something drawn up to ten seconds before a --range is followed into the range.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from mattecast.settings import Settings
 SUFFIX = ".mattecast.json"
 _KNOWN = {"garbage", "keep", "plate", "person", "corrections"}
 Box = tuple[float, float, float, float]
-# How near to black or white a trimap's gray says something sure.
+# A trimap's gray that is this near to black or white is sure.
 _SURE = 0.05
 
 
@@ -43,9 +44,9 @@ _SURE = 0.05
 class Guidance:
     """One clip's guidance, read and checked.
 
-    garbage, keep: shapes, each its keys in order of time. plate: (H, W, 3) uint8 RGB. person: whom
-    to follow from a time on. corrections: (H, W) float32 mattes in [0, 1] drawn by hand, nan where
-    nothing is said. first: the same, of the first frame of the run.
+    garbage, keep: shapes, each with its keyframes in order of time. plate: (H, W, 3) uint8 RGB.
+    person: whom to follow from a time on. corrections: (H, W) float32 mattes in [0, 1] drawn by
+    hand, nan where the person says nothing. first: corrections of the run's first frame.
     """
 
     garbage: tuple[tuple[Keyframe, ...], ...] = ()
@@ -71,13 +72,14 @@ class Guidance:
 
 
 def find(source: Path, settings: Settings) -> Guidance:
-    """What the settings ask for, on top of the file named there or beside the source.
+    """The guidance of a run: the settings' own, on top of the guidance file's.
 
-    Raises UsageError for files that cannot be read.
+    The file is the one that the settings name, or the one beside the source. Raises UsageError for
+    files that cannot be read.
     """
     beside = source.parent / (source.stem + SUFFIX)
-    wish = settings.guidance or (str(beside) if beside.is_file() else "off")
-    guidance = Guidance() if wish == "off" else read(Path(wish))
+    named = settings.guidance or (str(beside) if beside.is_file() else "off")
+    guidance = Guidance() if named == "off" else read(Path(named))
     added: dict[str, Any] = {
         "garbage": [_still(settings.garbage)] if settings.garbage else [],
         "keep": [_still(settings.keep)] if settings.keep else [],
@@ -97,7 +99,7 @@ def find(source: Path, settings: Settings) -> Guidance:
 
 
 def _first(settings: Settings) -> list[dict[str, Any]]:
-    """What was drawn on the first frame."""
+    """The corrections of the first frame, as entries of a guidance file."""
     drawn = {"mask": settings.first_mask, "trimap": settings.trimap}
     return [{kind: path} for kind, path in drawn.items() if path]
 
@@ -119,7 +121,7 @@ def read(path: Path) -> Guidance:
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except ValueError as error:
-        raise UsageError(f"{path}: is no JSON ({error})") from error
+        raise UsageError(f"{path}: is not JSON ({error})") from error
     return _checked(content, path.parent, str(path))
 
 
