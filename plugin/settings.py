@@ -327,7 +327,7 @@ class Settings:
         least=64,
         most=4096,
         live=True,
-        live_help="long side that the network sees, 64 to 4096; without it the size follows --latency",
+        live_help="long side that the network sees, 64 to 4096 (default: it follows --latency)",
     )
     fallback: bool = option(
         False,

@@ -138,8 +138,8 @@ class Blend:
 def _tables(transfer: int) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
     """Two tables of a transfer: codes to light, and light to codes.
 
-    The first is (65536,) float32, scaled to a peak of 1. The second is (65536,) uint16; its light has
-    65535 steps.
+    The first is (65536,) float32, scaled to a peak of 1. The second is (65536,) uint16, for light
+    in 65535 steps.
     """
     light = linear_light(transfer)
     light = light / light[-1]
