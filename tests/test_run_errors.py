@@ -16,11 +16,11 @@ pytestmark = pytest.mark.usefixtures("left_half", "no_thread_stays")
 
 
 STAGES = [
-    "mattecast.media.clip.Clip._judge",
+    "mattecast.media.clip.Clip._count_damage",
     "mattecast.matting.prepare.Convert.push",
     "commands.StandIn.step",
     "mattecast.compositing.composer.Composer.__call__",
-    "mattecast.media.writer.MovieWriter.write",
+    "mattecast.media.movie.MovieWriter.write",
 ]
 
 

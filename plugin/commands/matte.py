@@ -12,7 +12,7 @@ from pathlib import Path
 from mattecast.commands.options import settings_of
 from mattecast.errors import UsageError
 from mattecast.media.formats import FILL_KEY, FORMATS
-from mattecast.media.pictures import SUFFIXES, is_pattern, is_still, listed
+from mattecast.media.pictures import SUFFIXES, is_pattern, is_still, picture_files
 from mattecast.report import Progress, Summary
 from mattecast.run import matte
 from mattecast.settings import Settings
@@ -113,7 +113,7 @@ def _expanded(name: str, stills: bool = False) -> list[Path]:
         if entry.suffix.lower() in _VIDEO_SUFFIXES and entry.name[0] != "."
     ]
     if stills and not videos:
-        return [picture for picture in listed(path) if picture.suffix.lower() in SUFFIXES]
+        return [picture for picture in picture_files(path) if picture.suffix.lower() in SUFFIXES]
     return videos or [path]
 
 

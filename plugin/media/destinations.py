@@ -1,4 +1,4 @@
-"""Where an output may go, and what to say when it cannot be written there."""
+"""Where an output may go, and the errors of an output that cannot be written there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mattecast.media.source import Description
 
 
 def refuse_losing(output: Path, source: Description, *, overwrite: bool) -> None:
-    """Raise OutputError where a movie would replace something that is still wanted."""
+    """Raise OutputError where a file would replace something that is still wanted."""
     if output.exists():
         if any(output.samefile(file) for file in source.files):
             raise OutputError(f"{output}: is the input itself; name another output")
@@ -55,16 +55,16 @@ def _check_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: no permission to write there")
 
 
-def beside(output: Path, ending: str = "part") -> Path:
-    """A hidden name in the same folder, so that the final rename stays on one file system."""
+def hidden_path(output: Path, ending: str = "part") -> Path:
+    """A hidden name in the output's folder: the final rename stays on one file system."""
     # Absolute, because libav takes what stands before a colon in a plain name for a protocol.
-    place = Path(os.path.abspath(output))
-    return place.with_name(f".{place.name}.{os.getpid()}.{ending}")
+    absolute = Path(os.path.abspath(output))
+    return absolute.with_name(f".{absolute.name}.{os.getpid()}.{ending}")
 
 
 @contextmanager
-def explained(output: Path) -> Iterator[None]:
-    """Say what went wrong while writing in one line."""
+def output_errors(output: Path) -> Iterator[None]:
+    """Raise what goes wrong while writing as an OutputError: one line, with what to do."""
     try:
         yield
     except MattecastError:
@@ -76,6 +76,6 @@ def explained(output: Path) -> Iterator[None]:
         if number == errno.EFBIG:
             raise OutputError(f"{output}: too large for this file system or its limits") from error
         reason = getattr(error, "strerror", None) or str(error)
-        muddled = isinstance(error, (av.error.ArgumentError, av.error.InvalidDataError))
-        advice = "; where damaged sound is the cause, --no-audio helps" if muddled else ""
+        is_bad_data = isinstance(error, (av.error.ArgumentError, av.error.InvalidDataError))
+        advice = "; where damaged sound is the cause, --no-audio helps" if is_bad_data else ""
         raise OutputError(f"{output}: could not be written ({reason.lower()}){advice}") from error

@@ -1,4 +1,4 @@
-"""What decoders keep to themselves of a photograph's file: is it mirrored, is a JPEG whole.
+"""What decoders do not tell about a photograph's file: is it mirrored, is a JPEG complete.
 
 Exif 2.32 (CIPA DC-008): a small TIFF file whose tag 0x0112 is the orientation. It lies in JPEG's
 APP1 segment (ITU-T T.81, annex B), PNG's eXIf chunk, WebP's EXIF chunk; a TIFF file is one itself.
@@ -12,18 +12,18 @@ from collections.abc import Iterator
 _JPEG, _PNG, _RIFF, _TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", (b"II*\0", b"MM\0*")
 _SCAN, _APP1, _END = b"\xda", b"\xe1", b"\xff\xd9"
 _ORIENTATION = 0x0112
-# Of the eight orientations; the others only turn, which decoders do tell.
+# Of the eight orientations. The others only turn the picture, which decoders tell.
 _MIRRORED = (2, 4, 5, 7)
 
 
-def whole(data: bytes) -> bool:
-    """Whether a JPEG picture goes on to its end: decoders fill what is missing with gray."""
+def is_complete_jpeg(data: bytes) -> bool:
+    """Whether a JPEG picture reaches its end marker: decoders fill what is missing with gray."""
     # An embedded thumbnail, which has an end of its own, comes before the first scan.
     return data.find(_END, sum(4 + len(body) for _, body in _segments(data))) >= 0
 
 
-def mirrored(data: bytes) -> bool:
-    """Whether the picture has to be mirrored top to bottom before it is turned."""
+def is_mirrored(data: bytes) -> bool:
+    """Whether a picture file asks to be mirrored top to bottom before it is turned."""
     if data.startswith(_TIFF):
         return _orientation(data) in _MIRRORED
     for name, body in _parts(data):
@@ -33,7 +33,7 @@ def mirrored(data: bytes) -> bool:
 
 
 def _parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and body of what a JPEG, PNG or WebP file is made of."""
+    """Name and body of each part of a JPEG, PNG or WebP file."""
     if data.startswith(_JPEG):
         yield from _segments(data)
     elif data.startswith(_PNG):
@@ -54,7 +54,7 @@ def _segments(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Of a PNG file: length, name, body and a checksum each."""
+    """Name and body of the chunks of a PNG file, which are length, name, body and checksum."""
     place = len(_PNG)
     while place + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, place)
@@ -63,7 +63,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _riff(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Of a WebP file: name, length and body each, filled up to an even length."""
+    """Name and body of the chunks of a WebP file, which are name, length and padded body."""
     place = 12
     while place + 8 <= len(data):
         name, length = struct.unpack_from("<4sI", data, place)
@@ -72,7 +72,7 @@ def _riff(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _orientation(tiff: bytes) -> int:
-    """The tag's value in the first directory, 1 where there is none or none can be read."""
+    """The orientation in the first directory; 1, upright, where none can be read."""
     order = "<" if tiff.startswith(b"II") else ">"
     try:
         (first,) = struct.unpack_from(f"{order}I", tiff, 4)

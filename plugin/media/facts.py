@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
-from av.stream import Disposition
+from av.container import InputContainer
+from av.stream import Stream
 
 from mattecast.media.colour import Colour
+from mattecast.media.container import frame_rate, has_known_codec, kind_of, time_base
 from mattecast.media.timecode import Timecode
 
 # Shapes of a pixel; the widest in use is 2:1 of anamorphic lenses.
 _SQUEEZED = Fraction(1, 10), 10
-# Frames a second; what lies outside comes of a broken header or of a few frames far apart.
-_PLAUSIBLE = Fraction(1, 60), 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,13 @@ class AudioTrack:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a clip holds. Sizes and SAR are upright, after its rotation is applied."""
+    """What a clip holds. Sizes and SAR are upright, after its rotation is applied.
+
+    rotation: degrees counter-clockwise that make a decoded frame upright. rate: frames a second.
+    time_base, start, duration: seconds; duration None where the file does not say. frames: the
+    container's own count, 0 where it has none. others: kinds of streams that no output keeps.
+    chapters: how many there are.
+    """
 
     path: Path
     container: str
@@ -61,36 +66,37 @@ class Facts:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_facts(path: Path, container: Any, stream: Any, first: av.VideoFrame) -> Facts:
-    """The facts of an opened container, its picture stream, and the first frame of that."""
+def read_facts(
+    path: Path, container: InputContainer, stream: av.VideoStream, first: av.VideoFrame
+) -> Facts:
+    """The facts of an opened container, its picture stream, and the first frame of that stream."""
     rotation = int(first.rotation) % 360
     sideways = rotation % 180 == 90
     sar = Fraction(stream.sample_aspect_ratio or 1)
     sar = sar if _SQUEEZED[0] <= sar <= _SQUEEZED[1] else Fraction(1)
-    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-    form = first.sw_format or first.format  # a frame on a GPU says only that it is there
-    rate = next((rate for rate in rates if rate and _PLAUSIBLE[0] <= rate <= _PLAUSIBLE[1]), 25)
-    start = (first.pts or 0) * stream.time_base
+    # The format of a frame on a GPU only says that the frame is there.
+    pixels = first.sw_format or first.format
+    rate, base = frame_rate(stream), time_base(stream)
     return Facts(
         path=path,
         container=container.format.name,
         codec=stream.codec_context.name,
-        pixel_format=form.name,
-        bits=max(component.bits for component in form.components),
+        pixel_format=pixels.name,
+        bits=max(component.bits for component in pixels.components),
         width=first.height if sideways else first.width,
         height=first.width if sideways else first.height,
         sar=1 / sar if sideways else sar,
         rotation=rotation,
         interlaced=first.interlaced_frame,
-        rate=Fraction(rate),
+        rate=rate,
         variable_rate=_is_variable(stream),
-        time_base=Fraction(stream.time_base),
-        start=Fraction(start),
+        time_base=base,
+        start=(first.pts or 0) * base,
         duration=_duration(container, stream),
         frames=stream.frames,
         colour=Colour.of(first),
-        has_alpha=any(component.is_alpha for component in form.components),
-        timecode=_timecode(container, stream, Fraction(rate)),
+        has_alpha=any(component.is_alpha for component in pixels.components),
+        timecode=_timecode(container, stream, rate),
         audio=tuple(_audio_track(track) for track in container.streams.audio),
         others=_other_streams(container, stream),
         chapters=len(container.chapters()),
@@ -98,23 +104,23 @@ def read_facts(path: Path, container: Any, stream: Any, first: av.VideoFrame) ->
     )
 
 
-def _is_variable(stream: Any) -> bool:
+def _is_variable(stream: av.VideoStream) -> bool:
     """Whether the container's two estimates of the rate disagree, or no single step fits."""
     average, base = stream.average_rate, stream.base_rate
     if not average or not base:
         return False
-    return bool(abs(Fraction(average) / Fraction(base) - 1) > Fraction(1, 500))
+    return abs(Fraction(average) / Fraction(base) - 1) > Fraction(1, 500)
 
 
-def _duration(container: Any, stream: Any) -> Fraction | None:
+def _duration(container: InputContainer, stream: av.VideoStream) -> Fraction | None:
     if stream.duration:
-        return Fraction(stream.duration * stream.time_base)
+        return stream.duration * time_base(stream)
     if container.duration:
         return Fraction(container.duration, av.time_base)
     return None
 
 
-def _timecode(container: Any, stream: Any, rate: Fraction) -> Timecode | None:
+def _timecode(container: InputContainer, stream: av.VideoStream, rate: Fraction) -> Timecode | None:
     """The start timecode: from the video track, a tmcd track, or the container's tags."""
     tags = [stream.metadata, *(other.metadata for other in container.streams), container.metadata]
     for tag in tags:
@@ -127,8 +133,8 @@ def _timecode(container: Any, stream: Any, rate: Fraction) -> Timecode | None:
     return None
 
 
-def _audio_track(stream: Any) -> AudioTrack:
-    context = stream.codec_context
+def _audio_track(stream: av.AudioStream) -> AudioTrack:
+    context = stream.codec_context if has_known_codec(stream) else None
     return AudioTrack(
         index=stream.index,
         codec=context.name if context else "unknown",
@@ -139,18 +145,13 @@ def _audio_track(stream: Any) -> AudioTrack:
     )
 
 
-def _other_streams(container: Any, picture: Any) -> tuple[str, ...]:
-    """Streams that are neither the picture, sound nor timecode: named so that a loss is said."""
-    named = []
+def _other_streams(container: InputContainer, picture: Stream) -> tuple[str, ...]:
+    """Kinds of the streams that are neither the picture, sound nor timecode: none is kept."""
+    kinds = []
     for stream in container.streams:
         if stream.index == picture.index or stream.type == "audio":
             continue
         if stream.type == "data" and "timecode" in stream.metadata:
             continue
-        named.append(kind_of(stream))
-    return tuple(named)
-
-
-def kind_of(stream: Any) -> str:
-    """What a person calls a stream: video, audio, subtitle, data, cover art."""
-    return "cover art" if stream.disposition & Disposition.attached_pic else str(stream.type)
+        kinds.append(kind_of(stream))
+    return tuple(kinds)

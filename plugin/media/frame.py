@@ -149,10 +149,10 @@ def rotated(picture: av.VideoFrame, degrees: int) -> av.VideoFrame:
     return turned
 
 
-def upended(picture: av.VideoFrame) -> av.VideoFrame:
-    """The picture itself, in any pixel format, mirrored top to bottom."""
+def flip_vertically(picture: av.VideoFrame) -> av.VideoFrame:
+    """Mirror a picture top to bottom, in place and in any pixel format; gives the picture."""
     picture.make_writable()
     for index in range(len(picture.planes)):
-        rows = _rows(picture, index, np.dtype("u1"))  # of a palette there is but one
+        rows = _rows(picture, index, np.dtype("u1"))  # a palette is one row
         rows[:] = rows[::-1].copy()
     return picture

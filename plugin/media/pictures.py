@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Self
 import av
 
 from mattecast.errors import MattecastError, MediaError
-from mattecast.media.clip import Clip, Damage
+from mattecast.media.clip import Clip
+from mattecast.media.damage import Damage
 from mattecast.media.facts import Facts
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ _NUMBER = re.compile(r"%(0?\d{0,2})d")
 
 
 def is_pattern(path: str | Path) -> bool:
-    """Whether the name holds a printf-like frame number, as in shot_%04d.png, and is no file's."""
+    """Whether the name holds a frame number as printf writes it (shot_%04d.png) and no file has
+    exactly this name."""
     return bool(_NUMBER.search(Path(path).name)) and not os.path.isfile(path)
 
 
-def listed(path: Path) -> list[Path]:
-    """The pictures a folder or pattern stands for, in order of their numbers, then names.
+def picture_files(path: Path) -> list[Path]:
+    """The pictures of a folder or a pattern, in order of their numbers, then names.
 
     Raises MediaError when there are none.
     """
@@ -57,7 +59,7 @@ def listed(path: Path) -> list[Path]:
         found = [entry for entry in _entries(path) if entry.suffix.lower() in SUFFIXES]
     if not found:
         raise MediaError(f"{path}: no videos or pictures there ({' '.join(sorted(SUFFIXES))})")
-    return sorted(found, key=_natural)
+    return sorted(found, key=_natural_order)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -68,7 +70,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def is_still(path: str | Path) -> bool:
-    """Whether the name is that of one picture, not of a pattern or a folder."""
+    """Whether the path names one picture, not a pattern or a folder of them."""
     path = Path(path)
     return path.suffix.lower() in SUFFIXES and not is_pattern(path) and not path.is_dir()
 
@@ -80,20 +82,20 @@ def matches(pattern: str, name: str) -> bool:
     return bool(re.fullmatch(re.escape(before) + number + re.escape(after), name))
 
 
-def numbered(pattern: str, number: int) -> str:
+def numbered_name(pattern: str, number: int) -> str:
     """The file name of one picture: shot_0007.png for shot_%04d.png and 7."""
     before, digits, after = _NUMBER.split(pattern, maxsplit=1)
     return f"{before}{number:{digits}d}{after}"
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key that puts shot_2 before shot_10."""
+def _natural_order(path: Path) -> list[tuple[int, int, str]]:
+    """A sort key that puts shot_2 before shot_10."""
     parts = re.split(r"(\d+)", path.name)
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
 
 
 class Pictures:
-    """Stills as a clip of constant rate; offers what Clip offers.
+    """Stills as a source of constant rate (see media.source.Source).
 
     Raises MediaError when there is no picture, or none that can be read.
     """
@@ -102,9 +104,9 @@ class Pictures:
         self.path = Path(path)
         self.damage = Damage()
         self.chapters: list[Chapter] = []
-        self.files = listed(self.path)
+        self.files = picture_files(self.path)
         self._rate = rate or DEFAULT_RATE
-        self.facts = self._facts(self._first())
+        self.facts = self._sequence_facts(self._first_facts())
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +115,7 @@ class Pictures:
         self.close()
 
     def close(self) -> None:
-        """Nothing stays open between pictures."""
+        """Do nothing: no file stays open between pictures."""
 
     def frames(
         self,
@@ -122,8 +124,10 @@ class Pictures:
         *,
         passing: int | None = None,
     ) -> Iterator[av.VideoFrame]:
-        """The pictures with pts 0, 1, 2 ... in units of 1/rate; one that cannot be read is skipped
-        and counted, and its time stays empty. passing: as Clip has it; none have to be read here.
+        """See Source.frames. The pictures have pts 0, 1, 2 ... in units of 1/rate.
+
+        A picture that cannot be read is skipped and counted, and its time stays empty. passing
+        has no effect: no picture has to be read on the way to another.
         """
         for pts, file in enumerate(self.files):
             time = pts / self._rate
@@ -134,10 +138,10 @@ class Pictures:
             frame = self._read(file)
             if frame is not None:
                 frame.pts, frame.time_base = pts, self.facts.time_base
-                self.damage.resized += self._resized(frame)
+                self.damage.resized += self._has_other_size(frame)
                 yield frame
 
-    def _first(self) -> Facts:
+    def _first_facts(self) -> Facts:
         """The facts of the first picture that can be read."""
         for file in self.files:
             try:
@@ -157,11 +161,12 @@ class Pictures:
             self.damage.undecodable += 1
             return None
 
-    def _resized(self, frame: av.VideoFrame) -> bool:
-        upright = (self.facts.width, self.facts.height)
-        return upright not in ((frame.width, frame.height), (frame.height, frame.width))
+    def _has_other_size(self, frame: av.VideoFrame) -> bool:
+        expected = (self.facts.width, self.facts.height)
+        return expected not in ((frame.width, frame.height), (frame.height, frame.width))
 
-    def _facts(self, first: Facts) -> Facts:
+    def _sequence_facts(self, first: Facts) -> Facts:
+        """The facts of all the pictures as a clip, from those of the first one."""
         count = len(self.files)
         return Facts(
             path=self.path,

@@ -6,20 +6,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import av
 import av.error
+from av.container import OutputContainer
 
-from mattecast.media.clip import HELD, Damage, open_media
+from mattecast.media.clip import LONGEST_FRAME
+from mattecast.media.container import has_known_codec, open_media
+from mattecast.media.damage import Damage
 from mattecast.media.formats import Format
 from mattecast.plan import Plan
 
-# Sound is written this far ahead of the picture (seconds), as players like it interleaved.
+# Sound is written this far ahead of the picture (seconds): players want both interleaved.
 _LEAD = Fraction(1, 2)
 # Gaps between sounds up to here (seconds) are the rounding of Matroska's clock.
 _GAP = Fraction(1, 200)
-# Longer ones are no lost packets but a clock that was set anew; hours of silence would not help.
+# Longer gaps are no lost packets but a clock that was set anew: hours of silence would not help.
 _BREAK = Fraction(60)
 # Sample bits by PyAV's sample format; float decoders (AAC, Opus) carry no more than 24.
 _BITS = {"u8": 16, "s16": 16, "s32": 32, "flt": 24, "dbl": 32, "s64": 32}
@@ -48,13 +51,16 @@ _BIBLIOGRAPHIC = {
 }
 
 
-class Sound:
-    """Every sound track of a source, on its way into one output.
+Packet: TypeAlias = "av.Packet[av.AudioStream]"
 
-    It reads the file a second time, on its own, so that neither stream waits for the other.
+
+class Sound:
+    """Carries every sound track of a source into one output.
+
+    It opens the file once more, so that neither sound nor picture waits for the other.
     """
 
-    def __init__(self, source: Path, output: Any, plan: Plan, damage: Damage) -> None:
+    def __init__(self, source: Path, output: OutputContainer, plan: Plan, damage: Damage) -> None:
         self._plan, self._damage = plan, damage
         self._input = open_media(source)
         self._output = output
@@ -70,7 +76,7 @@ class Sound:
             with suppress(av.error.FFmpegError, OSError, OverflowError):
                 self._input.seek(int(plan.start * av.time_base))
         self._packets = self._read()
-        self._waiting: Any = None
+        self._waiting: Packet | None = None
 
     def pump(self, until: Fraction) -> None:
         """Mux sound up to `until` seconds of the output, and a little more."""
@@ -93,19 +99,19 @@ class Sound:
 
     @property
     def kept(self) -> list[str]:
-        """One word a track: 'aac copied', 'opus as pcm_s24le'."""
-        return [track.fate for track in self._tracks.values()] + self._lost
+        """A few words for each track: 'aac copied', 'opus as pcm_s24le'."""
+        return [track.outcome for track in self._tracks.values()] + self._lost
 
-    def _peek(self) -> Any:
+    def _peek(self) -> Packet | None:
         if self._waiting is None:
             self._waiting = next(self._packets, None)
         return self._waiting
 
-    def _read(self) -> Iterator[Any]:
-        streams = [self._input.streams[index] for index in self._tracks]
+    def _read(self) -> Iterator[Packet]:
+        streams = tuple(track.source for track in self._tracks.values())
         if not streams:
             return
-        packets = self._input.demux(*streams)
+        packets = self._input.demux(streams)
         times: dict[int, Fraction] = {}
         while True:
             try:
@@ -118,56 +124,58 @@ class Sound:
             if packet.dts is None or packet.size == 0 or packet.pts is None:
                 continue
             last = times.get(packet.stream_index, _time(packet))
-            if abs(_time(packet) - last) > HELD:
+            if abs(_time(packet) - last) > LONGEST_FRAME:
                 self._damage.sound += 1
             elif self._inside(packet):
                 times[packet.stream_index] = _time(packet)
                 yield packet
 
-    def _inside(self, packet: Any) -> bool:
+    def _inside(self, packet: Packet) -> bool:
         time = _time(packet)
         if self._plan.end is not None and time >= self._plan.end:
             return False
         lasts = (packet.duration or 0) * packet.time_base
         return self._plan.start is None or time + lasts > self._plan.start
 
-    def _take(self, packet: Any) -> None:
+    def _take(self, packet: Packet) -> None:
         self._mux(self._tracks[packet.stream_index].take(packet, self._plan.origin))
 
-    def _mux(self, packets: Iterator[Any]) -> None:
-        """Write what a track makes of a packet; a damaged one is counted and left out."""
+    def _mux(self, packets: Iterator[Packet]) -> None:
+        """Write the packets of one track; damaged ones are counted and left out."""
         try:
             ready = list(packets)
         except (av.error.FFmpegError, ValueError):
             self._damage.sound += 1
             return
         for packet in ready:
-            # These two say that the packet itself is wrong: its data, or its place in time.
+            # These two errors mean that the packet is wrong: its data, or its time.
             try:
                 self._output.mux(packet)
             except (av.error.InvalidDataError, av.error.ArgumentError):
                 self._damage.sound += 1
 
 
-def _usable(stream: Any) -> bool:
+def _usable(stream: av.AudioStream) -> bool:
     """Whether its codec is known and its header says how it sounds."""
+    if not has_known_codec(stream):
+        return False
     context = stream.codec_context
-    return bool(context and context.format and context.sample_rate and context.layout.nb_channels)
+    return bool(context.format and context.sample_rate and context.layout.nb_channels)
 
 
 class _Track:
     """One track: its own output stream, and an encoder where copying will not do."""
 
-    def __init__(self, stream: Any, output: Any, format: Format) -> None:
-        self._stream = stream
-        self._due: Fraction | None = None  # when the sample after the last one is heard
+    def __init__(self, stream: av.AudioStream, output: OutputContainer, format: Format) -> None:
+        self.source = stream
+        self._due: Fraction | None = None  # the time of the sample after the last one
         self._encode = not (stream.codec_context.name in format.copies or "*" in format.copies)
         if self._encode:
             self._target = self._encoder(stream, output, format)
-            self.fate = f"{stream.codec_context.name} as {self._target.codec_context.name}"
+            self.outcome = f"{stream.codec_context.name} as {self._target.codec_context.name}"
         else:
             self._target = output.add_stream_from_template(stream)
-            self.fate = f"{stream.codec_context.name} copied"
+            self.outcome = f"{stream.codec_context.name} copied"
         for key in ("language", "title", "handler_name"):
             if key in stream.metadata:
                 self._target.metadata[key] = stream.metadata[key]
@@ -176,7 +184,9 @@ class _Track:
             self._target.metadata["language"] = _BIBLIOGRAPHIC.get(code, code)
         self._target.disposition = stream.disposition
 
-    def _encoder(self, stream: Any, output: Any, format: Format) -> Any:
+    def _encoder(
+        self, stream: av.AudioStream, output: OutputContainer, format: Format
+    ) -> av.AudioStream:
         source = stream.codec_context
         bits = _BITS.get(source.format.name.removesuffix("p"), 24)
         if format.audio_codec is None:
@@ -185,7 +195,9 @@ class _Track:
             sample_format = "flt"
         else:
             codec = format.audio_codec[bits]
-            target = output.add_stream(codec, rate=source.sample_rate, layout=source.layout.name)
+            added = output.add_stream(codec, rate=source.sample_rate, layout=source.layout.name)
+            assert isinstance(added, av.AudioStream)
+            target = added
             sample_format = _PCM_FORMAT[bits]
             if codec == "alac":
                 sample_format += "p"
@@ -193,33 +205,35 @@ class _Track:
         self._resampler = av.AudioResampler(sample_format, source.layout.name, target.rate)
         return target
 
-    def take(self, packet: Any, origin: Fraction) -> Iterator[Any]:
-        """Packets for the output out of one of the source, moved so that `origin` is zero."""
+    def take(self, packet: Packet, origin: Fraction) -> Iterator[Packet]:
+        """The packets of the output for one of the source, moved so that `origin` is zero."""
         if not self._encode:
             shift = round(origin / packet.time_base)
+            assert packet.pts is not None and packet.dts is not None  # see Sound._read
             packet.pts -= shift
             packet.dts -= shift
             packet.stream = self._target
             yield packet
             return
         for frame in self._gapless(packet.decode()):
-            frame.pts = None if frame.pts is None else frame.pts - round(origin / frame.time_base)
+            if frame.pts is not None:
+                frame.pts -= round(origin / _clock(frame))
             for resampled in self._resampler.resample(frame):
                 yield from self._target.encode(resampled)
 
-    def _gapless(self, frames: Iterable[Any]) -> Iterator[Any]:
-        """The frames, and silence where some are missing: PCM has no times of its own, so that
-        everything after a gap would come too early."""
+    def _gapless(self, frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+        """The frames, and silence where some are missing. PCM has no times of its own: without
+        the silence, all sound after a gap would come too early."""
         for frame in frames:
             if frame.pts is not None:
-                time = Fraction(frame.pts * frame.time_base)
+                time = frame.pts * _clock(frame)
                 if self._due is not None and _GAP < time - self._due < _BREAK:
                     yield _silence(frame, time - self._due)
                 self._due = time + Fraction(frame.samples, frame.sample_rate)
             yield frame
 
-    def flush(self) -> Iterator[Any]:
-        """What resampler and encoder still hold."""
+    def flush(self) -> Iterator[Packet]:
+        """The packets of the sound that the resampler and the encoder still hold."""
         if not self._encode:
             return
         for resampled in self._resampler.resample(None):
@@ -227,17 +241,24 @@ class _Track:
         yield from self._target.encode(None)
 
 
-def _silence(after: Any, seconds: Fraction) -> Any:
-    """Silence like `after`, that ends where it begins."""
+def _silence(after: av.AudioFrame, seconds: Fraction) -> av.AudioFrame:
+    """Silence that ends where `after` begins, in the same sample format and layout."""
+    assert after.pts is not None
     samples = round(seconds * after.sample_rate)
     silence = av.AudioFrame(after.format.name, after.layout.name, samples)
     for plane in silence.planes:
         # Eight-bit samples are the only ones that count from the middle.
         plane.update((b"\x80" if after.format.name.startswith("u8") else b"\0") * plane.buffer_size)
     silence.sample_rate, silence.time_base = after.sample_rate, after.time_base
-    silence.pts = after.pts - round(Fraction(samples, after.sample_rate) / after.time_base)
+    silence.pts = after.pts - round(Fraction(samples, after.sample_rate) / _clock(after))
     return silence
 
 
-def _time(packet: Any) -> Fraction:
-    return Fraction(packet.pts * packet.time_base)
+def _clock(frame: av.AudioFrame) -> Fraction:
+    """Seconds of one unit of a frame's pts."""
+    return frame.time_base or Fraction(1, frame.sample_rate)
+
+
+def _time(packet: Packet) -> Fraction:
+    assert packet.pts is not None  # see Sound._read
+    return packet.pts * packet.time_base

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 import av
 from av.codec.hwaccel import HWAccel
 
-from mattecast.media.clip import Clip, Damage
+from mattecast.media.clip import Clip
+from mattecast.media.damage import Damage
 from mattecast.media.facts import Facts
 from mattecast.media.pictures import Pictures, is_pattern
 

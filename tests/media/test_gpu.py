@@ -18,7 +18,7 @@ from mattecast.engines.cuda import no_driver
 from mattecast.media import gpu
 from mattecast.media.clip import Clip
 from mattecast.media.colour import Colour
-from mattecast.media.writer import MovieWriter
+from mattecast.media.movie import MovieWriter
 
 here = pytest.mark.skipif(no_driver() is None, reason="there is an NVIDIA driver")
 

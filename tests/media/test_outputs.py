@@ -106,7 +106,7 @@ def test_an_output_that_never_opened_is_left_in_peace(
     def fails(*arguments: object) -> None:
         raise av.error.InvalidDataError(1, "No such muxer")
 
-    monkeypatch.setattr("mattecast.media.writer.MovieWriter._open", fails)
+    monkeypatch.setattr("mattecast.media.movie.MovieWriter._add_streams", fails)
     call("matte", talk, "-o", tmp_path / "t.mov").refuses(1, "could not be written (no such muxer)")
     assert entries(tmp_path) == []
 
@@ -114,13 +114,13 @@ def test_an_output_that_never_opened_is_left_in_peace(
 def test_two_outputs_appear_together_or_not(
     talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flush = mattecast.media.writer.MovieWriter.flush
+    flush = mattecast.media.movie.MovieWriter.flush
 
     def fail_on_the_second(writer: Any) -> None:
         if ".key" in writer.output.name:
             raise mattecast.OutputError("full")
         flush(writer)
 
-    monkeypatch.setattr("mattecast.media.writer.MovieWriter.flush", fail_on_the_second)
+    monkeypatch.setattr("mattecast.media.movie.MovieWriter.flush", fail_on_the_second)
     call("matte", talk, "-o", tmp_path / "t.mov", "--format", "fill-key").refuses(1, "full")
     assert entries(tmp_path) == []

@@ -19,11 +19,11 @@ from mattecast.live.governor import Window
 from mattecast.live.outputs.outlet import lower_priority
 from mattecast.live.picture import GrowingTimes, Picture, fitted, over_colour
 from mattecast.live.threads import Task, now
-from mattecast.media.clip import Damage
-from mattecast.media.destinations import explained, refuse_losing
+from mattecast.media.damage import Damage
+from mattecast.media.destinations import output_errors, refuse_losing
 from mattecast.media.facts import Facts
 from mattecast.media.formats import FORMATS, guess
-from mattecast.media.writer import MovieWriter
+from mattecast.media.movie import MovieWriter
 from mattecast.plan import plan
 from mattecast.settings import Settings
 
@@ -105,7 +105,7 @@ class Recorder:
         if first is None:
             self._end(f"recording {self.output.name}: no picture came, nothing was written")
             return
-        with explained(self.output):
+        with output_errors(self.output):
             movie = _Movie(self.output, first, self._format.name, self._settings)
         try:
             self.state = f"recording {self.output.name}"

@@ -1,0 +1,90 @@
+"""Media files as libavformat opens them: the container, and the stream of pictures in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+
+from mattecast.errors import MediaError
+
+# libavformat's clock for streams whose header names none (seconds).
+_DEFAULT_CLOCK = Fraction(1, 90000)
+# Frames a second; a rate outside this comes of a broken header or of a few frames far apart.
+_PLAUSIBLE = Fraction(1, 60), 1000
+_DEFAULT_RATE = Fraction(25)
+
+
+def open_media(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
+    """Open a regular file for reading. Raises MediaError for all else, and where libav fails."""
+    try:
+        facts = os.stat(path)
+    except OSError as error:
+        raise MediaError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise MediaError(f"{path}: not a regular file; name a video file")
+    if facts.st_size == 0:
+        raise MediaError(f"{path}: the file is empty")
+    try:
+        # Absolute, because libav takes what stands before a colon in a plain name for a protocol.
+        return av.open(os.path.abspath(path), metadata_errors="replace", hwaccel=hwaccel)
+    except PermissionError as error:
+        raise MediaError(f"{path}: no permission to read it") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(
+            f"{path}: cannot be read as video ({reason.lower()}); "
+            "it may be damaged, cut off, or of another kind"
+        ) from error
+
+
+def picture_stream(container: InputContainer, path: Path) -> av.VideoStream:
+    """The stream to matte: the first that is not cover art. Raises MediaError without one."""
+    for stream in container.streams.video:
+        if not is_cover_art(stream):
+            if not has_known_codec(stream):
+                raise MediaError(f"{path}: its video codec is not known to this FFmpeg build")
+            return stream
+    kinds = sorted({kind_of(stream) for stream in container.streams})
+    content = f"only {' and '.join(kinds)}" if kinds else "no streams at all"
+    raise MediaError(f"{path}: holds no video ({content})")
+
+
+def is_cover_art(stream: Stream) -> bool:
+    """Whether a video stream is the picture of an album, say."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def has_known_codec(stream: Stream) -> bool:
+    """Whether this FFmpeg build decodes the stream's codec."""
+    # PyAV's own types leave out that the context of an unknown codec is None.
+    return getattr(stream, "codec_context", None) is not None
+
+
+def kind_of(stream: Stream) -> str:
+    """What a person calls a stream: video, audio, subtitle, data, cover art."""
+    return "cover art" if is_cover_art(stream) else stream.type
+
+
+def time_base(stream: Stream) -> Fraction:
+    """Seconds of one unit of the stream's timestamps."""
+    return Fraction(stream.time_base or _DEFAULT_CLOCK)
+
+
+def frame_rate(stream: Stream) -> Fraction:
+    """Frames a second: the first plausible of the container's estimates, else 25."""
+    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    plausible = (rate for rate in rates if rate and _PLAUSIBLE[0] <= rate <= _PLAUSIBLE[1])
+    return Fraction(next(plausible, _DEFAULT_RATE))
+
+
+def frame_step(rate: Fraction, time_base: Fraction) -> int:
+    """How many units of a clock one frame lasts: at least one."""
+    return max(1, round(1 / (rate * time_base)))

@@ -1,0 +1,40 @@
+"""What was wrong with a source: counted while it is read, reported once at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Damage:
+    """What had to be skipped or guessed while reading; zero everywhere for a sound file.
+
+    undecodable, sound: packets. missing, corrupt, retimed, resized: frames.
+    """
+
+    undecodable: int = 0
+    missing: int = 0
+    corrupt: int = 0
+    retimed: int = 0
+    resized: int = 0
+    sound: int = 0
+    ended_early: bool = False
+
+    def lines(self) -> list[str]:
+        """One line for each kind of damage met."""
+        kinds = (
+            (self.undecodable, "picture packet", "could not be decoded: skipped"),
+            (self.missing, "frame", "missing: the others keep their times"),
+            (self.corrupt, "frame", "damaged: kept as decoded"),
+            (self.retimed, "frame", "without a time of its own: given one"),
+            (self.resized, "frame", "of another size: scaled to that of the first"),
+            (self.sound, "sound packet", "damaged: left out"),
+        )
+        lines = [
+            f"{count} {noun}{'s' * (count > 1)} {outcome}"
+            for count, noun, outcome in kinds
+            if count
+        ]
+        if self.ended_early:
+            lines.append("the file ends before its own index says; what is there was used")
+        return lines

@@ -1,0 +1,125 @@
+"""Pictures decoded past damage: a packet that fails is counted and skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+import av
+import av.error
+from av.container import InputContainer
+
+from mattecast.errors import MediaError
+from mattecast.media import exif
+from mattecast.media.container import frame_rate, frame_step, open_media, time_base
+from mattecast.media.damage import Damage
+from mattecast.media.frame import flip_vertically
+
+# After this many failed packets in a row the rest of the file is lost: a decoder that has lost its
+# parameters fails on every packet of an hour-long file.
+_HOPELESS = 500
+
+
+class Decoder:
+    """Decodes one video stream of an opened container.
+
+    path: of the container. damage: where everything that is skipped or guessed is counted.
+    """
+
+    def __init__(
+        self, path: Path, container: InputContainer, stream: av.VideoStream, damage: Damage
+    ) -> None:
+        self._path, self._container, self._stream, self._damage = path, container, stream, damage
+        # The packets of a picture file are whole files.
+        name = container.format.name
+        self._is_still = name == "image2" or name.endswith("_pipe")
+
+    def frames(self) -> Generator[av.VideoFrame, None, None]:
+        """All frames from where the container stands, in display order."""
+        failures = 0  # in a row
+        newest_packet: int | None = None
+        newest_frame: int | None = None
+        file = b""  # of a picture; its frame may come out after a later packet only
+        for packet in self._packets(self._container, self._stream):
+            if self._is_still and packet.size:
+                file = bytes(packet)
+            try:
+                frames = self._stream.decode(packet)
+            except (av.error.FFmpegError, OSError):
+                frames = []
+                failures += 1
+                self._damage.undecodable += 1
+                if failures == _HOPELESS:
+                    self._damage.ended_early = True
+                    return
+            for frame in frames:
+                failures = 0
+                newest_frame = _later(newest_frame, frame.pts)
+                yield self._corrected(frame, file) if self._is_still else frame
+            if not packet.is_discard:
+                newest_packet = _later(newest_packet, packet.pts)
+        if newest_frame is not None and self._ends_early(newest_frame, newest_packet):
+            self._damage.undecodable -= failures
+            yield from self._tail(newest_frame)
+
+    def _ends_early(self, frame: int, packet: int | None) -> bool:
+        """Whether the last frame lies a step or more before the last packet, both as pts."""
+        step = frame_step(frame_rate(self._stream), time_base(self._stream))
+        return packet is not None and packet - frame >= step
+
+    def _corrected(self, frame: av.VideoFrame, file: bytes) -> av.VideoFrame:
+        """A still as its file means it, but for the turn that Facts.rotation holds."""
+        if self._stream.codec_context.name == "mjpeg":
+            self._damage.corrupt += not exif.is_complete_jpeg(file)
+        return flip_vertically(frame) if exif.is_mirrored(file) else frame
+
+    def _packets(
+        self, container: InputContainer, stream: av.VideoStream
+    ) -> Iterator[av.Packet[av.VideoStream]]:
+        """The stream's packets, then an empty one, at which the decoder gives its last frames."""
+        try:
+            for packet in container.demux(stream):
+                if packet.has_sidedata("encryption_info"):
+                    raise MediaError(f"{self._path}: is encrypted; only clear files can be read")
+                # A decoder takes an empty packet for the end.
+                if packet.size:
+                    yield packet
+        except (av.error.FFmpegError, OSError):
+            self._damage.ended_early = True
+        index = stream.index_entries
+        if len(index) and index[-1].pos + index[-1].size > os.path.getsize(self._path):
+            self._damage.ended_early = True
+        yield _empty_packet(stream)
+
+    def _tail(self, last: int) -> Iterator[av.VideoFrame]:
+        """Decode what comes after pts `last` again, one packet at a time.
+
+        When one of the last packets is damaged, a decoder with many threads never gives the frames
+        of the others that it holds.
+        """
+        with open_media(self._path) as container:
+            stream = container.streams[self._stream.index]
+            assert isinstance(stream, av.VideoStream)
+            stream.thread_type = "SLICE"
+            with suppress(av.error.FFmpegError, OSError):
+                container.seek(last, stream=stream)
+            for packet in self._packets(container, stream):
+                try:
+                    frames = stream.decode(packet)
+                except (av.error.FFmpegError, OSError):
+                    self._damage.undecodable += (packet.pts or 0) > last
+                    continue
+                yield from (frame for frame in frames if (frame.pts or 0) > last)
+
+
+def _empty_packet(stream: av.VideoStream) -> av.Packet[av.VideoStream]:
+    packet = av.Packet()
+    packet.time_base = time_base(stream)
+    return cast("av.Packet[av.VideoStream]", packet)  # it belongs to no stream
+
+
+def _later(one: int | None, other: int | None) -> int | None:
+    return other if one is None or (other is not None and other > one) else one
