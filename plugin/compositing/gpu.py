@@ -31,7 +31,7 @@ from mattecast.filters.pictures.upsampling import (
 )
 from mattecast.matting.finish import small_guide
 from mattecast.media.frame import Estimated, Frame
-from mattecast.media.gpu import BITS, form, on_gpu, tensors
+from mattecast.media.gpu import BITS, on_gpu, pixel_format_name, tensors
 from mattecast.plan import Plan
 from mattecast.settings import Settings
 
@@ -56,7 +56,7 @@ class GpuComposer:
     def __call__(self, estimated: Estimated) -> av.VideoFrame:
         """The picture to encode, tagged with its colours: the frame's own, written into."""
         picture = estimated.frame.picture
-        bits = BITS[form(picture)]
+        bits = BITS[pixel_format_name(picture)]
         unit = 64 if bits == 10 else 1  # P010 has its ten bits uppermost
         with torch.inference_mode():
             luma, chroma = tensors(picture)

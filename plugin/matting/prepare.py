@@ -14,7 +14,14 @@ from mattecast.filters.pictures.composite import Plane
 from mattecast.flow import Immediate
 from mattecast.media.facts import Facts
 from mattecast.media.frame import EXACT, Frame, components, rotated
-from mattecast.media.gpu import SEMIPLANAR, downloaded, form, placed, shrinks, shrunk
+from mattecast.media.gpu import (
+    SEMIPLANAR,
+    copied_to_device,
+    downloaded,
+    is_readable_by_torch,
+    pixel_format_name,
+    shrunk,
+)
 from mattecast.plan import Plan
 
 # libswscale's quickest way to B, G, R, A, for live pictures: a tenth of the cost of the exact one,
@@ -109,7 +116,7 @@ class Convert(Immediate):
         elif self._plan.device is not None:
             picture, guide = self._placed(decoded, self._plan.device), _NO_GUIDE
         else:
-            decoded = downloaded(decoded) if shrinks(decoded) else decoded
+            decoded = downloaded(decoded) if is_readable_by_torch(decoded) else decoded
             picture = self._picture(decoded)
             guide = self._guide(decoded, picture)
         return Frame(
@@ -124,10 +131,10 @@ class Convert(Immediate):
     def _placed(self, decoded: av.VideoFrame, device: str) -> av.VideoFrame:
         """The picture on the device, as the GPU's encoders take it; by way of memory only where
         it must be converted."""
-        if not (shrinks(decoded) and self._fits(decoded)):
-            decoded = downloaded(decoded) if shrinks(decoded) else decoded
+        if not (is_readable_by_torch(decoded) and self._fits(decoded)):
+            decoded = downloaded(decoded) if is_readable_by_torch(decoded) else decoded
             decoded = self._picture(decoded).reformat(format=SEMIPLANAR[self._plan.pixels])
-        return placed(decoded, device)
+        return copied_to_device(decoded, device)
 
     def _fits(self, decoded: av.VideoFrame) -> bool:
         """Whether a decoded frame is the output's as it is."""
@@ -135,7 +142,7 @@ class Convert(Immediate):
         return (
             self._facts.rotation == 0
             and (decoded.width, decoded.height) == self._plan.size
-            and form(decoded) == SEMIPLANAR[self._plan.pixels]
+            and pixel_format_name(decoded) == SEMIPLANAR[self._plan.pixels]
             and (source.matrix, source.range) == (target.matrix, target.range)
         )
 
@@ -161,7 +168,7 @@ class Convert(Immediate):
     def small(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
         """A decoded frame as the network sees it, upright: (h, w, 3) uint8 RGB."""
         colour = self._facts.colour
-        if shrinks(decoded):
+        if is_readable_by_torch(decoded):
             picture = shrunk(decoded, self._network, colour)
         else:
             enlarged = self._network[0] > decoded.width

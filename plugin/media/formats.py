@@ -1,4 +1,4 @@
-"""What mattecast writes: one row a format, with the facts each container and codec asks for."""
+"""The formats mattecast writes: a table with one row for each."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from mattecast.errors import UsageError
 
 if TYPE_CHECKING:
     from mattecast.media.facts import Facts
-
-Holds = Literal["alpha", "opaque", "matte"]
 
 # prores_ks with a fixed quantiser is 3 to 5 times faster than its rate control and visually
 # lossless; a step is 118 in libavcodec's units. Measured PSNR on a noisy 1080p frame in brackets.
@@ -27,12 +25,17 @@ PRORES_QUALITY: Mapping[str, Mapping[str, str]] = {
 class Format:
     """One kind of output.
 
-    suffix: of the file, or of each picture of a sequence. container: libavformat's name; None
-    writes numbered pictures. alpha_pixels, opaque_pixels: bits of the source and its chroma
-    sampling ('420', '422', '444', 'rgb') to pixel format; None where it cannot hold that.
-    range: 'limited' converts full-range YUV, 'source' keeps it. copies: audio codecs the container
-    takes as they are ('*' for all); audio_codec: lossless codec for the others, by sample bits.
-    archive: keep the colours of the whole picture.
+    about: a line for people. suffix: of the file, or of each picture of a sequence.
+    container: libavformat's name; None for numbered pictures. codec: libavcodec's name.
+    alpha_pixels, opaque_pixels: the pixel format for a source's bits and its chroma sampling
+    ('420', '422', '444', 'rgb'), with alpha and without; None where the format holds none.
+    range: 'limited' converts full-range YUV, 'source' keeps the range of the source.
+    options, container_options: of the encoder and of the muxer.
+    copies: audio codecs that are copied ('*' for all). audio_codec: lossless codec for the other
+    sound, by sample bits; None for Opus.
+    premultiplied: by default. linear: whether colours are stored as linear light.
+    matte_only: whether the alpha is written as a gray picture. timecode_track: whether timecode
+    has a track of its own. archive: whether colours far from the person are kept.
     """
 
     name: str
@@ -55,7 +58,7 @@ class Format:
 
     @property
     def is_sequence(self) -> bool:
-        """Whether it is a folder of numbered pictures."""
+        """Whether the output is a folder of numbered pictures."""
         return self.container is None
 
 
@@ -78,192 +81,181 @@ def _archive(alpha: bool) -> Callable[[int, str], str]:
     return choose
 
 
-_MOV_AUDIO = frozenset(
-    {
-        "aac",
-        "alac",
-        "mp3",
-        "ac3",
-        "eac3",
-        "pcm_s16le",
-        "pcm_s16be",
-        "pcm_s24le",
-        "pcm_s24be",
-        "pcm_s32le",
-        "pcm_s32be",
-        "pcm_f32le",
-        "pcm_f32be",
-        "pcm_f64le",
-        "pcm_f64be",
-        "pcm_alaw",
-        "pcm_mulaw",
-    }
-)
+# Audio codecs that are copied as they are.
+_COMMON_AUDIO = frozenset({"aac", "alac", "mp3", "ac3", "eac3"})
+_MP4_AUDIO = _COMMON_AUDIO | {"opus", "flac"}
+_PCM_NUMBERS = ("s16", "s24", "s32", "f32", "f64")
+_PCM_AUDIO = {f"pcm_{number}{order}" for number in _PCM_NUMBERS for order in ("le", "be")}
+_MOV_AUDIO = _COMMON_AUDIO | _PCM_AUDIO | {"pcm_alaw", "pcm_mulaw"}
+# Codecs of the other sound, by sample bits.
 _PCM = {16: "pcm_s16le", 24: "pcm_s24le", 32: "pcm_s32le"}
 _ALAC = {16: "alac", 24: "alac", 32: "alac"}
+# The index in front, so that players can start while loading; and the colour tags.
 _MOV_OPTIONS = {"movflags": "+faststart+write_colr"}
 _PRORES = {"alpha_bits": "16", "vendor": "apl0"}
-_MP4_AUDIO = frozenset(
-    {
-        "aac",
-        "alac",
-        "mp3",
-        "ac3",
-        "eac3",
-        "opus",
-        "flac",
-    }
-)
 
 
-def _prores(name: str, about: str, profile: str) -> Format:
+def _mov(
+    name: str,
+    about: str,
+    codec: str,
+    *,
+    alpha: str | None,
+    opaque: str,
+    options: Mapping[str, str] | None = None,
+    matte_only: bool = False,
+) -> Format:
+    """A QuickTime format with one pixel format for alpha and one without."""
     return Format(
         name,
         about,
-        ".mov",
-        "mov",
-        "prores_ks",
-        _always("yuva444p10le"),
-        _always("yuv444p10le"),
-        range="limited",
-        options={**_PRORES, "profile": profile},
+        suffix=".mov",
+        container="mov",
+        codec=codec,
+        alpha_pixels=_always(alpha) if alpha else None,
+        opaque_pixels=_always(opaque),
+        range="limited" if codec == "prores_ks" else "source",
+        options=options or {},
         container_options=_MOV_OPTIONS,
-        copies=_MOV_AUDIO,
-        audio_codec=_PCM,
+        copies=frozenset() if matte_only else _MOV_AUDIO,
+        audio_codec=None if matte_only else _PCM,
+        matte_only=matte_only,
         timecode_track=True,
     )
 
 
-FORMATS: Mapping[str, Format] = {
-    row.name: row
-    for row in (
-        _prores("prores", "ProRes 4444 with alpha, the editors' choice", "4444"),
-        _prores("prores-xq", "ProRes 4444 XQ with alpha, for grading", "4444xq"),
-        Format(
-            "webm",
-            "VP9 with alpha, for web pages (8 bit)",
-            ".webm",
-            "webm",
-            "libvpx-vp9",
-            _always("yuva420p"),
-            _always("yuv420p"),
-            options={
-                "crf": "18",
-                "b": "0",
-                "row-mt": "1",
-                "deadline": "good",
-                "cpu-used": "5",
-                "auto-alt-ref": "0",
-            },
-            copies=frozenset({"opus", "vorbis"}),
-            audio_codec=None,
-        ),
-        Format(
-            "png",
-            "PNG pictures, straight RGBA, 8 or 16 bit",
-            ".png",
-            None,
-            "png",
-            _by_depth("rgba", "rgba64be"),
-            _by_depth("rgb24", "rgb48be"),
-            # Level 1 is five times faster than the default for a tenth more bytes.
-            options={"compression_level": "1", "pred": "sub"},
-        ),
-        Format(
-            "exr",
-            "OpenEXR pictures, premultiplied, linear light, half float",
-            ".exr",
-            None,
-            "exr",
-            _always("gbrapf32le"),
-            _always("gbrpf32le"),
-            options={"compression": "zip1", "format": "half"},
-            premultiplied=True,
-            linear=True,
-        ),
-        Format(
-            "ffv1",
-            "FFV1 in Matroska: lossless archive with alpha",
-            ".mkv",
-            "matroska",
-            "ffv1",
-            _archive(True),
-            _archive(False),
-            options={"level": "3", "slices": "4", "slicecrc": "1", "coder": "1", "context": "0"},
-            copies=frozenset({"*"}),
-            audio_codec=_PCM,
-            archive=True,
-        ),
-        Format(
-            "cineform",
-            "CineForm RGBA 12 bit",
-            ".mov",
-            "mov",
-            "cfhd",
-            _always("gbrap12le"),
-            _always("gbrp12le"),
-            options={"quality": "film3+"},
-            container_options=_MOV_OPTIONS,
-            copies=_MOV_AUDIO,
-            audio_codec=_PCM,
-            timecode_track=True,
-        ),
-        Format(
-            "qtrle",
-            "QuickTime Animation, lossless 8-bit RGBA",
-            ".mov",
-            "mov",
-            "qtrle",
-            _always("argb"),
-            _always("rgb24"),
-            container_options=_MOV_OPTIONS,
-            copies=_MOV_AUDIO,
-            audio_codec=_PCM,
-            timecode_track=True,
-        ),
-        Format(
-            "matte",
-            "the gray matte alone, ProRes 422",
-            ".mov",
-            "mov",
-            "prores_ks",
-            None,
-            _always("yuv422p10le"),
-            range="limited",
-            options={**_PRORES, "profile": "standard"},
-            container_options=_MOV_OPTIONS,
-            matte_only=True,
-            timecode_track=True,
-        ),
-        Format(
-            "h264",
-            "H.264 over a background",
-            ".mp4",
-            "mp4",
-            "libx264",
-            None,
-            _always("yuv420p"),
-            options={"crf": "18", "preset": "veryfast"},
-            container_options={"movflags": "+faststart+write_colr"},
-            copies=_MP4_AUDIO,
-            audio_codec=_ALAC,
-        ),
-        Format(
-            "hevc",
-            "HEVC over a background, 8 or 10 bit as the source",
-            ".mp4",
-            "mp4",
-            "libx265",
-            None,
-            _by_depth("yuv420p", "yuv420p10le"),
-            options={"crf": "20", "preset": "fast", "x265-params": "log-level=none"},
-            container_options={"movflags": "+faststart+write_colr"},
-            copies=_MP4_AUDIO,
-            audio_codec=_ALAC,
-        ),
+def _mp4(
+    name: str, about: str, codec: str, pixels: Callable[[int, str], str], options: Mapping[str, str]
+) -> Format:
+    """An MP4 format, which holds no alpha."""
+    return Format(
+        name,
+        about,
+        suffix=".mp4",
+        container="mp4",
+        codec=codec,
+        alpha_pixels=None,
+        opaque_pixels=pixels,
+        options=options,
+        container_options=_MOV_OPTIONS,
+        copies=_MP4_AUDIO,
+        audio_codec=_ALAC,
     )
-}
-# Two clips in one go: the picture without alpha, and the matte.
+
+
+_TABLE = (
+    _mov(
+        "prores",
+        "ProRes 4444 with alpha, the editors' choice",
+        "prores_ks",
+        alpha="yuva444p10le",
+        opaque="yuv444p10le",
+        options={**_PRORES, "profile": "4444"},
+    ),
+    _mov(
+        "prores-xq",
+        "ProRes 4444 XQ with alpha, for grading",
+        "prores_ks",
+        alpha="yuva444p10le",
+        opaque="yuv444p10le",
+        options={**_PRORES, "profile": "4444xq"},
+    ),
+    Format(
+        "webm",
+        "VP9 with alpha, for web pages (8 bit)",
+        suffix=".webm",
+        container="webm",
+        codec="libvpx-vp9",
+        alpha_pixels=_always("yuva420p"),
+        opaque_pixels=_always("yuv420p"),
+        options={
+            "crf": "18",
+            "b": "0",
+            "row-mt": "1",
+            "deadline": "good",
+            "cpu-used": "5",
+            "auto-alt-ref": "0",
+        },
+        copies=frozenset({"opus", "vorbis"}),
+        audio_codec=None,
+    ),
+    Format(
+        "png",
+        "PNG pictures, straight RGBA, 8 or 16 bit",
+        suffix=".png",
+        container=None,
+        codec="png",
+        alpha_pixels=_by_depth("rgba", "rgba64be"),
+        opaque_pixels=_by_depth("rgb24", "rgb48be"),
+        # Level 1 is five times faster than the default for a tenth more bytes.
+        options={"compression_level": "1", "pred": "sub"},
+    ),
+    Format(
+        "exr",
+        "OpenEXR pictures, premultiplied, linear light, half float",
+        suffix=".exr",
+        container=None,
+        codec="exr",
+        alpha_pixels=_always("gbrapf32le"),
+        opaque_pixels=_always("gbrpf32le"),
+        options={"compression": "zip1", "format": "half"},
+        premultiplied=True,
+        linear=True,
+    ),
+    Format(
+        "ffv1",
+        "FFV1 in Matroska: lossless archive with alpha",
+        suffix=".mkv",
+        container="matroska",
+        codec="ffv1",
+        alpha_pixels=_archive(True),
+        opaque_pixels=_archive(False),
+        options={"level": "3", "slices": "4", "slicecrc": "1", "coder": "1", "context": "0"},
+        copies=frozenset({"*"}),
+        audio_codec=_PCM,
+        archive=True,
+    ),
+    _mov(
+        "cineform",
+        "CineForm RGBA 12 bit",
+        "cfhd",
+        alpha="gbrap12le",
+        opaque="gbrp12le",
+        options={"quality": "film3+"},
+    ),
+    _mov(
+        "qtrle",
+        "QuickTime Animation, lossless 8-bit RGBA",
+        "qtrle",
+        alpha="argb",
+        opaque="rgb24",
+    ),
+    _mov(
+        "matte",
+        "the gray matte alone, ProRes 422",
+        "prores_ks",
+        alpha=None,
+        opaque="yuv422p10le",
+        options={**_PRORES, "profile": "standard"},
+        matte_only=True,
+    ),
+    _mp4(
+        "h264",
+        "H.264 over a background",
+        "libx264",
+        _always("yuv420p"),
+        {"crf": "18", "preset": "veryfast"},
+    ),
+    _mp4(
+        "hevc",
+        "HEVC over a background, 8 or 10 bit as the source",
+        "libx265",
+        _by_depth("yuv420p", "yuv420p10le"),
+        {"crf": "20", "preset": "fast", "x265-params": "log-level=none"},
+    ),
+)
+FORMATS: Mapping[str, Format] = {row.name: row for row in _TABLE}
+# Two clips at once: the picture without alpha, and the matte.
 FILL_KEY = "fill-key"
 NAMES = (*FORMATS, FILL_KEY)
 
@@ -280,9 +272,9 @@ _BY_SUFFIX = {
 
 
 def guess(output: Path | None) -> str:
-    """The format a file name asks for: by its suffix, ProRes 4444 when there is none.
+    """The format that belongs to the suffix of a file name; ProRes 4444 where there is no suffix.
 
-    Raises UsageError for a suffix nothing is written to.
+    Raises UsageError for a suffix that no format has.
     """
     suffix = output.suffix.lower() if output else ""
     if not suffix:
@@ -294,7 +286,10 @@ def guess(output: Path | None) -> str:
 
 
 def sampling(facts: Facts) -> str:
-    """The chroma sampling of a source: '420', '422', '444' or 'rgb'; sideways 4:2:2 needs 4:4:4."""
+    """The chroma sampling of a source: '420', '422', '444' or 'rgb'.
+
+    4:2:2 that is turned by 90 degrees becomes 4:4:4.
+    """
     name = facts.pixel_format
     if name.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal", "0rgb", "x2")):
         return "rgb"
@@ -306,6 +301,6 @@ def sampling(facts: Facts) -> str:
 
 
 def pixel_format(format: Format, facts: Facts, *, bits: int | None, opaque: bool) -> str:
-    """The pixel format a run works and encodes in. bits: depth asked for, the source's if None."""
+    """The pixel format of an output. bits: the depth asked for, or None for that of the source."""
     choose = format.opaque_pixels if opaque or format.alpha_pixels is None else format.alpha_pixels
     return choose(bits or facts.bits, sampling(facts))

@@ -1,4 +1,4 @@
-"""Video on an NVIDIA GPU: decoding and encoding there, or on the CPU with the reason said aloud.
+"""Video on an NVIDIA GPU: decoding and encoding there, or on the CPU with a warning that says why.
 
 Decoded frames stay on the GPU where torch is there to work on them. Composites for the GPU's
 encoder are made there too (see mattecast.compositing.gpu) and never leave it; for everything else
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mattecast.matting.guidance import Guidance
 
 _LOG = logging.getLogger("mattecast")
-# What libav and torch raise where a driver, a device or a feature of one is missing.
+# What libav and torch raise where a driver, a device or one of its features is missing.
 _REFUSALS = (av.error.FFmpegError, OSError, ValueError, NotImplementedError, RuntimeError)
 _ENCODERS = {"libx264": "h264_nvenc", "libx265": "hevc_nvenc"}
 # Constant quality near that of the CPU's encoders (crf 18 and 20); no bit rate is aimed at.
@@ -53,9 +53,9 @@ _CONTEXT = {"primary_ctx": "0", "current_ctx": "1"}
 
 
 def decoder(device: str = "auto") -> HWAccel | None:
-    """What makes av.open decode on a GPU ('cuda:1' is the second), or None where none can.
+    """The decoder of a GPU for av.open ('cuda:1' is the second GPU), or None where none decodes.
 
-    To be used on the thread that calls this.
+    Only the thread that calls this may use the decoder.
     """
     index = _index(device)
     owned = _torch_on_gpu()
@@ -77,18 +77,21 @@ def decoder(device: str = "auto") -> HWAccel | None:
 
 
 def encoded_on_gpu(plan: Plan, settings: Settings, guidance: Guidance) -> Plan:
-    """The plan with the GPU's encoder for the CPU's, where there is one and it takes this plan,
-    and with its composites made there, where only the plain ones are asked for."""
+    """The plan with the GPU's encoder in place of the CPU's, where a GPU has one for this plan.
+
+    Composites are made on the GPU too where the settings ask for plain ones only.
+    """
     codec = _ENCODERS.get(plan.format.codec)
     if codec is None:
         return plan
     encoded = SEMIPLANAR[plan.pixels]
     try:
         context = av.CodecContext.create(codec, "w")
-        context.width, context.height = (  # type: ignore[attr-defined]
+        assert isinstance(context, av.VideoCodecContext)
+        context.width, context.height = (
             side + extra for side, extra in zip(plan.size, plan.padding, strict=True)
         )
-        context.pix_fmt, context.options = encoded, dict(_QUALITY)  # type: ignore[attr-defined]
+        context.pix_fmt, context.options = encoded, dict(_QUALITY)
         context.time_base = plan.time_base
         context.open()
     except _REFUSALS as error:
@@ -97,44 +100,47 @@ def encoded_on_gpu(plan: Plan, settings: Settings, guidance: Guidance) -> Plan:
         return plan
     format = replace(plan.format, codec=codec)
     plan = replace(plan, format=format, options=_QUALITY, encoded=encoded)
-    if reasons := _beyond(plan, settings, guidance):
+    if reasons := _cpu_only_reasons(plan, settings, guidance):
         _LOG.warning("composites are made on the CPU (%s); the GPU encodes them", reasons)
         return plan
     return replace(plan, encoded="cuda", device=f"cuda:{_index(settings.device)}")
 
 
-def _beyond(plan: Plan, settings: Settings, guidance: Guidance) -> str:
+def _cpu_only_reasons(plan: Plan, settings: Settings, guidance: Guidance) -> str:
     """Why the GPU cannot make these composites; '' where it can."""
     usual = Settings()
     asked = [row.name for row in rows(Settings) if not row.option.gpu]
     unusual = [name for name in asked if getattr(settings, name) != getattr(usual, name)]
-    told = guidance.before or guidance.garbage or guidance.keep
+    guided = guidance.before or guidance.garbage or guidance.keep
     cases = {
-        "guidance": told,
+        "guidance": guided,
         "bokeh": (plan.background or "").startswith("bokeh"),
         "fine detail": settings.detail == "fine",
         "odd sizes": any(plan.padding),
         "torch sees no GPU": not _torch_on_gpu(),
     }
-    reasons = [*(name.replace("_", "-") for name in unusual), *(k for k, v in cases.items() if v)]
+    reasons = [
+        *(name.replace("_", "-") for name in unusual),
+        *(case for case, holds in cases.items() if holds),
+    ]
     return ", ".join(reasons)
 
 
-def shrinks(frame: av.VideoFrame) -> bool:
-    """Whether torch takes this frame: on a GPU, of a format and size that can be handed over."""
+def is_readable_by_torch(frame: av.VideoFrame) -> bool:
+    """Whether torch can read a frame where it lies: on a GPU, in a format and size DLPack knows."""
     on_gpu = frame.sw_format is not None
     # DLPack describes only whole pixels of chroma.
-    return on_gpu and form(frame) in BITS and not (frame.width % 2 or frame.height % 2)
+    return on_gpu and pixel_format_name(frame) in BITS and not (frame.width % 2 or frame.height % 2)
 
 
-def form(frame: av.VideoFrame) -> str:
-    """The pixel format of a frame, wherever it lies: one on a GPU says only that it is there."""
+def pixel_format_name(frame: av.VideoFrame) -> str:
+    """The pixel format of a frame's planes, in memory or on a GPU."""
     return (frame.sw_format or frame.format).name
 
 
 @contextmanager
 def on_gpu() -> Iterator[None]:
-    """A full or a dead GPU in one line."""
+    """Raise the errors of a full or dead GPU as an EngineError: one line, with what to do."""
     try:
         yield
     except RuntimeError as error:
@@ -148,7 +154,7 @@ def tensors(frame: av.VideoFrame) -> tuple[torch.Tensor, torch.Tensor]:
     """Writable views of an NV12, P010 or P016 frame where it lies: luma (H, W) and chroma
     (H/2, W/2, 2), uint8 or uint16; P010 has its ten bits uppermost.
 
-    The decoder and torch both use the default stream, so no one has to wait.
+    The decoder and torch both use the default stream, so neither has to wait for the other.
     """
     from torch.utils.dlpack import from_dlpack
 
@@ -158,15 +164,15 @@ def tensors(frame: av.VideoFrame) -> tuple[torch.Tensor, torch.Tensor]:
 
 @on_gpu()
 def shrunk(frame: av.VideoFrame, size: tuple[int, int], colour: Colour) -> NDArray[np.uint8]:
-    """The frame as (h, w, 3) uint8 RGB of size (width, height), computed where it lies.
+    """The frame as (h, w, 3) uint8 RGB of size (width, height), computed where the frame lies.
 
-    frame: NV12, P010 or P016, on a GPU or in memory. colour: its tags. Sides are means over what
-    they cover; planes that are smaller than size are enlarged by cubic convolution.
+    frame: NV12, P010 or P016, on a GPU or in memory. colour: its tags. A pixel is the mean of the
+    pixels that it covers; planes smaller than `size` are enlarged by cubic convolution.
     """
     import torch
     from torch.nn import functional
 
-    bits = BITS[form(frame)]
+    bits = BITS[pixel_format_name(frame)]
     parts = []
     for plane in tensors(frame):
         codes = plane.float()
@@ -184,10 +190,10 @@ def shrunk(frame: av.VideoFrame, size: tuple[int, int], colour: Colour) -> NDArr
 
 @on_gpu()
 def downloaded(frame: av.VideoFrame) -> av.VideoFrame:
-    """The same frame in memory: NV12, P010 or P016, as it is.
+    """A copy of an NV12, P010 or P016 frame in memory.
 
-    From a GPU through pinned memory, which it copies to by itself; torch keeps such memory for the
-    next frame once this one is gone.
+    A GPU copies into pinned memory by itself. torch keeps that memory for the next frame once this
+    frame is gone.
     """
     import torch
 
@@ -195,17 +201,21 @@ def downloaded(frame: av.VideoFrame) -> av.VideoFrame:
     parts = _copied(luma, chroma, "cpu", pinned=luma.is_cuda)
     if luma.is_cuda:
         torch.cuda.current_stream(luma.device).synchronize()
-    here = av.VideoFrame.from_dlpack([part.numpy() for part in parts], format=form(frame))
+    here = av.VideoFrame.from_dlpack(
+        [part.numpy() for part in parts], format=pixel_format_name(frame)
+    )
     _inherit(here, frame)
     return here
 
 
 @on_gpu()
-def placed(frame: av.VideoFrame, device: str) -> av.VideoFrame:
-    """A copy of an NV12 or P010 frame on a device of torch's, free to be written into."""
+def copied_to_device(frame: av.VideoFrame, device: str) -> av.VideoFrame:
+    """A writable copy of an NV12 or P010 frame on one of torch's devices."""
     luma, chroma = _copied(*tensors(frame), device)
     context = _context(luma.device.index) if luma.is_cuda else None
-    there = av.VideoFrame.from_dlpack((luma, chroma), format=form(frame), cuda_context=context)
+    there = av.VideoFrame.from_dlpack(
+        (luma, chroma), format=pixel_format_name(frame), cuda_context=context
+    )
     _inherit(there, frame)
     return there
 
@@ -230,7 +240,7 @@ def _copied(
 
 
 def _inherit(frame: av.VideoFrame, source: av.VideoFrame) -> None:
-    """Give a frame the tags and times of the one it was copied from."""
+    """Give a frame the tags and times of the frame it was copied from."""
     frame.color_range, frame.colorspace = source.color_range, source.colorspace
     frame.color_primaries, frame.color_trc = source.color_primaries, source.color_trc
     frame.pts, frame.time_base = source.pts, source.time_base
@@ -239,13 +249,13 @@ def _inherit(frame: av.VideoFrame, source: av.VideoFrame) -> None:
 
 @cache
 def _context(index: int) -> CudaContext:
-    """torch's context as FFmpeg's, one for all frames of a GPU: an encoder keeps to one."""
+    """torch's context for FFmpeg. All frames of a GPU share it: an encoder takes no second one."""
     _make_current(index)
     return CudaContext(index, primary_ctx=False, current_ctx=True)
 
 
 def _make_current(index: int) -> None:
-    """Have torch make its context the calling thread's own."""
+    """Make torch's context the current one of the calling thread."""
     import torch
 
     torch.cuda.set_device(index)
@@ -257,7 +267,7 @@ def _index(device: str) -> str:
 
 
 def _torch_on_gpu() -> bool:
-    """Whether torch can work on frames that stay on the GPU; asked only where a driver is."""
+    """Whether torch can work on frames that stay on the GPU."""
     if no_driver() or not importlib.util.find_spec("torch"):
         return False
     import torch
@@ -266,5 +276,5 @@ def _torch_on_gpu() -> bool:
 
 
 def _reason(error: Exception) -> str:
-    said = str(getattr(error, "strerror", None) or error) or type(error).__name__
-    return said.splitlines()[0].lower()
+    text = str(getattr(error, "strerror", None) or error) or type(error).__name__
+    return text.splitlines()[0].lower()

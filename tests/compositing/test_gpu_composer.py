@@ -168,7 +168,7 @@ def test_a_frame_is_downloaded_and_placed_as_it_is(name: str) -> None:
     frame = rgb.reformat(format=name)
     frame.pts, frame.time_base, frame.color_trc = 7, Fraction(1, 25), 16
     expected = frame.reformat(format=planar).to_ndarray()
-    for copy in (gpu.downloaded(frame), gpu.placed(frame, "cpu")):
+    for copy in (gpu.downloaded(frame), gpu.copied_to_device(frame, "cpu")):
         assert copy.format.name == name and (copy.pts, copy.time_base) == (7, Fraction(1, 25))
         assert copy.color_trc == 16 and copy.color_range == frame.color_range
         np.testing.assert_array_equal(copy.reformat(format=planar).to_ndarray(), expected)
@@ -199,7 +199,7 @@ def test_frames_the_decoder_leaves_on_a_gpu(
     source = film(tmp_path / "a.mkv", planar)
     expected = prepared(source, pixels, None)
     monkeypatch.setattr(
-        "mattecast.matting.prepare.shrinks", lambda frame: frame.format.name == pixels
+        "mattecast.matting.prepare.is_readable_by_torch", lambda frame: frame.format.name == pixels
     )
     downloads = []
 
@@ -226,7 +226,7 @@ def test_frames_the_decoder_leaves_on_a_gpu(
 def test_a_gpu_that_fails_is_one_line() -> None:
     frame = av.VideoFrame(*SIZE, "nv12")
     with pytest.raises(EngineError, match=r"the GPU failed on a picture .*without --") as caught:
-        gpu.placed(frame, "mps")  # which no torch that the tests run on has
+        gpu.copied_to_device(frame, "mps")  # which no torch that the tests run on has
     assert "\n" not in str(caught.value)
 
 
@@ -246,12 +246,12 @@ def test_what_only_the_cpu_makes_is_said(
     settings = replace(USUAL, **wish)
     with Clip(film(tmp_path / "a.mkv", "yuv420p")) as clip:
         ours = plan(clip.facts, settings, FORMATS["hevc"])
-    assert gpu._beyond(ours, settings, Guidance()) == said
+    assert gpu._cpu_only_reasons(ours, settings, Guidance()) == said
     masked = Guidance(plate=np.zeros((4, 4, 3), np.uint8))
-    assert "guidance" in gpu._beyond(ours, settings, masked)
-    assert "odd sizes" in gpu._beyond(replace(ours, padding=(1, 0)), settings, Guidance())
+    assert "guidance" in gpu._cpu_only_reasons(ours, settings, masked)
+    assert "odd sizes" in gpu._cpu_only_reasons(replace(ours, padding=(1, 0)), settings, Guidance())
     monkeypatch.setattr(gpu, "_torch_on_gpu", lambda: False)
-    assert gpu._beyond(ours, settings, Guidance()).endswith("torch sees no GPU")
+    assert gpu._cpu_only_reasons(ours, settings, Guidance()).endswith("torch sees no GPU")
 
 
 @pytest.mark.gpu

@@ -72,14 +72,14 @@ def test_a_broken_packet_costs_one_frame(
     source = make(tmp_path / f"talk{suffix}", recipe)
     whole = times(source)
     spoil(source, [packet])
-    choose = clip._picture_stream
+    choose = clip.picture_stream
 
     def with_threads(container: Any, path: Path) -> Any:
         stream = choose(container, path)
         stream.codec_context.thread_count = threads
         return stream
 
-    monkeypatch.setattr(clip, "_picture_stream", with_threads)
+    monkeypatch.setattr(clip, "picture_stream", with_threads)
     summary = matte(source, tmp_path / "out.mov")
     kept = times(tmp_path / "out.mov")
     assert len(kept) == len(whole) - 1 == summary.frames and set(kept) < set(whole)
