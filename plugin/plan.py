@@ -1,4 +1,4 @@
-"""What a run will do, worked out before its first frame: sizes, pixel format, colours, timing."""
+"""The plan of a run, made before its first frame: sizes, pixel format, colours, timing."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from mattecast.settings import Settings, parse_size
 
 _OPAQUE_DEFAULT = "green"
 _CLOCK = re.compile(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,9})?|\.\d{1,9})", re.ASCII)
-# What pictures of some encoders' formats are worked on as.
-_WORKED_ON = {
+# The working pixel formats for the pixel formats of some encoders.
+_WORKING_PIXELS = {
     "gbrapf32le": "gbrap16le",
     "gbrpf32le": "gbrp16le",
     "rgba64be": "gbrap16le",
@@ -38,45 +38,49 @@ _EVEN_ONLY = ("h264", "hevc")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The facts of a source meeting the wishes of the settings.
-
-    size: upright (width, height) of the output. pixels: working and encoding pixel format.
-    colour: tags of the output. background: None keeps alpha. start, end: seconds on the source's
-    clock, None for the ends of the clip. time_base, rate: of the output. audio: whether sound is
-    written. options: of the encoder. losses: what the output cannot keep, a line each. still:
-    whether the source is one picture. sampled: pixel format of the source's depth and chroma
-    sampling, where nothing else sets it apart from `pixels`. encoded: pixel format the encoder is
-    handed, where that is not `pixels`. device: what torch calls the device that composites are
-    made on, None for numpy.
-    """
+    """One output, decided in full from the facts of a source and the settings."""
 
     format: Format
+    # The upright picture: (width, height), what is added to it for encoders that take even sizes
+    # only, and the shape of a pixel.
     size: tuple[int, int]
     padding: tuple[int, int]
     sar: Fraction
+    # The pixel format of the output and its colour tags.
     pixels: str
     colour: Colour
+    # Whether colours are multiplied by alpha; the background, or None to keep alpha.
     premultiplied: bool
     background: str | None
+    # The part of the source, in seconds on its own clock; None for the ends of the clip.
     start: Fraction | None
     end: Fraction | None
+    # The clock of the output (seconds), its frames a second, and its first timecode.
     time_base: Fraction
     rate: Fraction
     timecode: Timecode | None
+    # Whether sound is written; the encoder's options; what the output cannot keep, a line each.
     audio: bool
     options: Mapping[str, str]
     losses: tuple[str, ...]
+    # Whether the source is a single picture.
     still: bool = False
-    sampled: str | None = None
-    encoded: str | None = None
+    # Pixel formats where they differ from `pixels`: with the depth and chroma sampling of the
+    # source, if nothing else sets the source apart; and what the encoder is handed.
+    source_pixels: str | None = None
+    encoder_pixels: str | None = None
+    # torch's name of the device that makes the composites; None for numpy.
     device: str | None = None
 
     @property
-    def pixels_in(self) -> str:
-        """The format frames are worked on in: the source's own chroma as long as possible, which
-        is less to read and write; planes of native integers for EXR, whose floats come last, and
-        for PNG, whose 16 bits are big-endian."""
-        return self.sampled or _WORKED_ON.get(self.pixels, self.pixels)
+    def working_pixels(self) -> str:
+        """The pixel format of the frames that the stages work on.
+
+        It is the source's own chroma as long as possible, which is less to read and write. For EXR
+        and PNG it is planes of native integers: EXR's floats are made at the end, and PNG's 16 bits
+        are big-endian.
+        """
+        return self.source_pixels or _WORKING_PIXELS.get(self.pixels, self.pixels)
 
     @property
     def yuv(self) -> bool:
@@ -90,7 +94,7 @@ class Plan:
 
 
 def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
-    """Decide everything about an output. Raises UsageError for wishes that contradict."""
+    """Decide everything about an output. Raises UsageError for settings that contradict."""
     background = _background(settings, format)
     opaque = background is not None or format.matte_only
     start, end = _range(settings.range, facts)
@@ -123,13 +127,15 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         audio=bool(facts.audio and settings.audio and not format.matte_only),
         options=_options(settings, format),
         losses=_losses(facts, settings, format, pixels),
-        still=is_still(facts.path) and facts.codec != "apng",  # which moves
-        sampled=None if opaque or premultiplied else _sampled(facts, settings, pixels, colour),
+        still=is_still(facts.path) and facts.codec != "apng",  # an animated PNG is a clip
+        source_pixels=None
+        if opaque or premultiplied
+        else _source_pixels(facts, settings, pixels, colour),
     )
 
 
-def _sampled(facts: Facts, settings: Settings, pixels: str, colour: Colour) -> str | None:
-    """See Plan.sampled."""
+def _source_pixels(facts: Facts, settings: Settings, pixels: str, colour: Colour) -> str | None:
+    """See Plan.source_pixels."""
     own, upright = facts.colour, facts.rotation == 0 and not settings.size
     same = (own.matrix, own.range) == (colour.matrix, colour.range)
     if not pixels.startswith("yuva") or not upright or not same or facts.bits not in (8, 10, 12):
@@ -138,7 +144,7 @@ def _sampled(facts: Facts, settings: Settings, pixels: str, colour: Colour) -> s
 
 
 def fill_and_key() -> tuple[Format, Format]:
-    """The two formats a fill-key run writes: the picture without alpha, and the matte."""
+    """The two formats of a fill-key run: the picture without alpha, and the matte."""
     return replace(FORMATS["prores"], name=FILL_KEY, alpha_pixels=None), FORMATS["matte"]
 
 
@@ -200,14 +206,14 @@ def parse_time(text: str, facts: Facts) -> Fraction:
         seconds = sum((Fraction(part) * 60**power for power, part in enumerate(parts)), Fraction(0))
     else:
         try:
-            wanted = Timecode.parse(text, facts.rate)
+            timecode = Timecode.parse(text, facts.rate)
         except ValueError as error:
             raise UsageError(
                 f"time '{text}': expected seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF"
             ) from error
         first = facts.timecode.frames if facts.timecode else 0
         # Timecode counts frames, so the time is exact at the clip's own rate.
-        seconds = Fraction(wanted.frames - first) / facts.rate
+        seconds = Fraction(timecode.frames - first) / facts.rate
     if seconds < 0:
         raise UsageError(f"time '{text}' lies before the clip's first frame")
     return facts.start + seconds
@@ -220,27 +226,27 @@ def _timecode(facts: Facts, start: Fraction | None) -> Timecode | None:
 
 
 def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tuple[str, ...]:
-    """What this source has that this output will not."""
-    lost = []
+    """What the source has and the output will not have, a line each."""
+    losses = []
     bits = 10 if "10" in pixels else 12 if "12" in pixels else 8
     bits = 16 if "16" in pixels or "64" in pixels or "48" in pixels or "f32" in pixels else bits
     if facts.bits > bits and not format.matte_only:
-        lost.append(f"depth: {facts.bits} bits become {bits}")
+        losses.append(f"depth: {facts.bits} bits become {bits}")
     if format.is_sequence and (facts.audio or facts.variable_rate):
-        lost.append("sound and timing: numbered pictures hold neither")
+        losses.append("sound and timing: numbered pictures hold neither")
     elif not settings.audio and facts.audio:
-        lost.append("sound: left out as asked")
+        losses.append("sound: left out as asked")
     elif format.matte_only and facts.audio:
-        lost.append("sound: the matte clip carries none")
+        losses.append("sound: the matte clip carries none")
     elif format.audio_codec is None and any(a.codec not in format.copies for a in facts.audio):
-        lost.append(f"sound: re-encoded as Opus, all that {format.suffix} takes")
+        losses.append(f"sound: re-encoded as Opus, all that {format.suffix} takes")
     if format.container in ("matroska", "webm") and 1 / facts.time_base % 1000:
-        lost.append("timestamps: rounded to the 1 ms that Matroska and WebM hold")
+        losses.append("timestamps: rounded to the 1 ms that Matroska and WebM hold")
     if facts.timecode and not format.timecode_track and not format.is_sequence:
-        lost.append(f"timecode track: kept as a tag only ({format.suffix})")
+        losses.append(f"timecode track: kept as a tag only ({format.suffix})")
     if facts.interlaced:
-        lost.append("interlacing: matted whole and marked progressive; deinterlace first")
+        losses.append("interlacing: matted whole and marked progressive; deinterlace first")
     if facts.has_alpha:
-        lost.append("the source's own alpha: replaced by the new matte")
-    lost.extend(f"{kind} stream" for kind in facts.others)
-    return tuple(lost)
+        losses.append("the source's own alpha: replaced by the new matte")
+    losses.extend(f"{kind} stream" for kind in facts.others)
+    return tuple(losses)

@@ -74,7 +74,7 @@ class Flat:
         if len(rgb) != 3:
             raise UsageError(f"background '{named}': expected #rrggbb")
         patch = av.VideoFrame.from_ndarray(np.full((16, 16, 3), list(rgb), np.uint8), "rgb24")
-        converted = Fitting(plan).converted(patch, (16, 16), plan.pixels_in)
+        converted = Fitting(plan).converted(patch, (16, 16), plan.working_pixels)
         self._codes = [int(plane[0, 0]) for plane in components(converted)]
 
     def planes(self, picture: av.VideoFrame, time: Fraction) -> list[int]:
@@ -189,7 +189,7 @@ class Fitting:
         # Even offsets keep subsampled planes aligned with the luma they belong to.
         size = (max(width, round(wide * scale)), max(height, round(high * scale)))
         whole = self._upright(frame, size, facts.rotation)
-        cut = av.VideoFrame(width, height, plan.pixels_in)
+        cut = av.VideoFrame(width, height, plan.working_pixels)
         left, top = (size[0] - width) // 4 * 2, (size[1] - height) // 4 * 2
         for source, target in zip(components(whole), components(cut), strict=True):
             part = _cut(source.shape, target.shape, (top, left), size)
@@ -197,7 +197,7 @@ class Fitting:
         return cut
 
     def _upright(self, frame: av.VideoFrame, size: tuple[int, int], rotation: int) -> av.VideoFrame:
-        pixels = self._plan.pixels_in
+        pixels = self._plan.working_pixels
         if not rotation:
             return self.converted(frame, size, pixels)
         # Chroma that is subsampled in one direction only cannot be turned, so 4:4:4 is turned.
@@ -208,7 +208,7 @@ class Fitting:
     def converted(self, frame: av.VideoFrame, size: tuple[int, int], pixels: str) -> av.VideoFrame:
         """A picture at (width, height) in a pixel format, in the output's colours."""
         source, target = Colour.of(frame), self._plan.colour
-        if not source.shown_otherwise(target):
+        if not source.differs_visibly(target):
             return frame.reformat(
                 *size,
                 format=pixels,

@@ -1,4 +1,4 @@
-"""Is everything here that a run needs? Each line says what was found, or how to get it."""
+"""Is everything here that a run needs? Each finding says what is here, or how to get it."""
 
 from __future__ import annotations
 

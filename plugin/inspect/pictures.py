@@ -1,4 +1,4 @@
-"""What decoding shows of a clip: its pixel format, colour and alpha, and what no structure told."""
+"""Findings from decoding: pixel format, colour and alpha, and what the structure left open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Stream
 from av.video import VideoStream
 from numpy.typing import NDArray
 
@@ -18,6 +18,7 @@ from mattecast.errors import MediaError
 from mattecast.inspect import wording
 from mattecast.inspect.finding import Finding, note, ok, warning
 from mattecast.inspect.premultiplied import judge
+from mattecast.media.container import has_known_codec, is_cover_art
 
 # Pictures decoded to judge the alpha, spread over the clip.
 LOOKS = 8
@@ -31,15 +32,17 @@ TIMES = 250
 JUDGED = 1 << 20
 # FFmpeg's own decoders of these drop the alpha plane.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-RANGES = {0: "range not said", 1: "limited range", 2: "full range"}
+RANGES = {0: "range not stated", 1: "limited range", 2: "full range"}
 
 
 def findings(path: Path, described: bool) -> Iterator[Finding]:
-    """All findings from decoding; `described` leaves out what a whole structure told already.
+    """All findings from decoding.
+
+    described: whether the file's structure was read, so that codec, timing and sound are left out.
 
     Raises MediaError when the file is no video or none of its pictures decodes.
     """
-    # The protocol is named so that no name or playlist reaches past this file.
+    # With the protocol named, no file name and no playlist reaches past this file.
     options = {"protocol_whitelist": "file"}
     try:
         with av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace") as clip:
@@ -51,30 +54,22 @@ def findings(path: Path, described: bool) -> Iterator[Finding]:
 
 
 def _clip(path: Path, clip: InputContainer, described: bool) -> Iterator[Finding]:
-    stream = next((each for each in clip.streams.video if not _is_cover(each)), None)
+    stream = next((each for each in clip.streams.video if not is_cover_art(each)), None)
     if stream is None:
         raise MediaError(f"{path}: has no video; give a clip that holds pictures")
-    if not _is_known(stream):
+    if not has_known_codec(stream):
         raise MediaError(f"{path}: its video codec is unknown here; convert the clip to another")
     if stream.width * stream.height > MAX_PIXELS:
         raise MediaError(f"{path}: claims {stream.width}x{stream.height} pixels; not decoded")
     if not described:
         yield from _description(clip, stream)
-    frames = _spread(clip, stream)
+    frames = _sampled_frames(clip, stream)
     first = next(frames, None)
     if first is None:
         raise MediaError(f"{path}: no picture of it decodes; play it to see whether it is whole")
     yield from _format(first)
     yield _colour(first)
     yield from _alpha(first, frames)
-
-
-def _is_known(stream: Stream) -> bool:
-    return getattr(stream, "codec_context", None) is not None  # PyAV's types leave None out
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _description(clip: InputContainer, stream: VideoStream) -> Iterator[Finding]:
@@ -104,7 +99,7 @@ def _audio(clip: InputContainer, video: VideoStream) -> Iterator[Finding]:
     if not clip.streams.audio:
         yield note("audio", "none")
     for stream in clip.streams.audio:
-        if not _is_known(stream):
+        if not has_known_codec(stream):
             yield warning("audio", "a track of unknown codec")
             continue
         name, rate = stream.codec_context.name, stream.codec_context.sample_rate
@@ -114,7 +109,7 @@ def _audio(clip: InputContainer, video: VideoStream) -> Iterator[Finding]:
 
 
 def _span(stream: Stream) -> tuple[Fraction, Fraction | None]:
-    """(start, end) in seconds; the end None where the container does not say."""
+    """(start, end) in seconds; the end is None where the container does not state it."""
     base = stream.time_base or Fraction(0)
     start = (stream.start_time or 0) * base
     # Matroska keeps the length of a track as text, '00:00:02.400000000'.
@@ -128,8 +123,8 @@ def _span(stream: Stream) -> tuple[Fraction, Fraction | None]:
         return start, None
 
 
-def _spread(clip: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """One picture from each of a few evenly spaced places, as far as the clip can be sought."""
+def _sampled_frames(clip: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """A frame from each of a few evenly spaced places that the clip can be sought to."""
     decoder = _decoder(stream)
     length = stream.duration or int((clip.duration or 0) / av.time_base / (stream.time_base or 1))
     for step in range(LOOKS if length else 1):
@@ -167,13 +162,13 @@ def _alpha(first: av.VideoFrame, others: Iterator[av.VideoFrame]) -> Iterator[Fi
         return
     # One at a time: eight large pictures would fill the memory.
     alphas = judge(_rgba(frame) for frame in chain([first], others))
-    seen = f"{alphas.count} pictures, alpha {alphas.lowest} to {alphas.highest} of 255"
+    extent = f"{alphas.count} pictures, alpha {alphas.lowest} to {alphas.highest} of 255"
     if alphas.lowest >= 254:
-        yield warning("alpha content", f"opaque everywhere in {seen}")
+        yield warning("alpha content", f"opaque everywhere in {extent}")
     elif alphas.highest <= 1:
-        yield warning("alpha content", f"clear everywhere in {seen}")
+        yield warning("alpha content", f"clear everywhere in {extent}")
     else:
-        yield ok("alpha content", seen)
+        yield ok("alpha content", extent)
     level = {"straight": ok, "premultiplied": warning, "unclear": note}[alphas.verdict]
     yield level("alpha kind", f"{alphas.verdict}: {alphas.why}")
 

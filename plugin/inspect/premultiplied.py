@@ -1,4 +1,4 @@
-"""Is a clip straight or multiplied by its alpha? Evidence from its pictures; nothing else tells.
+"""Is a clip straight or multiplied by its alpha? Its pictures are the only evidence.
 
 Straight pictures keep full colours under soft alpha; premultiplied ones (over black) fade with it.
 """
@@ -23,9 +23,9 @@ SLACK = 0.06
 
 @dataclass(frozen=True)
 class Alphas:
-    """What the pictures of a clip show of its alpha."""
+    """What the pictures of a clip show about its alpha."""
 
-    count: int  # pictures seen
+    count: int  # pictures judged
     lowest: int  # of 255
     highest: int  # of 255
     verdict: Verdict
@@ -33,7 +33,7 @@ class Alphas:
 
 
 def judge(pictures: Iterable[NDArray[np.uint8]]) -> Alphas:
-    """Look at `(H, W, 4) uint8` RGBA pictures, all of one clip; ValueError without any."""
+    """Judge the alpha of one clip by its RGBA pictures, `(H, W, 4) uint8`; ValueError without."""
     evidence, range_ = [], []
     for picture in pictures:
         alpha = picture[..., 3]

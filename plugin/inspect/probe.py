@@ -1,4 +1,4 @@
-"""What a file holds, and what an output of it will keep or lose, as lines for a person."""
+"""The facts of a file, and what an output of it will keep or lose, as lines for people."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def probe(path: str | Path, format: str = "prores") -> list[str]:
         raise UsageError(f"format '{format}' is not known: choose one of {', '.join(NAMES)}")
     with open_source(path) as clip:
         facts = clip.facts
-    wished = plan(facts, Settings(), FORMATS["prores" if format == FILL_KEY else format])
+    output = plan(facts, Settings(), FORMATS["prores" if format == FILL_KEY else format])
     lines = [str(path), *_described(facts), f"as {format}:"]
-    width, height = wished.size
-    lines.append(f"  {width}x{height} {wished.pixels}, {wished.colour}")
+    width, height = output.size
+    lines.append(f"  {width}x{height} {output.pixels}, {output.colour}")
     lines.append(
         "  kept: every frame and timestamp"
-        if not wished.format.is_sequence
+        if not output.format.is_sequence
         else "  kept: every frame"
     )
-    lines += [f"  lost: {loss}" for loss in wished.losses] or ["  lost: nothing"]
+    lines += [f"  lost: {loss}" for loss in output.losses] or ["  lost: nothing"]
     return lines
 
 

@@ -38,7 +38,7 @@ TAGS = {
 
 @dataclass(frozen=True)
 class Header:
-    """What one frame says of itself; codes are as stored, see the tables of this module."""
+    """The header of one frame; codes are as stored, see the tables of this module."""
 
     size: int  # bytes of the whole frame
     header_size: int
@@ -48,8 +48,8 @@ class Header:
     height: int
     chroma: int
     scan: int
-    aspect: int  # 0: not said
-    rate: int  # 0: not said
+    aspect: int  # 0: not stated
+    rate: int  # 0: not stated
     colour: tuple[int, int, int]  # H.273 primaries, transfer, matrix
     alpha: int
     matrices: tuple[bool, bool]  # luma, chroma

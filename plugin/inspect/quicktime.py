@@ -1,7 +1,7 @@
-"""The structure of a QuickTime or MP4 file, read box by box: what the file says, not what it plays.
+"""The structure of a QuickTime or MP4 file, read box by box and without decoding anything.
 
 Sources: Apple's QuickTime File Format Specification, ISO/IEC 14496-12. Written for files of unknown
-origin: sizes are checked before anything is read, and paths are followed without recursion.
+origin: sizes are checked before anything is read, and boxes are followed without recursion.
 """
 
 from __future__ import annotations

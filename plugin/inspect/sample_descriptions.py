@@ -1,4 +1,4 @@
-"""What a QuickTime track says of its samples: the entry of its `stsd` box and the boxes in it."""
+"""The description of a QuickTime track's samples: an entry of `stsd` and the boxes inside it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Counter:
 
 
 def picture(entry: memoryview) -> Picture:
+    """Read the sample description of a video track; ValueError where a box makes no sense."""
     width, height = struct.unpack_from(">HH", entry, 24)
     depth, palette = struct.unpack_from(">Hh", entry, 74)
     # Palette 0 means one is stored right here, in place of the boxes.
@@ -74,6 +75,7 @@ def _aspect(pasp: memoryview) -> Fraction:
 
 
 def counter(entry: memoryview) -> Counter:
+    """Read the sample description of a timecode track; ValueError for a rate of 0."""
     flags, scale, ticks, base = struct.unpack_from(">IIIB", entry, 12)
     if not (scale and ticks and base):
         raise ValueError("'tmcd' has a rate of 0")

@@ -1,4 +1,4 @@
-"""What a QuickTime or MP4 file and its ProRes frame headers say, held against each other."""
+"""Findings on a QuickTime or MP4 file: its boxes, its ProRes frame headers, and both compared."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def findings(movie: Movie) -> Iterator[Finding]:
     yield from _colour(video.picture, good)
     yield from _geometry(video.picture, good)
     yield from _timecode(movie, video)
-    if not movie.fragmented:  # whose times lie in its fragments
+    if not movie.fragmented:  # the times of a fragmented file lie in its fragments
         yield from _timing(video, good)
         for track in movie.tracks:
             yield from _edits(track)
@@ -58,7 +58,7 @@ def _container(movie: Movie) -> Iterator[Finding]:
 
 
 def _headers(movie: Movie, video: Track) -> Iterator[Header | Finding]:
-    """Headers of a spread of frames, or what is wrong with those that cannot be read."""
+    """The headers of a few frames across the clip, or a finding for one that cannot be read."""
     size = movie.path.stat().st_size
     count = video.samples.count
     with open(movie.path, "rb") as file:
@@ -97,7 +97,7 @@ def _codec(video: Track, picture: Picture, headers: list[Header]) -> Iterator[Fi
         yield error("frame header", f"picture is {first.width}x{first.height}, track says {size}")
     yield from _version(first)
     yield from _alpha(video.tag, picture.depth, first)
-    yield from _steadiness(headers)
+    yield from _constancy(headers)
 
 
 def _version(first: Header) -> Iterator[Finding]:
@@ -121,26 +121,26 @@ def _alpha(tag: str, depth: int, first: Header) -> Iterator[Finding]:
         yield warning("depth", f"{depth} bits in the track, 32 says alpha: some hosts read opaque")
 
 
-def _steadiness(headers: list[Header]) -> Iterator[Finding]:
+def _constancy(headers: list[Header]) -> Iterator[Finding]:
     kinds = {(each.version, each.width, each.height, each.alpha, each.colour) for each in headers}
     if len(kinds) > 1:
         yield error("frame header", "version, size, alpha or colour change within the clip")
 
 
 def _colour(picture: Picture, headers: list[Header]) -> Iterator[Finding]:
-    said = picture.colour.codes if picture.colour else None
+    codes = picture.colour.codes if picture.colour else None
     if picture.colour is None:
         if headers:  # other codecs carry colour in their own streams
             yield warning("colr", "absent: hosts guess the colours; write nclc")
-    elif said is None:
+    elif codes is None:
         yield note("colr", f"an ICC profile ({picture.colour.kind}); editors read nclc")
     else:
-        yield ok("colr", f"{picture.colour.kind} {wording.colour(said)}")
+        yield ok("colr", f"{picture.colour.kind} {wording.colour(codes)}")
     if headers:
-        yield from _header_colour(headers[0].colour, said)
+        yield from _header_colour(headers[0].colour, codes)
 
 
-def _header_colour(codes: Codes, said: Codes | None) -> Iterator[Finding]:
+def _header_colour(codes: Codes, track: Codes | None) -> Iterator[Finding]:
     text = wording.colour(codes)
     if any(code not in known for code, known in zip(codes, KNOWN_COLOUR, strict=True)):
         advice = "; write 1, the same curve" if codes[1] in (6, 14, 15) else ""
@@ -149,8 +149,8 @@ def _header_colour(codes: Codes, said: Codes | None) -> Iterator[Finding]:
         yield warning("header colour", f"{text}: hosts that read the frames guess the colours")
     else:
         yield ok("header colour", text)
-    if said and said != codes:
-        yield warning("colour", f"colr says {said}, frames say {codes}: hosts will differ")
+    if track and track != codes:
+        yield warning("colour", f"colr says {track}, frames say {codes}: hosts will differ")
 
 
 def _geometry(picture: Picture, headers: list[Header]) -> Iterator[Finding]:
@@ -167,15 +167,15 @@ def _geometry(picture: Picture, headers: list[Header]) -> Iterator[Finding]:
 
 
 def _fields(fields: tuple[int, int] | None, scan: int | None) -> Iterator[Finding]:
-    said = None
+    track_scan = None
     if fields is None and scan is not None:
         yield note("fiel", "absent: hosts guess progressive or interlaced")
     elif fields is not None:
         count, order = fields
-        said = 0 if count == 1 else 1 if order in TOP_FIRST else 2
-        yield ok("fiel", prores.SCAN[said])
+        track_scan = 0 if count == 1 else 1 if order in TOP_FIRST else 2
+        yield ok("fiel", prores.SCAN[track_scan])
     if scan in prores.SCAN:
-        disagree = said is not None and said != scan
+        disagree = track_scan is not None and track_scan != scan
         level = warning if disagree else ok
         yield level("scan", f"frames are {prores.SCAN[scan]}{', fiel differs' if disagree else ''}")
 
@@ -242,13 +242,13 @@ def _first_count(movie: Movie, track: Track) -> int:
 
 
 def _edits(track: Track) -> Iterator[Finding]:
-    if track.edits and not _plain(track.edits):
+    if track.edits and not _is_trivial(track.edits):
         text = ", ".join(_edit(edit) for edit in track.edits[:4])
         more = f" and {len(track.edits) - 4} more" if len(track.edits) > 4 else ""
         yield note("edit list", f"{track.handler} track {track.ident}: {text}{more}")
 
 
-def _plain(edits: tuple[Edit, ...]) -> bool:
+def _is_trivial(edits: tuple[Edit, ...]) -> bool:
     return len(edits) == 1 and edits[0].start == 0
 
 

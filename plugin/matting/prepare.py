@@ -152,7 +152,7 @@ class Convert(Immediate):
         picture = self._to_output.reformat(
             decoded,
             *self._size,
-            self._plan.pixels_in,
+            self._plan.working_pixels,
             interpolation=self._conversion,
             src_colorspace=source.swscale_matrix,
             src_color_range=source.range,

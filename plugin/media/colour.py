@@ -1,4 +1,4 @@
-"""How a clip's numbers mean colours: range, matrix, primaries and transfer (ITU-T H.273 codes)."""
+"""What the codes of a picture mean: range, matrix, primaries and transfer (ITU-T H.273)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Colour:
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Colour:
-        """The tags of a decoded frame; what it leaves open is filled by what players assume.
+        """The tags of a decoded frame; for missing tags, what players assume.
 
         Untagged YUV is BT.709 from 720 lines up and BT.601 below; untagged range is limited.
         """
@@ -107,21 +107,23 @@ class Colour:
         """The tags after conversion to full-range RGB."""
         return replace(self, matrix=_RGB_MATRIX, range=FULL)
 
-    def shown_otherwise(self, other: Colour) -> bool:
-        """Whether the same R', G', B' are plainly another colour in the other's tags. Standard
-        curves are one to all who edit, and BT.601's primaries nearly BT.709's."""
+    def differs_visibly(self, other: Colour) -> bool:
+        """Whether the same R', G', B' are a visibly different colour under the other tags.
+
+        Editors treat the standard curves as one, and BT.601's primaries are nearly BT.709's.
+        """
         wide = self.primaries != other.primaries and {self.primaries, other.primaries} & _WIDE
         return bool(wide) or self.differs_in_range(other)
 
     def differs_in_range(self, other: Colour) -> bool:
-        """Whether the two differ by a high dynamic range, in which white is no full code."""
+        """Whether one of the two has a high dynamic range, in which white is no full code."""
         return self.transfer != other.transfer and bool(
             {self.transfer, other.transfer} & _HIGH_RANGE
         )
 
     @property
     def swscale_matrix(self) -> int:
-        """The number libswscale calls this matrix by (its tables know BT.709, 601, 240M, 2020)."""
+        """libswscale's number of this matrix (its tables hold BT.709, 601, 240M and 2020)."""
         return {1: 1, 4: 4, 7: 7, 9: 9, 10: 9}.get(self.matrix, 5)
 
     def luma_weights(self) -> tuple[float, float, float]:

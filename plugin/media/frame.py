@@ -1,4 +1,4 @@
-"""What travels down a run: a decoded picture with its time, then the same with its alpha."""
+"""What the stages hand on: a decoded picture with its time, then the picture with its alpha."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Frame:
     """One upright picture of a clip.
 
     picture: the decoded frame in the pixel format, matrix and range the output works in.
-    guide: (H, W) uint8 or uint16 luma of the same picture, which edges are refined by.
+    guide: (H, W) uint8 or uint16 luma of the same picture, by which edges are refined.
     small: (h, w, 3) uint8 RGB at the network's size.
     pts, duration: in units of the output's time base.
     repeats: how many frames of the output it fills; more than 1 only at a constant rate.
@@ -49,7 +49,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Estimated:
-    """A frame and what the network says of it, at the network's size.
+    """A frame and the network's matte of it, at the network's size.
 
     alpha: (h, w) float32 in [0, 1]. first: whether a new shot begins here.
     """
@@ -90,8 +90,8 @@ class Matted:
 def components(picture: av.VideoFrame) -> list[Plane]:
     """Writable views of a picture's components, colours first, alpha last, each (h, w).
 
-    Planar formats of up to 16 bits in native order, and the packed RGB ones we write. 16-bit
-    packed components are big-endian, as PNG stores them. Raises ValueError for other formats.
+    Formats are the planar ones of up to 16 bits in native order, and the packed RGB ones that are
+    written. 16-bit packed components are big-endian, as in PNG. Raises ValueError for others.
     """
     name = picture.format.name
     if name in _PACKED:
@@ -113,7 +113,7 @@ def components(picture: av.VideoFrame) -> list[Plane]:
 def pixels(picture: av.VideoFrame) -> NDArray[np.uint32] | None:
     """(h, w) view of a packed picture with alpha, each pixel one number; None for other formats.
 
-    Filling these is six times quicker than filling four components.
+    Filling pixels is six times quicker than filling four components.
     """
     if len(_PACKED.get(picture.format.name, ())) != 4 or picture.format.name.endswith("be"):
         return None

@@ -84,14 +84,14 @@ def encoded_on_gpu(plan: Plan, settings: Settings, guidance: Guidance) -> Plan:
     codec = _ENCODERS.get(plan.format.codec)
     if codec is None:
         return plan
-    encoded = SEMIPLANAR[plan.pixels]
+    pixels = SEMIPLANAR[plan.pixels]
     try:
         context = av.CodecContext.create(codec, "w")
         assert isinstance(context, av.VideoCodecContext)
         context.width, context.height = (
             side + extra for side, extra in zip(plan.size, plan.padding, strict=True)
         )
-        context.pix_fmt, context.options = encoded, dict(_QUALITY)
+        context.pix_fmt, context.options = pixels, dict(_QUALITY)
         context.time_base = plan.time_base
         context.open()
     except _REFUSALS as error:
@@ -99,11 +99,11 @@ def encoded_on_gpu(plan: Plan, settings: Settings, guidance: Guidance) -> Plan:
         _LOG.warning("no GPU encodes this (%s); the CPU does", reason)
         return plan
     format = replace(plan.format, codec=codec)
-    plan = replace(plan, format=format, options=_QUALITY, encoded=encoded)
+    plan = replace(plan, format=format, options=_QUALITY, encoder_pixels=pixels)
     if reasons := _cpu_only_reasons(plan, settings, guidance):
         _LOG.warning("composites are made on the CPU (%s); the GPU encodes them", reasons)
         return plan
-    return replace(plan, encoded="cuda", device=f"cuda:{_index(settings.device)}")
+    return replace(plan, encoder_pixels="cuda", device=f"cuda:{_index(settings.device)}")
 
 
 def _cpu_only_reasons(plan: Plan, settings: Settings, guidance: Guidance) -> str:

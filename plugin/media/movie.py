@@ -160,7 +160,7 @@ def _video_stream(container: OutputContainer, plan: Plan, threads: int) -> av.Vi
     stream.width, stream.height = (
         side + extra for side, extra in zip(plan.size, plan.padding, strict=True)
     )
-    stream.pix_fmt = plan.encoded or plan.pixels
+    stream.pix_fmt = plan.encoder_pixels or plan.pixels
     context = stream.codec_context
     # The source's own clock carries every pts exactly, constant rate or not.
     context.time_base = plan.time_base

@@ -146,7 +146,7 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = film(tmp_path / "a.mkv", "yuv420p")
 
     def on_torch(ours: Plan, settings: Settings, guidance: Guidance) -> Plan:
-        return replace(ours, device="cpu", encoded="nv12")
+        return replace(ours, device="cpu", encoder_pixels="nv12")
 
     wish = Settings(gpu_video=True, background="blur")
     run.matte(source, tmp_path / "numpy.mp4", wish)
