@@ -104,7 +104,9 @@ def test_one_that_fails_stops_no_other(talk: Path, tmp_path: Path) -> None:
     assert lines[1].startswith(f"{out / 'talk.matte.mov'}: 12 frames")
 
 
-def test_a_wish_that_one_of_many_cannot_meet_is_a_failure(talk: Path, tmp_path: Path) -> None:
+def test_a_setting_that_one_of_many_clips_cannot_have_is_a_failure(
+    talk: Path, tmp_path: Path
+) -> None:
     """Alone it is a wrong request (2); among others it is one clip that failed (1)."""
     short = make(tmp_path / "short.mov", Recipe(size=SMALL, pts=(0, 1)))
     wish = ("--range", "0.3..")
@@ -199,7 +201,7 @@ def test_json_of_nothing(tmp_path: Path) -> None:
     assert result.code == 1 and json.loads(result.out) == []
 
 
-def test_quiet_says_nothing_unless_something_is_wrong(talk: Path, tmp_path: Path) -> None:
+def test_quiet_prints_nothing_unless_something_is_wrong(talk: Path, tmp_path: Path) -> None:
     result = call("matte", talk, "-o", tmp_path / "talk.mov", "--quiet")
     assert (result.code, result.out, result.err) == (0, "", "")
     call("matte", talk, "-o", tmp_path / "talk.mov", "--quiet").refuses(1, "exists already")
@@ -222,7 +224,7 @@ def test_small_commands(talk: Path, tmp_path: Path) -> None:
     assert result.code == 0 and "engine: stand-in" in result.out
 
 
-def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*arguments: object, **options: object) -> None:
         raise ImportError("no openvino")
 

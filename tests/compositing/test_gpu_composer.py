@@ -239,7 +239,7 @@ def test_a_gpu_that_fails_is_one_line() -> None:
         ({"smooth": "two-way", "foreground": "source"}, ""),
     ],
 )
-def test_what_only_the_cpu_makes_is_said(
+def test_what_only_the_cpu_makes_is_reported(
     wish: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu, "_torch_on_gpu", lambda: True)

@@ -13,7 +13,7 @@ def _disc(radius: float) -> np.ndarray:
     return np.round(np.clip(radius + 0.5 - np.hypot(y - 50, x - 50), 0, 1) * FULL).astype(np.uint16)
 
 
-def test_no_wish_changes_nothing() -> None:
+def test_default_settings_change_nothing() -> None:
     alpha = _disc(30)
     assert adjust(alpha, EdgeAdjustment()) is alpha
 

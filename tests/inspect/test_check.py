@@ -224,7 +224,7 @@ def test_useless_alpha_is_a_warning(tmp_path: Path, alpha: int, word: str) -> No
         ("10:20:30:12", Fraction(25), "10:20:30:12, non-drop, 25 frames/s"),
     ],
 )
-def test_timecode_is_shown(tmp_path: Path, timecode: str, rate: Fraction, shown: str) -> None:
+def test_timecode_is_reported(tmp_path: Path, timecode: str, rate: Fraction, shown: str) -> None:
     report = check(write_prores(tmp_path / "tc.mov", timecode=timecode, rate=rate))
     assert said(report, "ok")["timecode"].startswith(shown)
     assert not said(report, "warning")
@@ -270,7 +270,7 @@ def test_other_files_are_reported_too(others: dict[str, Path]) -> None:
     assert "25 frames/s" in said(reports["ffv1"], "ok")["timing"]
 
 
-def test_an_unknown_codec_says_so(clip: Path, others: dict[str, Path], tmp_path: Path) -> None:
+def test_an_unknown_codec_is_reported(clip: Path, others: dict[str, Path], tmp_path: Path) -> None:
     report = check(patched(clip, tmp_path / "odd.mov", b"ap4h", 0, b"zzzz"))
     assert "video codec is unknown" in said(report, "error")["pictures"]
     with pytest.raises(MediaError, match="video codec is unknown"):
@@ -286,7 +286,7 @@ def test_times_of_fragments_come_from_the_packets(tmp_path: Path) -> None:
     assert "constant rate, 24000/1001" in said(report, "ok")["timing"]
 
 
-def test_a_cut_clip_says_so(clip: Path, tmp_path: Path) -> None:
+def test_a_clip_that_is_cut_off_is_reported(clip: Path, tmp_path: Path) -> None:
     data = clip.read_bytes()
     cut = tmp_path / "cut.mov"
     cut.write_bytes(data[: len(data) * 2 // 3])

@@ -153,7 +153,7 @@ def test_what_waits_anyway_is_not_asked_for() -> None:
     assert not asked and len(engine.seen) == 1 + AHEAD - 1 + AHEAD
 
 
-def test_without_pre_roll_nothing_is_shown_in_advance() -> None:
+def test_without_pre_roll_the_network_sees_no_picture_in_advance() -> None:
     pictures = _shot(1, 6)
     for number, picture in enumerate(pictures):
         picture[0, 0] = number

@@ -337,7 +337,7 @@ def test_what_is_drawn_far_from_the_person_is_no_island(tmp_path: Path) -> None:
     assert shown(replace(wish, min_island=2)) == 0
 
 
-def test_a_trimap_says_only_what_is_sure(tmp_path: Path) -> None:
+def test_a_trimap_fixes_only_what_is_sure(tmp_path: Path) -> None:
     clip = make(tmp_path / "clip.mp4", Recipe(pts=(0, 1, 2)))
     plain = next(mattecast.mattes(clip, Settings(smooth="off", detail="fast"))).alpha
     height, width = plain.shape

@@ -37,7 +37,9 @@ def test_a_file_cut_in_the_middle_gives_what_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm"])
-def test_a_file_that_ends_before_its_length_says_so(suffix: str, tmp_path: Path) -> None:
+def test_a_file_that_is_shorter_than_its_header_says_is_reported(
+    suffix: str, tmp_path: Path
+) -> None:
     codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
     recipe = Recipe(codec=codec, size=SMALL, options=(("g", "6"),), pts=tuple(range(24)))
     source = make(tmp_path / f"talk{suffix}", recipe)

@@ -212,7 +212,7 @@ def test_composite_over_a_colour(
     ("size", "sar"), [((96, 64), 1), ((48, 64), 2), ((96, 32), Fraction(1, 2))]
 )
 @pytest.mark.parametrize(("behind_size", "behind_sar"), [((96, 64), 1), ((48, 64), 2)])
-def test_a_background_keeps_the_shape_it_is_shown_in(
+def test_a_background_keeps_its_aspect_ratio(
     size: tuple[int, int],
     sar: Fraction,
     behind_size: tuple[int, int],
@@ -403,7 +403,7 @@ def test_a_video_background_keeps_its_own_pace(source: Path, tmp_path: Path) -> 
         ("out.mov", {"size": "big"}),
     ],
 )
-def test_wishes_that_make_no_sense(
+def test_settings_that_make_no_sense_are_refused(
     out: str, settings: dict[str, str], source: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError) as caught:

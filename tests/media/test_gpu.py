@@ -47,7 +47,7 @@ def source(tmp_path: Path) -> Path:
         ),
     ],
 )
-def test_without_a_driver_the_cpu_does_it_and_that_is_said(
+def test_without_a_driver_the_cpu_does_it_and_the_run_reports_it(
     output: str, said: list[str], source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("WARNING", "mattecast")

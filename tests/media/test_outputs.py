@@ -100,7 +100,7 @@ def test_names_that_libav_takes_for_protocols(
     assert len(times(tmp_path / "a:b.mov")) == 8
 
 
-def test_an_output_that_never_opened_is_left_in_peace(
+def test_an_output_that_cannot_be_opened_leaves_no_file(
     talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*arguments: object) -> None:

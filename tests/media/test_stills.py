@@ -175,7 +175,7 @@ def test_every_kind_of_file_is_turned_and_mirrored(orientation, write, order, tm
     assert np.abs(found.astype(int) - quarters()[..., 0]).mean() < 2
 
 
-def test_a_photograph_that_is_cut_off_is_said(tmp_path, left_half):
+def test_a_photograph_that_is_cut_off_is_reported(tmp_path, left_half):
     noise = np.random.default_rng(0).integers(0, 255, (96, 160, 3)).astype(np.uint8)
     data, whole = jpeg(noise), tmp_path / "album" / "a.jpg"
     whole.parent.mkdir()

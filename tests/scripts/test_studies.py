@@ -124,7 +124,7 @@ def test_transfer_and_models_share_their_runs(data, tmp_path, monkeypatch, capsy
         assert torch.equal(value, start["average"][name]) != name.startswith("head"), name
 
 
-def test_the_order_tells_how_far_rows_are_apart_picture_by_picture():
+def test_rows_are_ordered_by_their_distance_picture_by_picture():
     better, worse = np.array([0.1, 0.3, 0.2]), np.array([0.2, 0.5, 0.5])
     rows = {
         name: study.Scores(np.stack([-mad, mad, mad], 1), 1.0, 1)
@@ -364,7 +364,7 @@ def clips(tmp_path):
 
 
 @pytest.mark.parametrize("model", ["default", "truth"])
-def test_clips_are_scored_at_their_middle_and_shown_only_when_asked(
+def test_clips_are_scored_at_their_middle_and_drawn_only_when_asked(
     model, clips, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(

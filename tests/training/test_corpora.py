@@ -130,7 +130,7 @@ def test_a_set_is_read_from_its_own_folders(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_a_wrong_path_says_what_is_missing_and_where_the_set_is(name, tmp_path):
+def test_an_error_names_what_is_missing_and_where_the_set_can_be_had(name, tmp_path):
     corpus = corpora.CORPORA[name]
     with pytest.raises(MattecastError) as caught:
         corpora.read(name, tmp_path / "elsewhere")
@@ -141,7 +141,7 @@ def test_a_wrong_path_says_what_is_missing_and_where_the_set_is(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["pairs", "ppm100", "aisegment", "p3m"])
-def test_empty_folders_are_told_from_missing_ones(name, tmp_path):
+def test_empty_folders_and_missing_folders_have_different_errors(name, tmp_path):
     for need in corpora.CORPORA[name].needs:
         (tmp_path / need).mkdir(parents=True)
     with pytest.raises(MattecastError, match="are there, but no picture with its alpha"):
@@ -207,7 +207,7 @@ def test_what_macos_leaves_beside_pictures_is_none(tmp_path):
     assert len(corpora.read("aisegment", tmp_path).stills) == 3
 
 
-def test_an_unknown_set_is_told_the_known_ones(tmp_path):
+def test_the_error_for_an_unknown_set_lists_the_known_ones(tmp_path):
     with pytest.raises(MattecastError, match="folder, pairs, ppm100, voc2012"):
         corpora.read("ppm", tmp_path)
 

@@ -437,7 +437,7 @@ def test_the_command_fine_tunes_the_embedded_network(folder, tmp_path):
         (("--data", ".", "--device", "cuda:7"), ("cuda:7", "no CUDA GPU")),
     ],
 )
-def test_the_command_says_what_is_wrong(wish, words, folder, tmp_path, monkeypatch):
+def test_the_command_reports_what_is_wrong(wish, words, folder, tmp_path, monkeypatch):
     if "cuda:7" in wish and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     (folder / "text.pt").write_text("no weights")
