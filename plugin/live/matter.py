@@ -152,7 +152,7 @@ class Loader:
 class Matting:
     """Runs the stages between a capture and the outputs.
 
-    controls: read once for each picture; see Controls. hand_out: is called with each picture and
+    controls: read once for each picture; see Controls. deliver: is called with each picture and
     must not wait. load: gives the engine of a size; tests and benchmarks bring their own.
     """
 
@@ -161,12 +161,12 @@ class Matting:
         capture: Capture,
         controls: Controls,
         budget: float,
-        hand_out: Callable[[Picture], None],
+        deliver: Callable[[Picture], None],
         load: Callable[[tuple[int, int]], Engine] | None = None,
     ) -> None:
         self.controls, self.report = controls, Report()
         self.engine: Engine | None = None
-        self._capture, self._hand_out = capture, hand_out
+        self._capture, self._deliver = capture, deliver
         self._spec: ModelSpec = engines.find(controls.settings.model)
         self._loader = Loader(load or self._load)
         self.governor = Governor(budget, _sizes(self._spec, controls.settings))
@@ -290,7 +290,7 @@ class Matting:
         last = self._last
         if last is not None and now() - came > SILENT:
             self._last = None
-            self._hand_out(blank(last.size, now(), last.opaque))
+            self._deliver(blank(last.size, now(), last.opaque))
 
     # The second thread.
 
@@ -305,7 +305,7 @@ class Matting:
                 if tail is None or tail.chain is not chain:
                     tail = _Tail(chain, tail)
                 picture = tail.picture(matted, self.report)
-                self._hand_out(picture)
+                self._deliver(picture)
                 self._last = picture
                 self.report.out.add(now(), 1.0)
                 self.report.ages.add(now(), now() - picture.time)
@@ -373,7 +373,7 @@ class _Tail:
         self._composer.close()
 
     def picture(self, matted: Frame | Estimated, report: Report) -> Picture:
-        """The picture that is handed out. matted: a plain frame while matting is off."""
+        """The picture to send. matted: a plain frame while matting is off."""
         frame = matted if isinstance(matted, Frame) else matted.frame
         bgra, time = _bgra(frame.picture), float(frame.pts * CLOCK)
         if isinstance(matted, Frame):

@@ -67,7 +67,7 @@ def main() -> int:
     print(_machine())
     print(
         "| size | OBS | age p50 / p95 | not matted | added | of it network | fps in | fps out | "
-        "network | CPU ms a frame | handed out p50 / p95 |"
+        "network | CPU ms a frame | when sent p50 / p95 |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for size in options.size:

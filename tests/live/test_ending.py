@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import cv2
 import keyed
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ from waiting import until
 
 from mattecast.errors import EngineError
 from mattecast.live import threads
-from mattecast.live.capture import parse
-from mattecast.live.matter import STAGES, Controls, Report
+from mattecast.live.capture import parse, plain_facts
+from mattecast.live.matter import STAGES, Controls, Report, _Chain
 from mattecast.live.obs.client import Address
 from mattecast.live.obs.link import Link
 from mattecast.live.obs.media_source import MediaSource
@@ -74,6 +75,24 @@ def test_stages_have_fixed_names_so_that_status_can_be_read_at_any_time():
         pass
     seen += [name for name, _ in names]
     assert tuple(seen) == STAGES
+
+
+def test_every_stage_of_live_has_a_place_in_the_report(tmp_path):
+    mask = tmp_path / "mask.png"
+    cv2.imwrite(str(mask), np.full((48, 64), 255, np.uint8))
+    names = set()
+    for smooth in ("off", "causal", "delayed"):
+        settings = Settings(
+            smooth=smooth,
+            despill="green",
+            keep=str(mask),
+            person="0.5,0.5",
+            min_island=0.1,
+            min_hole=0.1,
+        )
+        chain = _Chain(plain_facts((64, 48)), Controls(settings), StandIn((64, 32)), None)
+        names |= {stage.name for group in chain.every for stage in group}
+    assert names | {"compose"} == set(STAGES)
 
 
 def test_an_engine_is_not_closed_under_a_running_step(tmp_path, monkeypatch, caplog):
