@@ -71,7 +71,9 @@ def run(
     """
     try:
         for item in items:
-            yield from through([item], stages, times)
+            pending = [item]
+            del item  # a frame of 4K takes 50 MB, so nothing holds one longer than needed
+            yield from through(pending, stages, times)
         for place, stage in enumerate(stages):
             with times.measure(stage.name):
                 held = stage.flush()
@@ -83,14 +85,17 @@ def run(
 def through(
     items: list[Any], stages: Sequence[Stage[Any, Any]], times: Timer
 ) -> Generator[Any, None, None]:
-    """Push items through the stages: what a stage returns goes on before it takes the next item."""
-    if not stages:
-        yield from items
-        return
-    stage, others = stages[0], stages[1:]
-    for item in items:
+    """Push items through the stages: what a stage returns goes on before it takes the next item.
+
+    items: is emptied on the way.
+    """
+    stage, others = (stages[0], stages[1:]) if stages else (None, ())
+    while items:
+        if stage is None:
+            yield items.pop(0)
+            continue
         with times.measure(stage.name):
-            ready = stage.push(item)
+            ready = stage.push(items.pop(0))
         yield from through(ready, others, times)
 
 

@@ -80,8 +80,8 @@ def add_live(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="OUT",
-        help="- for standard output, tcp://HOST:PORT of a listening media source, or an rtmp:// "
-        "rtsp:// srt:// udp:// server (a composite over green); may be given again",
+        help="- for standard output, or tcp://HOST:PORT of a listening media source; may be given "
+        "again",
     )
     add(
         "--format",

@@ -29,7 +29,7 @@ _DEAF = 6.0
 
 class Sink(Protocol):
     """An output of a session, with a thread of its own. There are two kinds: an Outlet sends the
-    newest picture to a Target (a socket, a server, a virtual camera), a Recorder writes a file.
+    newest picture to a Target (a socket, a pipe, a virtual camera), a Recorder writes a file.
 
     state: what it does, for people. progress: how far it is, '' where that says nothing.
     result: what it has left behind when it ends, such as a file; '' for nothing.

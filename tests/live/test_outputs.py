@@ -1,4 +1,4 @@
-"""Outputs: OBS's socket, recordings, standard output, servers and virtual cameras."""
+"""Outputs: OBS's socket, recordings, standard output and virtual cameras."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from pictures import Collected, picture
 from sources import transport
 from waiting import until
 
+from mattecast.errors import UsageError
 from mattecast.live.capture import parse
-from mattecast.live.obs.media_source import free_port
-from mattecast.live.outputs import server as live_server
 from mattecast.live.outputs.outlet import Outlet
 from mattecast.live.outputs.recording import Recorder
 from mattecast.live.outputs.sender import CODINGS, Muxer, Sender
-from mattecast.live.outputs.server import Server
 from mattecast.live.outputs.targets import Pipe, VirtualCamera, Y4m
 from mattecast.live.picture import Picture, blank, over_colour
 
 
-def test_a_stream_key_is_never_shown():
+def test_a_server_is_refused_without_its_stream_key():
     from mattecast.live.outputs.targets import target
 
-    assert target("rtmp://live.example/app/the-key", None).name == "rtmp://live.example/app"
+    with pytest.raises(UsageError, match=r"pipe .* into `ffmpeg") as caught:
+        target("rtmp://live.example/app/the-key", None)
+    assert "the-key" not in str(caught.value)
 
 
 @pytest.mark.slow
@@ -53,7 +53,7 @@ def test_an_outlet_that_hangs_delays_no_other(sessions, tmp_path):
 
 def test_another_size_is_fitted_where_receivers_take_one(tmp_path, relay, sessions):
     """Pictures of another shape, in a pipe and in a recording: as large as fits, not stretched."""
-    assert all(kind.one_size for kind in (Pipe, Y4m, Server, VirtualCamera))
+    assert all(kind.one_size for kind in (Pipe, Y4m, VirtualCamera))
     assert not Sender.one_size
     kept, take = Collected(), tmp_path / "take.mov"
     kept.one_size = True
@@ -255,88 +255,6 @@ def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path, network):
     assert worker.wait(30) in (0, 1)
     assert b"Traceback" not in worker.stderr.read()
     worker.stderr.close()
-
-
-# A second of probing instead of five.
-UDP = {"analyzeduration": "1000000", "probesize": "100000"}
-
-
-@pytest.mark.parametrize(
-    "sent, read, options",
-    [
-        ("udp://127.0.0.1:{}?pkt_size=1316", "udp://127.0.0.1:{}?timeout=20000000", UDP),
-        pytest.param(
-            "rtmp://127.0.0.1:{}/app/key",
-            "rtmp://127.0.0.1:{}/app/key",
-            {"listen": "1"},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "rtsp://127.0.0.1:{}/live",
-            "rtsp://127.0.0.1:{}/live",
-            {"rtsp_flags": "listen", "listen_timeout": "60"},
-            marks=pytest.mark.slow,
-        ),
-    ],
-    ids=["udp", "rtmp", "rtsp"],
-)
-def test_a_stream_server_gets_a_composite(tmp_path, sessions, sent, read, options):
-    """libav as the server, on this machine."""
-    from mattecast.live.outputs.targets import target
-
-    port = free_port()
-    outlet = Outlet(target(sent.format(port), None))
-    with av_in_background(read.format(port), options) as frames:
-        sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), outlet)
-        until(lambda: len(frames) > 5, 90, "decoded frames")
-    assert (frames[0].width, frames[0].height) == keyed.SIZE
-
-
-def test_a_server_that_never_answers_hinders_nobody(tmp_path, sessions, monkeypatch):
-    """libav holds Python's lock while it connects, so another process connects; the patience
-    begins when that process has started, which takes longer than it has here."""
-    monkeypatch.setattr(live_server, "PATIENCE", 0.3)
-    from mattecast.live.outputs.targets import target
-
-    kept = Collected()
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        stuck = Outlet(target(f"rtmp://127.0.0.1:{silent.getsockname()[1]}/app/key", None))
-        sessions(parse(str(keyed.clip(tmp_path / "bar.mkv")), loop=True), stuck, Outlet(kept))
-        silent.settimeout(30)
-        with silent.accept()[0]:
-            assert "key" not in " ".join(stuck.target._process.args)
-            before = len(kept.pictures)
-            until(lambda: len(kept.pictures) > before + 20, 10, "pictures beside it")
-            until(lambda: "app: " in stuck.state, 20, "that it was given up")
-        assert "live" not in stuck.state and "key" not in stuck.state
-
-
-class av_in_background:
-    """Decodes a URL on a thread; the frames so far."""
-
-    def __init__(self, url: str, options: dict[str, str]) -> None:
-        self._url, self._options = url, options
-        self._frames, self._stop = [], threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> list:
-        self._thread.start()
-        time.sleep(0.3)
-        return self._frames
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(30)
-
-    def _run(self) -> None:
-        try:
-            with av.open(self._url, timeout=60, options=self._options) as container:
-                for frame in container.decode(video=0):
-                    self._frames.append(frame)
-                    if self._stop.is_set():
-                        return
-        except av.error.FFmpegError:
-            return
 
 
 class Device:

@@ -17,7 +17,7 @@ _RETRY = 0.2
 
 
 class Target(Protocol):
-    """What an outlet writes to: a socket, a server, a pipe, or a virtual camera.
+    """What an outlet writes to: a socket, a pipe, or a virtual camera.
 
     A target has no thread; an Outlet opens it, writes to it, and opens it anew after an error
     (OSError, ValueError or libav's).

@@ -1,29 +1,23 @@
-"""Targets other than OBS: standard output, servers, and a virtual camera."""
+"""Targets other than OBS: standard output, a listening media source, and a virtual camera."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from av.video.reformatter import VideoReformatter
 
 from mattecast.errors import UsageError
-from mattecast.live.capture import has_protocol, without_secrets
+from mattecast.live.capture import without_secrets
 from mattecast.live.outputs.outlet import Gone, Target
 from mattecast.live.outputs.sender import CODINGS, Muxer, Sender
-from mattecast.live.outputs.server import PIPED, Server
 from mattecast.live.picture import Picture, composite, even, over_colour
 
-# (libav's format, its options) for servers of each scheme. They carry no alpha, so they get a
-# composite.
-_SERVERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "rtmp": ("flv", {}),
-    "rtmps": ("flv", {}),
-    "srt": ("mpegts", {}),
-    "udp": ("mpegts", {}),
-    "rtsp": ("rtsp", {"rtsp_transport": "tcp"}),
-}
+# Between two processes pictures keep the time they were captured at.
+PIPED = replace(CODINGS["raw"], arrival=False)
+# Schemes of servers that ffmpeg can send to.
+_SERVERS = ("rtmp", "rtmps", "rtsp", "srt", "udp")
 
 
 def target(output: str, format: str | None) -> Target:
@@ -40,15 +34,14 @@ def target(output: str, format: str | None) -> Target:
             raise UsageError(f"{output}: expected tcp://HOST:PORT of a listening media source")
         return Sender(output, lambda: (host, int(port)), CODINGS["raw"])
     if found and scheme in _SERVERS:
-        if scheme == "srt" and not has_protocol("srt"):
-            raise UsageError(
-                f"{without_secrets(output)}: this PyAV has no SRT; use rtmp, rtsp, udp "
-                "or tcp, or pipe `-o -` into ffmpeg"
-            )
-        return Server(output, *_SERVERS[scheme])
+        raise UsageError(
+            # The path of such an address ends with the stream's key, which is a secret.
+            f"{scheme}://...: mattecast does not send to servers; pipe `-o - --format y4m` into "
+            "`ffmpeg -i - ... URL`, see docs/live.md"
+        )
     raise UsageError(
-        f"{without_secrets(output)}: expected - for standard output, or a URL that begins with "
-        f"tcp, {', '.join(_SERVERS)}; --record writes files"
+        f"{without_secrets(output)}: expected - for standard output, or tcp://HOST:PORT; "
+        "--record writes files"
     )
 
 
