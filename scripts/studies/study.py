@@ -38,6 +38,8 @@ from mattecast.engines.training.stages import Stage
 BCE, MAD = 0, 2  # columns of Scores.pictures
 HELD_OUT = 6  # one picture in so many is not trained on
 WHOLE = scenes.Recipe(whole=True)  # pictures as they are, as the papers show them
+# scripts/bench/evaluate.py reads clips and their mattes.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
 PUBLISHED = Path(__file__).parents[2] / "docs" / "studies" / "published.json"
 
 
