@@ -241,7 +241,7 @@ def tuned() -> Iterator[None]:
 
 
 def _session(options: argparse.Namespace) -> Session:
-    from mattecast.live.matter import Controls
+    from mattecast.live.pipeline import Controls
     from mattecast.live.session import Session
 
     _check(options)

@@ -15,10 +15,11 @@ from mattecast.errors import MattecastError, UsageError
 from mattecast.live.cameras import cameras
 from mattecast.live.capture import Capture, Input, camera
 from mattecast.live.governor import Window, percentile
-from mattecast.live.matter import Controls, Matting
+from mattecast.live.matter import Matting
 from mattecast.live.obs.link import Link
 from mattecast.live.outputs.outlet import Outlet
 from mattecast.live.picture import Picture
+from mattecast.live.pipeline import Controls
 from mattecast.live.threads import now
 from mattecast.options import rows
 from mattecast.settings import LIVE_SMOOTHING, Settings

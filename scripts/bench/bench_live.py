@@ -46,12 +46,12 @@ from mattecast.commands.live import tuned  # noqa: E402
 from mattecast.flow import half_the_cores  # noqa: E402
 from mattecast.live.capture import CLOCK, Captured, Input  # noqa: E402
 from mattecast.live.governor import percentile  # noqa: E402
-from mattecast.live.matter import Controls  # noqa: E402
 from mattecast.live.obs.client import Address  # noqa: E402
 from mattecast.live.obs.link import Link  # noqa: E402
 from mattecast.live.obs.media_source import MediaSource, free_port  # noqa: E402
 from mattecast.live.outputs.outlet import Outlet  # noqa: E402
 from mattecast.live.outputs.sender import CODINGS, Sender  # noqa: E402
+from mattecast.live.pipeline import Controls  # noqa: E402
 from mattecast.live.session import Session  # noqa: E402
 from mattecast.live.threads import now  # noqa: E402
 from mattecast.media.facts import Facts  # noqa: E402

@@ -13,7 +13,7 @@ import numpy as np
 from waiting import until
 
 from mattecast.live.capture import parse
-from mattecast.live.matter import Controls
+from mattecast.live.pipeline import Controls
 from mattecast.live.session import Session
 from mattecast.settings import Settings
 

@@ -7,7 +7,7 @@ import pytest
 from sources import Relay, bound
 
 from mattecast.live.capture import Capture, parse
-from mattecast.live.matter import Controls
+from mattecast.live.pipeline import Controls
 from mattecast.live.session import Session
 from mattecast.live.threads import growing
 from mattecast.settings import Settings

@@ -20,13 +20,13 @@ from waiting import until
 from mattecast.errors import EngineError
 from mattecast.live import threads
 from mattecast.live.capture import parse, plain_facts
-from mattecast.live.matter import STAGES, Controls, Report, _Chain
 from mattecast.live.obs.client import Address
 from mattecast.live.obs.link import Link
 from mattecast.live.obs.media_source import MediaSource
 from mattecast.live.outputs import recording
 from mattecast.live.outputs.recording import Recorder
 from mattecast.live.picture import Picture
+from mattecast.live.pipeline import STAGES, Controls, Pipeline, Report
 from mattecast.live.session import Session
 from mattecast.live.threads import now
 from mattecast.media.formats import FORMATS
@@ -90,7 +90,7 @@ def test_every_stage_of_live_has_a_place_in_the_report(tmp_path):
             min_island=0.1,
             min_hole=0.1,
         )
-        chain = _Chain(plain_facts((64, 48)), Controls(settings), StandIn((64, 32)), None)
+        chain = Pipeline(plain_facts((64, 48)), Controls(settings), StandIn((64, 32)), None)
         names |= {stage.name for group in chain.every for stage in group}
     assert names | {"compose"} == set(STAGES)
 

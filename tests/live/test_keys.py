@@ -50,13 +50,17 @@ def test_the_terminal_is_left_as_it_was_however_it_ends(tmp_path, network, close
             stdin=theirs,
         )
         runs.append((worker, number, ours, theirs, termios.tcgetattr(theirs)))
-    for worker, number, ours, theirs, before in runs:
-        until(lambda fd=theirs, before=before: termios.tcgetattr(fd) != before, 60, "keys")
-        worker.send_signal(number)
-        worker.communicate(timeout=30)
-        assert worker.returncode == 128 + number and termios.tcgetattr(theirs) == before
-        os.close(ours)
-        os.close(theirs)
+    try:
+        for worker, number, ours, theirs, before in runs:
+            until(lambda fd=theirs, before=before: termios.tcgetattr(fd) != before, 60, "keys")
+            worker.send_signal(number)
+            worker.communicate(timeout=30)
+            assert worker.returncode == 128 + number and termios.tcgetattr(theirs) == before
+            os.close(ours)
+            os.close(theirs)
+    finally:
+        for worker, *_ in runs:
+            worker.kill()
 
 
 @pytest.mark.slow

@@ -19,8 +19,8 @@ from waiting import until
 from mattecast.errors import UsageError
 from mattecast.live import matter
 from mattecast.live.capture import Capture, parse
-from mattecast.live.matter import Controls
 from mattecast.live.outputs.outlet import Outlet
+from mattecast.live.pipeline import Controls
 from mattecast.settings import Settings
 
 
@@ -139,7 +139,7 @@ def test_the_quick_guide_is_libswscales_gray(tmp_path, colour):
     """Full-range luma of the source, code for code, as the slow way gives it."""
     from av.video.reformatter import VideoReformatter
 
-    from mattecast.live.matter import _planned
+    from mattecast.live.pipeline import live_plan
     from mattecast.matting.prepare import Convert
 
     recipe = clips.Recipe(colour=colour)
@@ -149,7 +149,7 @@ def test_the_quick_guide_is_libswscales_gray(tmp_path, colour):
         (item,) = captured(capture, 1)
     finally:
         capture.close()
-    convert = Convert(item.facts, _planned(item.facts, Controls(Settings())), (48, 32))
+    convert = Convert(item.facts, live_plan(item.facts, Controls(Settings())), (48, 32))
     (frame,) = convert.push((item.frame, 0, 1))
     item.frame.colorspace = 5  # so that no matrix is changed on the way
     gray = VideoReformatter().reformat(item.frame, format="gray", dst_color_range=2, threads=1)

@@ -31,8 +31,8 @@ from mattecast.engines.papers.unet import (  # noqa: E402
 from mattecast.engines.training import criteria, fit, scenes, systems  # noqa: E402
 from mattecast.engines.training.release import release  # noqa: E402
 from mattecast.live.capture import parse  # noqa: E402
-from mattecast.live.matter import Controls  # noqa: E402
 from mattecast.live.outputs.outlet import Outlet  # noqa: E402
+from mattecast.live.pipeline import Controls  # noqa: E402
 from mattecast.live.session import Session  # noqa: E402
 
 DEEPLAB = DeepLabWidths(share=0.25, aspp=16, low=8)
