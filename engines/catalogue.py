@@ -1,7 +1,7 @@
 """Well-known networks that mattecast runs but does not ship, and where their authors keep them.
 
-Sizes and hashes are those the distributor itself states; where none is stated, the hash is None
-and a download is called unverified. Licences are the authors' and bind whoever uses the model.
+Sizes and hashes are those that the distributor states. Where none is stated, the hash is None and a
+download is reported as unverified. The licences are the authors', and bind whoever uses the model.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from mattecast.engines.errors import EngineError
 
 @dataclass(frozen=True, slots=True)
 class WellKnown:
-    """One network. address: the ONNX file itself, or None where only a page leads to it.
+    """One network.
 
-    size: about how many bytes. amendments: what the JSON file beside it shall say, since the file
-    itself does not (see mattecast.engines.library.spec_of_file).
+    page: of its authors. address: the URL of the ONNX file, or None where the page only links to
+    it. size: about how many bytes. amendments: fields of its spec that the file does not state (see
+    mattecast.engines.library.spec_of_file).
     """
 
     name: str
@@ -90,7 +91,7 @@ CATALOGUE = {
 
 
 def well_known(name: str) -> WellKnown:
-    """The row of a name; raises EngineError with the names there are."""
+    """The row of a name; raises EngineError with the known names."""
     if name not in CATALOGUE:
-        raise EngineError(f"model '{name}' is not in the table: {', '.join(CATALOGUE)}")
+        raise EngineError(f"model '{name}' is not in the catalogue: {', '.join(CATALOGUE)}")
     return CATALOGUE[name]

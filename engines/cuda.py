@@ -1,8 +1,8 @@
-"""The little of CUDA that running a plan needs: one device, one stream, buffers, one graph.
+"""The part of CUDA that running a TensorRT plan needs: a device, a stream, buffers, a graph.
 
-Through cuda-bindings, NVIDIA's own wrapper of the runtime: 8 MB, where torch or CuPy bring
-hundreds and their own stream and memory rules; a wrapper of ours over ctypes would be lighter
-still, and nobody's job to keep in step with CUDA.
+It uses cuda-bindings, NVIDIA's wrapper of the runtime (8 MB). torch or CuPy would bring hundreds of
+megabytes and their own rules for streams and memory; a wrapper of our own over ctypes would have to
+follow every version of CUDA.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MISSING = "cuda-bindings is not installed: pip install 'mattecast[tensorrt-rtx]
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One NVIDIA GPU. capability: (major, minor). driver: the CUDA version its driver serves."""
+    """One NVIDIA GPU. capability: (major, minor). driver: the CUDA version that it supports."""
 
     index: int
     name: str
@@ -32,7 +32,7 @@ class Gpu:
 
 
 def no_driver() -> str | None:
-    """Why no NVIDIA GPU can be used, or None; costs nothing where there is no driver."""
+    """Why no NVIDIA GPU can be used, or None. It only looks for the driver's library."""
     library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     if sys.platform == "darwin":
         return "no NVIDIA GPU"
@@ -44,7 +44,7 @@ def no_driver() -> str | None:
 
 
 def runtime() -> Any:
-    """cuda-bindings' runtime module; raises EngineError with the line that installs it."""
+    """Import cuda-bindings' runtime; raises EngineError with the line that installs it."""
     try:
         from cuda.bindings import runtime as module
     except ImportError as error:
@@ -53,7 +53,7 @@ def runtime() -> Any:
 
 
 def gpu(device: str) -> Gpu:
-    """The GPU of 'cuda' or 'cuda:N'; raises EngineError when it is not there."""
+    """The GPU named 'cuda' or 'cuda:N'; raises EngineError when there is no such GPU."""
     cuda = runtime()
     index = int(device.partition(":")[2] or 0)
     (count,) = _call(cuda, cuda.cudaGetDeviceCount)
@@ -62,14 +62,15 @@ def gpu(device: str) -> Gpu:
     (properties,) = _call(cuda, cuda.cudaGetDeviceProperties, index)
     (driver,) = _call(cuda, cuda.cudaDriverGetVersion)
     name = properties.name.split(b"\0")[0].decode()
-    served = f"{driver // 1000}.{driver % 1000 // 10}"
-    return Gpu(index, name, (properties.major, properties.minor), served)
+    version = f"{driver // 1000}.{driver % 1000 // 10}"
+    return Gpu(index, name, (properties.major, properties.minor), version)
 
 
 class Stream:
-    """A stream of its own on one GPU, with the buffers it uses; close() frees them all.
+    """A stream on one GPU, and the buffers that it uses; close() frees all of them.
 
-    Addresses are plain integers. Everything is queued in order; wait() lets the queue run out.
+    index: of the GPU. Addresses are integers. Work is queued in order; wait() returns when the
+    queue is empty.
     """
 
     def __init__(self, index: int) -> None:
@@ -82,18 +83,18 @@ class Stream:
         (self.handle,) = self._do("cudaStreamCreateWithFlags", self._cuda.cudaStreamNonBlocking)
 
     def enter(self) -> None:
-        """Make this stream's GPU the calling thread's own; CUDA keeps that for each thread."""
+        """Select this stream's GPU for the calling thread, as CUDA requires of each thread."""
         self._do("cudaSetDevice", self._index)
 
     def allocate(self, size: int) -> int:
-        """The address of `size` bytes on the GPU, set to zero."""
+        """Allocate `size` bytes of GPU memory, set to zero, and return their address."""
         (address,) = self._do("cudaMalloc", max(1, size))
         self._device.append(int(address))
         self.zero(int(address), size)
         return int(address)
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array in memory the GPU copies from and to without the CPU's help."""
+        """An array in page-locked memory, which the GPU copies without the CPU's help."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         (address,) = self._do("cudaHostAlloc", max(1, size), 0)
         self._pinned.append(int(address))
@@ -102,16 +103,16 @@ class Stream:
         return array
 
     def zero(self, address: int, size: int) -> None:
-        """Queue setting GPU memory to zero."""
+        """Queue work that sets GPU memory to zero."""
         self._do("cudaMemsetAsync", address, 0, size, self.handle)
 
     def copy(self, target: int, source: int, size: int) -> None:
-        """Queue a copy between any two addresses, pinned or on the GPU."""
+        """Queue a copy between two addresses, in pinned or in GPU memory."""
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyDefault
         self._do("cudaMemcpyAsync", target, source, size, kind, self.handle)
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record what `work` queues as a CUDA graph; the result queues all of it in one launch."""
+        """Record what `work` queues as a CUDA graph; the result queues all of it by one launch."""
         mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._do("cudaStreamBeginCapture", self.handle, mode)
         try:
@@ -127,11 +128,11 @@ class Stream:
         self._do("cudaGraphLaunch", graph, self.handle)
 
     def wait(self) -> None:
-        """Return when all that was queued is done."""
+        """Return when all queued work is done."""
         self._do("cudaStreamSynchronize", self.handle)
 
     def close(self) -> None:
-        """Free everything; errors of a GPU that has died are of no use to anyone here."""
+        """Free everything; errors are ignored, because a failed GPU cannot free anything."""
         cuda = self._cuda
         for graph in self._graphs:
             cuda.cudaGraphExecDestroy(graph)
@@ -146,7 +147,7 @@ class Stream:
 
 
 def _call(cuda: Any, function: Callable[..., tuple[Any, ...]], *arguments: Any) -> tuple[Any, ...]:
-    """Call a function of the runtime; its error becomes one sentence and a hint."""
+    """Call a function of the runtime; raises EngineError with a hint where it fails."""
     error, *results = function(*arguments)
     if error == cuda.cudaError_t.cudaSuccess:
         return tuple(results)

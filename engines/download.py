@@ -1,4 +1,4 @@
-"""Fetching one file: resumed where it was cut, checked, and only then given its name."""
+"""Downloads of one file: resumed after a cut, checked, and only then given their name."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from pathlib import Path
 from mattecast.engines.errors import EngineError
 from mattecast.engines.store import sha256_of
 
-# (bytes so far, bytes in all or None)
+# Called with the bytes received so far and the total, or None where the server does not state it.
 Progress = Callable[[int, int | None], None]
 _PIECE = 1 << 18
 _TIMEOUT = 30.0
-# A connection that is cut is taken up again this often before the error is shown.
+# How many connections are tried for one download before the error is raised.
 _ATTEMPTS = 3
 
 
 def download(
     address: str, target: Path, *, sha256: str | None = None, progress: Progress | None = None
 ) -> str:
-    """Fetch address into target and return its SHA-256.
+    """Fetch a file and return its SHA-256.
 
-    What came before a cut stays in target.part, and the next call goes on from there. Raises
-    EngineError when the network or the disk fails, or the file is not the one expected.
+    address: its URL. target: where to put it. sha256: the hash it must have. After a failure the
+    bytes received stay in target.part, and the next call goes on from there. Raises EngineError
+    when the network or the disk fails, and when the hash is wrong.
     """
     part = part_of(target)
     try:
@@ -40,31 +41,31 @@ def download(
             )
         os.replace(part, target)
     except OSError as error:
-        raise EngineError(_explained(address, target, error)) from error
+        raise EngineError(_message(address, target, error)) from error
     return found
 
 
 def part_of(target: Path) -> Path:
-    """Where what has come of a file waits for the rest."""
+    """The file that holds what has been received of a download."""
     return target.with_name(f"{target.name}.part")
 
 
 def _fetch(address: str, part: Path, progress: Progress) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _rest(address, part, progress)
+            return _fetch_remaining(address, part, progress)
         except urllib.error.HTTPError:
             raise
         except (OSError, HTTPException) as error:
-            if attempt == _ATTEMPTS or not _came(part):
+            if attempt == _ATTEMPTS or not _bytes_received(part):
                 cause = getattr(error, "reason", error)  # urllib's own error holds the real one
-                said = getattr(cause, "strerror", None) or cause
-                raise OSError(str(said) or type(error).__name__) from error
+                reason = getattr(cause, "strerror", None) or cause
+                raise OSError(str(reason) or type(error).__name__) from error
 
 
-def _rest(address: str, part: Path, progress: Progress) -> None:
-    """Fetch what is missing of part; raises OSError when the connection ends too soon."""
-    start = _came(part)
+def _fetch_remaining(address: str, part: Path, progress: Progress) -> None:
+    """Fetch the bytes that part still lacks; raises OSError when the connection ends too soon."""
+    start = _bytes_received(part)
     headers = {"User-Agent": "mattecast", **({"Range": f"bytes={start}-"} if start else {})}
     request = urllib.request.Request(address, headers=headers)
     try:
@@ -73,12 +74,12 @@ def _rest(address: str, part: Path, progress: Progress) -> None:
         if not start or error.code != 416:
             raise
         whole = error.headers.get("Content-Range", "").rpartition("/")[2]
-        if whole in ("", "*", str(start)):  # nothing beyond what we have
+        if whole in ("", "*", str(start)):  # the server has no more than part holds
             return
-        part.unlink()  # longer than the file: of another one, from the beginning
-        return _rest(address, part, progress)
+        part.unlink()  # part is longer than the file, so it is of another one: start again
+        return _fetch_remaining(address, part, progress)
     with response, part.open("ab") as file:
-        if start and response.status != 206:  # the server cannot resume: from the beginning
+        if start and response.status != 206:  # the server cannot resume: start again
             file.truncate(0)
             start = 0
         length = response.headers.get("Content-Length")
@@ -90,16 +91,16 @@ def _rest(address: str, part: Path, progress: Progress) -> None:
             progress(done, total)
     if total is not None and done < total:
         raise OSError(f"the connection ended after {done} of {total} bytes")
-    if done != _came(part):
+    if done != _bytes_received(part):
         part.unlink()
-        raise OSError("another process fetches the same file")
+        raise OSError("another process is fetching the same file")
 
 
-def _came(part: Path) -> int:
+def _bytes_received(part: Path) -> int:
     return part.stat().st_size if part.is_file() else 0
 
 
-def _explained(address: str, target: Path, error: OSError) -> str:
+def _message(address: str, target: Path, error: OSError) -> str:
     reason: object = error.strerror or error
     if isinstance(error, urllib.error.HTTPError):
         reason = f"HTTP {error.code}"

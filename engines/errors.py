@@ -4,24 +4,24 @@ from typing import NoReturn
 
 
 class MattecastError(Exception):
-    """Something a person can act on: one line with what happened, where, and what to do."""
+    """An error that a user can act on: one line with what happened, where, and what to do."""
 
 
 class EngineError(MattecastError):
-    """A network or the back-end that runs it cannot be loaded or failed while running."""
+    """A network or its back-end cannot be loaded, or fails while it runs."""
 
 
 def refuse(error: ImportError, text: str) -> NoReturn:
-    """Raise EngineError(text) for a package that does not import."""
+    """Raise EngineError(text) for a package that cannot be imported."""
     raise_interrupt(error)
     raise EngineError(f"{text} ({error})") from error
 
 
 def raise_interrupt(error: Exception) -> None:
-    """Raise the Ctrl-C that caused an error of an import, if one did.
+    """Raise the KeyboardInterrupt among the causes of an import's error, if there is one.
 
-    A module in C that is interrupted while it loads raises an ImportError of its own. That error
-    does not mean that the package is missing.
+    When Ctrl-C arrives while a C module is imported, that module raises an ImportError of its own
+    from the KeyboardInterrupt. Without this function it would look like a missing package.
     """
     cause: BaseException | None = error
     while cause is not None:

@@ -1,8 +1,8 @@
-"""An ONNX file as the typed back-ends want it: constants fixed, norms folded, halved.
+"""An ONNX network as torch and TensorRT want it: constants fixed, norms folded, in one float type.
 
-TensorRT builds what the file says, types included, so the file itself must be right: a uint8
-picture converted first, one float type throughout, no input that decides a shape. Needs the
-`onnx` package, which the torch and TensorRT extras bring.
+TensorRT builds exactly what the file states, types included. So the file must convert its uint8
+picture first, use one float type throughout, and have no input that decides a shape. This module
+needs the `onnx` package, which the torch and TensorRT extras install.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     import onnx
 
 Array = NDArray[Any]
-# Inputs that stay float32 in a half network, by the operation's name: factors, not features.
+# Inputs that stay float32 in half precision, by the operation: scale factors, not features.
 _FACTORS = {"Resize": (1, 2), "Upsample": (1,)}
 
 
 def prepared(spec: ModelSpec, size: tuple[int, int], precision: str) -> onnx.ModelProto:
-    """The network of spec with uint8 (1, h, w, 3) pictures in, all floats 'f32' or 'f16'.
+    """The network with uint8 (1, h, w, 3) pictures in, and all floats 'f32' or 'f16'.
 
-    alpha comes out as float32 either way; the states have the network's type.
+    size: (width, height). alpha comes out as float32 in both cases; states have the network's type.
     Raises EngineError when the file cannot be read or the onnx package is missing.
     """
     model = _read(spec)
     graph = model.graph
-    _leave_out(graph, spec.outputs)
+    _remove_outputs(graph, spec.outputs)
     _fix_inputs(graph, spec.constants(size))
-    _widen(graph)
+    _to_float32(graph)
     _restore_weights(graph)
     _fold_norms(graph)
     for name in filter(None, (spec.picture, spec.plate)):
         _take_uint8(graph, name, spec)
     if precision == "f16":
-        _halve(graph)
+        _to_float16(graph)
     _give_float32(graph, spec.alpha)
     del graph.value_info[:]
     return model
@@ -57,11 +57,11 @@ def _read(spec: ModelSpec) -> onnx.ModelProto:
         raise EngineError(f"{spec.path}: not an ONNX file ({error})") from error
 
 
-def _leave_out(graph: onnx.GraphProto, kept: frozenset[str]) -> None:
-    """Outputs that nobody asked for go, and what only they are computed from."""
+def _remove_outputs(graph: onnx.GraphProto, kept: frozenset[str]) -> None:
+    """Remove the outputs that are not kept, and all nodes that only they need."""
     wanted = set(kept)
     nodes = []
-    for node in reversed(graph.node):  # ONNX keeps them in order of their dependencies
+    for node in reversed(graph.node):  # ONNX orders nodes by their dependencies
         if wanted.intersection(node.output):
             wanted.update(node.input)
             nodes.append(node)
@@ -69,11 +69,11 @@ def _leave_out(graph: onnx.GraphProto, kept: frozenset[str]) -> None:
         graph.output.remove(port)
     del graph.node[:]
     graph.node.extend(reversed(nodes))
-    _drop_unused(graph)
+    _remove_unused_constants(graph)
 
 
 def _fix_inputs(graph: onnx.GraphProto, constants: dict[str, float]) -> None:
-    """Inputs that are one number become constants."""
+    """Replace inputs that hold one number by constants."""
     for name, value in constants.items():
         port = next(one for one in graph.input if one.name == name)
         graph.input.remove(port)
@@ -81,7 +81,7 @@ def _fix_inputs(graph: onnx.GraphProto, constants: dict[str, float]) -> None:
 
 
 def _restore_weights(graph: onnx.GraphProto) -> None:
-    """Weights with a cast behind them, or stored under several names, become plain constants."""
+    """Replace casts and further names of weights by plain constants."""
     constants = _constants(graph)
     for node in list(graph.node):
         if node.op_type not in ("Cast", "Identity") or node.input[0] not in constants:
@@ -92,11 +92,11 @@ def _restore_weights(graph: onnx.GraphProto) -> None:
         constants[node.output[0]] = value
         graph.node.remove(node)
         _add_constant(graph, node.output[0], value)
-    _drop_unused(graph)
+    _remove_unused_constants(graph)
 
 
 def _fold_norms(graph: onnx.GraphProto) -> None:
-    """Each batch norm straight behind a convolution goes into its weights, in float32."""
+    """Fold each batch norm behind a convolution into the convolution's weights, in float32."""
     constants = _constants(graph)
     makers = {node.output[0]: node for node in graph.node}
     uses = Counter(name for node in graph.node for name in node.input)
@@ -116,11 +116,11 @@ def _fold_norms(graph: onnx.GraphProto) -> None:
         conv.input.extend(names)
         conv.output[0] = norm.output[0]
         graph.node.remove(norm)
-    _drop_unused(graph)
+    _remove_unused_constants(graph)
 
 
 def _take_uint8(graph: onnx.GraphProto, name: str, spec: ModelSpec) -> None:
-    """The picture comes in as uint8 and is converted before anything else."""
+    """Make an input uint8, and convert and normalise it first."""
     from onnx import TensorProto, helper
 
     port = next(one for one in graph.input if one.name == name)
@@ -152,15 +152,15 @@ def _normalising(graph: onnx.GraphProto, name: str, inner: str, spec: ModelSpec)
     return nodes
 
 
-def _halve(graph: onnx.GraphProto) -> None:
-    """Every float32 becomes float16, except the factors pictures are enlarged by."""
+def _to_float16(graph: onnx.GraphProto) -> None:
+    """Make every float32 a float16, except scale factors."""
     from onnx import TensorProto
 
-    _retype(graph, TensorProto.FLOAT, TensorProto.FLOAT16, factors(graph))
+    _retype(graph, TensorProto.FLOAT, TensorProto.FLOAT16, scale_factors(graph))
 
 
-def _widen(graph: onnx.GraphProto) -> None:
-    """Every float16 becomes float32, so that all files are alike from here on."""
+def _to_float32(graph: onnx.GraphProto) -> None:
+    """Make every float16 a float32, so that the next steps treat all files alike."""
     from onnx import TensorProto
 
     _retype(graph, TensorProto.FLOAT16, TensorProto.FLOAT, set())
@@ -188,8 +188,8 @@ def _retype(graph: onnx.GraphProto, before: int, after: int, kept: set[str]) -> 
             port.type.tensor_type.elem_type = after
 
 
-def factors(graph: onnx.GraphProto) -> set[str]:
-    """The factors pictures are enlarged by, and all that they are computed from."""
+def scale_factors(graph: onnx.GraphProto) -> set[str]:
+    """The names of all scale factors of enlargements, and of all values they are computed from."""
     makers = {name: node for node in graph.node for name in node.output}
     names = [
         node.input[index]
@@ -234,7 +234,7 @@ def _add_constant(graph: onnx.GraphProto, name: str, value: Array) -> None:
     graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
 
 
-def _drop_unused(graph: onnx.GraphProto) -> None:
+def _remove_unused_constants(graph: onnx.GraphProto) -> None:
     used = {name for node in graph.node for name in node.input}
     used.update(port.name for port in graph.output)
     for tensor in [one for one in graph.initializer if one.name not in used]:

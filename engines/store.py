@@ -1,8 +1,8 @@
-"""Built engines on disk, so that the second start is quick: keyed, checked, locked, pruned.
+"""Built engines on disk, which make the second start quick: keyed, checked, locked, pruned.
 
-An entry is two files: KEY.engine, what a back-end built, and KEY.json, which says in words what it
-was built from. KEY is the SHA-256 of everything the build depends on. Both are written to a
-temporary name first and renamed, so that no reader ever sees half a file.
+An entry is two files: KEY.engine, what a back-end built, and KEY.json, which states what it was
+built from. KEY is the SHA-256 of everything that the build depends on. Both files are written under
+a temporary name and then renamed, so that no reader ever sees half a file.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from mattecast.engines.errors import EngineError
 
 T = TypeVar("T")
 _LOG = logging.getLogger("mattecast.engines")
-# Some two hundred networks of the default's size, or some twenty large TensorRT plans.
+# Bytes: about two hundred networks of the default's size, or twenty large TensorRT plans.
 LIMIT = 4_000_000_000
-# A builder that waits for another one looks this often whether it has finished (seconds).
+# How often a process that waits for another one's build asks whether it has finished (seconds).
 _POLL = 0.1
-# Past this (seconds) a waiting process builds for itself: no build takes longer.
+# After this time (seconds) a waiting process builds for itself: no build takes longer.
 _PATIENCE = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """All that a built engine depends on; a change of any field is another engine.
+    """All that a built engine depends on; another value in any field means another engine.
 
-    model: SHA-256 of the network file. device: what it was built for - CPU name, or GPU name with
-    compute capability and driver. flags: whatever else the back-end was told.
+    model: SHA-256 of the network file. device: what it was built for, a CPU's name, or a GPU's name
+    with compute capability and driver. size: (width, height). flags: all other options of the
+    build.
     """
 
     model: str
@@ -55,7 +56,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One built engine on disk, as its side file describes it. used: seconds since 1970."""
+    """One built engine on disk, as its side file describes it.
+
+    sha256, bytes: of the engine's file. used: when it was last loaded, in seconds since 1970.
+    """
 
     path: Path
     name: str
@@ -73,7 +77,7 @@ class Entry:
         )
 
     def intact(self) -> bool:
-        """Whether the file holds what was written."""
+        """Whether the file still holds what was written."""
         try:
             return hashlib.sha256(self.path.read_bytes()).hexdigest() == self.sha256
         except OSError:
@@ -105,10 +109,10 @@ class Store:
     def fetch(
         self, key: Key, name: str, build: Callable[[], bytes], load: Callable[[bytes], T]
     ) -> T:
-        """load() what is stored under key; build() and store it first where it is not there.
+        """load() the engine that is stored under a key; build() and store it first if needed.
 
-        What is damaged or does not load is built once more; then load's error is the caller's.
-        A folder that cannot be written costs a warning and a build at each start.
+        An engine that is damaged or does not load is built once more; if load() fails again, its
+        error is raised. A folder that cannot be written costs a warning and a build at each start.
         """
         found = self._read(key)
         if found is not None:
@@ -121,25 +125,25 @@ class Store:
             stored = self._read(key)
             return load(self._build(key, name, build) if stored in (None, found) else stored)
 
-    def keep(self, key: Key, suffix: str, data: bytes) -> None:
-        """Put more beside an engine, which goes when it goes; a full disk is not an error here."""
+    def write_companion(self, key: Key, suffix: str, data: bytes) -> None:
+        """Write KEY.SUFFIX, which is removed with its engine; a full disk is not an error here."""
         with suppress(OSError):
             _write(self.folder / f"{key.digest}{suffix}", data)
 
-    def kept(self, key: Key, suffix: str) -> bytes | None:
-        """What was put beside an engine, or None."""
+    def read_companion(self, key: Key, suffix: str) -> bytes | None:
+        """The data of KEY.SUFFIX, or None."""
         try:
             return (self.folder / f"{key.digest}{suffix}").read_bytes()
         except OSError:
             return None
 
     def entries(self) -> list[Entry]:
-        """All engines whose side file can be read, most recently used first."""
+        """All engines whose side file can be read, the most recently used first."""
         found = [_entry(side) for side in self.folder.glob("*.json")]
         return sorted((e for e in found if e), key=lambda entry: entry.used, reverse=True)
 
     def prune(self, limit: int | None = None) -> list[Entry]:
-        """Remove the least recently used engines until all take at most `limit` bytes."""
+        """Remove the least recently used engines until the others take at most `limit` bytes."""
         limit = self.limit if limit is None else limit
         entries, removed = self.entries(), []
         total = sum(entry.bytes for entry in entries)
@@ -148,21 +152,21 @@ class Store:
             total -= entry.bytes
             self._discard(entry.path.stem)
             removed.append(entry)
-        self._sweep()
+        self._remove_leftovers()
         return removed
 
-    def _sweep(self) -> None:
-        """Remove what processes that were killed have left; no build goes on for so long."""
+    def _remove_leftovers(self) -> None:
+        """Remove files that killed processes have left, which are older than any build takes."""
         known = {entry.path.stem for entry in self.entries()}
         for path in self.folder.glob("*.*"):
-            entire = path.stem in known and path.suffix != ".part"
+            belongs = path.stem in known and path.suffix != ".part"
             with suppress(OSError):
                 old = path.stat().st_mtime < time.time() - _PATIENCE
-                if old and not entire and path.suffix != ".lock":
+                if old and not belongs and path.suffix != ".lock":
                     path.unlink()
 
     def verify(self) -> list[str]:
-        """Remove the engines whose files are not what was written; a line for each."""
+        """Remove the engines whose files are damaged; returns a line for each."""
         damaged = {entry.path.stem: str(entry) for entry in self.entries() if not entry.intact()}
         for side in self.folder.glob("*.json"):
             if _entry(side) is None:
@@ -172,7 +176,7 @@ class Store:
         return list(damaged.values())
 
     def _read(self, key: Key) -> bytes | None:
-        """The stored engine, or None where there is none or it is not what was written."""
+        """The stored engine, or None where there is none or its file is damaged."""
         entry = _entry(self.folder / f"{key.digest}.json")
         if entry is None:
             return None
@@ -180,12 +184,12 @@ class Store:
             data = entry.path.read_bytes()
         except OSError:
             return None
-        with suppress(OSError):  # a folder that others have filled may be for reading only
+        with suppress(OSError):  # the folder may be read-only for this user
             os.utime(entry.path)
         return data if hashlib.sha256(data).hexdigest() == entry.sha256 else None
 
     def _build(self, key: Key, name: str, build: Callable[[], bytes]) -> bytes:
-        _LOG.info("building %s for %s: %s", name, key.backend, self._reason(key, name))
+        _LOG.info("building %s for %s: %s", name, key.backend, self._why_not_stored(key, name))
         start = time.perf_counter()
         data = build()
         side = {
@@ -201,14 +205,14 @@ class Store:
             with suppress(EngineError):
                 self.prune()
         except OSError as error:
-            form = "engines cannot be kept in %s (%s), each start builds anew; set MATTECAST_CACHE"
-            _LOG.warning(form, self.folder, error.strerror)
+            text = "engines cannot be kept in %s (%s), each start builds anew; set MATTECAST_CACHE"
+            _LOG.warning(text, self.folder, error.strerror)
         return data
 
-    def _reason(self, key: Key, name: str) -> str:
-        """Why there is nothing to load, held against the last engine of this name and back-end."""
+    def _why_not_stored(self, key: Key, name: str) -> str:
+        """Why no stored engine fits: the differences to the last one of this name and back-end."""
         if _entry(self.folder / f"{key.digest}.json"):
-            return "the stored one cannot be used"
+            return "the stored one is damaged"
         for entry in self.entries():
             if entry.name == name and entry.key.backend == key.backend:
                 before, now = asdict(entry.key), asdict(key)
@@ -220,7 +224,7 @@ class Store:
         return "not built before"
 
     def _discard(self, digest: str) -> None:
-        """Remove one engine; raises EngineError where that cannot be."""
+        """Remove one engine; raises EngineError where the folder does not allow that."""
         try:
             # The side file first: without it there is no entry.
             (self.folder / f"{digest}.json").unlink(missing_ok=True)
@@ -233,36 +237,37 @@ class Store:
 
     @contextmanager
     def _locked(self, key: Key, name: str) -> Iterator[None]:
-        """Hold the lock of one entry; whoever comes second waits for the first to finish."""
+        """Hold the lock of one entry; a second process waits until the first has finished."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / f"{key.digest}.lock").open("a+b")
-        except OSError:  # what is built cannot be kept either, which will be said then
+        except OSError:  # writing the engine will fail too, and will log a warning
             yield
             return
         with file:
-            end, told = time.monotonic() + _PATIENCE, False
+            end, announced = time.monotonic() + _PATIENCE, False
             while not _lock(file) and time.monotonic() < end:
-                if not told:
+                if not announced:
                     _LOG.info("another process is building %s: waiting for it", name)
-                told = True
+                announced = True
                 time.sleep(_POLL)
             yield
 
 
 def _entry(side: Path) -> Entry | None:
+    """The entry of a side file, or None where one of the two files is missing or unreadable."""
     path = side.with_suffix(".engine")
     try:
-        said = json.loads(side.read_text())
-        fields = said["key"]
+        stored = json.loads(side.read_text())
+        fields = stored["key"]
         key = Key(**{**fields, "size": tuple(fields["size"]), "flags": tuple(fields["flags"])})
         return Entry(
             path,
-            said["name"],
+            stored["name"],
             key,
-            said["sha256"],
-            said["bytes"],
-            said["build_seconds"],
+            stored["sha256"],
+            stored["bytes"],
+            stored["build_seconds"],
             path.stat().st_mtime,
         )
     except (OSError, ValueError, KeyError, TypeError):
@@ -270,6 +275,7 @@ def _entry(side: Path) -> Entry | None:
 
 
 def _write(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, then rename it."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(data)
@@ -284,7 +290,7 @@ def _short(value: object) -> str:
 
 
 def _lock(file: IO[bytes]) -> bool:
-    """Take the file's lock without waiting; the system gives it back when the file closes."""
+    """Take a file's lock without waiting; the system releases it when the file is closed."""
     try:
         if os.name == "nt":
             import msvcrt

@@ -57,7 +57,7 @@ def fake_gpu(monkeypatch):
     monkeypatch.setattr(cuda, "runtime", lambda: fake)
     monkeypatch.setattr(selection, "no_driver", lambda: None)
     monkeypatch.setattr(selection, "_not_installed", lambda *names: None)
-    monkeypatch.setattr(tensorrt, "library", lambda capability: trt)
+    monkeypatch.setattr(tensorrt, "package_for", lambda capability: trt)
     monkeypatch.setattr(tensorrt, "build_plan", fake_tensorrt.build_plan)
     monkeypatch.setattr(fake_tensorrt.Context, "fails", False)
     return fake

@@ -54,9 +54,9 @@ def module(cuda):
     )
 
 
-def build_plan(trt, spec, span, precision, capability=None):
+def build_plan(trt, spec, sizes, precision, capability=None):
     """In place of mattecast.engines.backends.tensorrt_plan.build_plan."""
-    return prepared(spec, span.usual, precision).SerializeToString()
+    return prepared(spec, sizes.usual, precision).SerializeToString()
 
 
 class Plan:

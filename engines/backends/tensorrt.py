@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from mattecast.engines import cuda
 from mattecast.engines.backends.tensorrt_plan import (
     Size,
-    Span,
+    SizeRange,
     build_plan,
     input_shapes,
     is_rtx,
-    library,
+    last_error,
     logger,
     memory_hint,
-    said,
+    package_for,
 )
 from mattecast.engines.engine import CheckedEngine, EngineInfo
 from mattecast.engines.errors import EngineError
@@ -33,15 +33,16 @@ from mattecast.engines.store import Key, Store
 
 _LOG = logging.getLogger("mattecast.engines")
 PRECISIONS = ("f16", "f32")
-# Pinned buffers for results: the arrays of one step stay whole while the next one runs.
+# Pinned buffers for results: the result of one step stays intact while the next step runs.
 _RING = 2
 
 
 class TensorRtEngine(CheckedEngine):
     """A plan on one NVIDIA GPU; a step is one CUDA graph, states included, on a stream of its own.
 
-    span: sizes one plan shall serve, instead of `size` alone. recorded=False queues operation by
-    operation instead of as a graph.
+    precision: 'f16' (also for 'auto') or 'f32'. sizes: the picture sizes that the plan serves,
+    instead of `size` alone. recorded=False queues a step operation by operation instead of as a
+    graph. Raises EngineError for a missing package or GPU, and where the plan cannot be built.
     """
 
     def __init__(
@@ -53,17 +54,17 @@ class TensorRtEngine(CheckedEngine):
         precision: str = "auto",
         why: str = "",
         plate: NDArray[np.uint8] | None = None,
-        span: Span | None = None,
+        sizes: SizeRange | None = None,
         recorded: bool = True,
     ) -> None:
         precision = "f16" if precision == "auto" else precision
         if precision not in PRECISIONS:
             raise EngineError(f"precision '{precision}': TensorRT runs {', '.join(PRECISIONS)}")
         gpu = cuda.gpu(device)
-        trt = library(gpu.capability)
-        span = span or Span.only(size)
-        if size not in span:
-            raise ValueError(f"size {size} is outside {span.smallest} to {span.largest}")
+        trt = package_for(gpu.capability)
+        sizes = sizes or SizeRange.only(size)
+        if size not in sizes:
+            raise ValueError(f"size {size} is outside {sizes.smallest} to {sizes.largest}")
         super().__init__(
             EngineInfo(
                 model=spec.name,
@@ -78,8 +79,8 @@ class TensorRtEngine(CheckedEngine):
         self._spec, self._trt = spec, trt
         self._stream = cuda.Stream(gpu.index)
         try:
-            key = _key(trt, spec, span, precision, gpu)
-            self._plan = _stored_plan(trt, spec, span, key)
+            key = _key(trt, spec, sizes, precision, gpu)
+            self._plan = _stored_plan(trt, spec, sizes, key)
             self._prepare(size, plate, key)
             self._launch = self._record() if recorded else self._enqueue
             self._kernels.save()
@@ -88,13 +89,13 @@ class TensorRtEngine(CheckedEngine):
             raise
 
     def _prepare(self, size: Size, plate: NDArray[np.uint8] | None, key: Key) -> None:
-        """A context for one size, with every input and output given its memory."""
+        """Create a context for one size, and give each input and output its memory."""
         trt, spec, stream = self._trt, self._spec, self._stream
         self._kernels = _Kernels(key)
         self._context = _context(trt, self._plan, stream, self._kernels)
         for name, shape in input_shapes(spec, size).items():
             self._context.set_input_shape(name, shape)
-        self._tensors = {name: self._tensor(name) for name in _names(self._plan)}
+        self._tensors = {name: self._tensor(name) for name in _tensor_names(self._plan)}
         for name, tensor in self._tensors.items():
             self._context.set_tensor_address(name, tensor.address)
         self._picture = stream.pinned(self._tensors[spec.picture].shape, np.uint8)
@@ -130,21 +131,21 @@ class TensorRtEngine(CheckedEngine):
         )
 
     def _enqueue(self) -> None:
-        """Queue one step; the new states are copied to where the next step reads them."""
+        """Queue one step, and copy the new states to where the next step reads them."""
         if not self._context.execute_async_v3(int(self._stream.handle)):
-            raise EngineError(f"TensorRT could not run the network ({said(self._trt)})")
+            raise EngineError(f"TensorRT could not run the network ({last_error(self._trt)})")
         for source, target, _ in self._spec.states:
             state = self._tensors[source]
             self._stream.copy(state.address, self._tensors[target].address, state.size)
 
     def _record(self) -> Callable[[], None]:
-        """The step as a CUDA graph, or as it is where this plan cannot be recorded."""
-        self._enqueue()  # kernels are compiled and buffers made by the first run, not in the graph
+        """Record the step as a CUDA graph, or return it as it is where the plan forbids that."""
+        self._enqueue()  # the first run compiles kernels and allocates buffers
         self._stream.wait()
         self._zero_states()
         capturable = getattr(self._context, "is_stream_capturable", lambda stream: True)
         if not capturable(int(self._stream.handle)):
-            _LOG.info("this plan cannot be recorded as a CUDA graph; steps are queued one by one")
+            _LOG.info("this plan cannot be recorded; its operations are queued one by one")
             return self._enqueue
         return self._stream.record(self._enqueue)
 
@@ -168,54 +169,55 @@ class Tensor:
     address: int
 
 
-def _key(trt: Any, spec: ModelSpec, span: Span, precision: str, gpu: cuda.Gpu) -> Key:
+def _key(trt: Any, spec: ModelSpec, sizes: SizeRange, precision: str, gpu: cuda.Gpu) -> Key:
     return Key(
         model=spec.sha256,
         backend=trt.__name__,
         version=trt.__version__,
-        size=span.usual,
+        size=sizes.usual,
         precision=precision,
-        flags=(*spec.flags(span.usual), f"from {span.smallest}", f"to {span.largest}"),
+        flags=(*spec.flags(sizes.usual), f"from {sizes.smallest}", f"to {sizes.largest}"),
         device=f"{gpu.name}, {gpu.capability[0]}.{gpu.capability[1]}, driver {gpu.driver}",
     )
 
 
-def _stored_plan(trt: Any, spec: ModelSpec, span: Span, key: Key) -> Any:
+def _stored_plan(trt: Any, spec: ModelSpec, sizes: SizeRange, key: Key) -> Any:
     runtime = trt.Runtime(logger(trt))
 
     def load(data: bytes) -> Any:
         plan = runtime.deserialize_cuda_engine(data)
         if plan is None:
             raise EngineError(
-                f"the plan does not load: it is from another version or GPU ({said(trt)})"
+                "the plan does not load: it was built by another version or for another GPU "
+                f"({last_error(trt)})"
             )
         return plan
 
-    return Store().fetch(key, spec.name, lambda: build_plan(trt, spec, span, key.precision), load)
+    return Store().fetch(key, spec.name, lambda: build_plan(trt, spec, sizes, key.precision), load)
 
 
 class _Kernels:
-    """The kernels TensorRT for RTX compiles when a plan first runs, kept beside the plan."""
+    """The kernels that TensorRT for RTX compiles when a plan first runs, stored beside the plan."""
 
     def __init__(self, key: Key) -> None:
         self._key = key
         self._cache: Any = None
 
     def attach(self, config: Any) -> None:
-        """Give a runtime configuration what was compiled before; it refuses what does not fit."""
+        """Give a runtime configuration the stored kernels; it refuses those that do not fit."""
         self._cache = config.create_runtime_cache()
-        if data := Store().kept(self._key, ".kernels"):
+        if data := Store().read_companion(self._key, ".kernels"):
             self._cache.deserialize(data)
         config.set_runtime_cache(self._cache)
 
     def save(self) -> None:
-        """Keep what has been compiled by now; nothing where this TensorRT compiles none."""
+        """Store the kernels compiled so far, where this TensorRT compiles any."""
         if self._cache is not None:
-            Store().keep(self._key, ".kernels", bytes(self._cache.serialize()))
+            Store().write_companion(self._key, ".kernels", bytes(self._cache.serialize()))
 
 
 def _context(trt: Any, plan: Any, stream: cuda.Stream, kernels: _Kernels) -> Any:
-    """An execution context; RTX plans for recording use memory of ours."""
+    """An execution context; TensorRT for RTX needs memory of ours so that it can be recorded."""
     if not is_rtx(trt):
         context = plan.create_execution_context()
     else:
@@ -225,12 +227,13 @@ def _context(trt: Any, plan: Any, stream: cuda.Stream, kernels: _Kernels) -> Any
         kernels.attach(config)
         context = plan.create_execution_context(config)
     if context is None:
-        raise EngineError(f"TensorRT could not prepare the network ({said(trt)}){memory_hint(trt)}")
+        reason = f"{last_error(trt)}){memory_hint(trt)}"
+        raise EngineError(f"TensorRT could not prepare the network ({reason}")
     if is_rtx(trt):
         size = plan.device_memory_size_v2
         context.set_device_memory(stream.allocate(size), size)
     return context
 
 
-def _names(plan: Any) -> Iterator[str]:
+def _tensor_names(plan: Any) -> Iterator[str]:
     return (plan.get_tensor_name(index) for index in range(plan.num_io_tensors))

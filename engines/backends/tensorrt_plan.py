@@ -1,8 +1,8 @@
-"""Compiling a network into a TensorRT plan, with `tensorrt_rtx` or `tensorrt` alike.
+"""Compiling a network into a TensorRT plan, with `tensorrt_rtx` or `tensorrt`.
 
-Networks are strongly typed: the ONNX file says which float type runs, and
-mattecast.engines.onnx_prepare writes it in half. Only what is the same in TensorRT 10, 11 and RTX
-is used, and flags are shifted by their own value, which moved between 10 and 11.
+Networks are strongly typed: the ONNX file states the float type of each operation, and
+mattecast.engines.onnx_prepare writes the file in half precision. Only functions that TensorRT 10,
+11 and RTX share are used. Flags are shifted by their own values, which differ between 10 and 11.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """The picture sizes (width, height) one plan serves; most speed at `usual`."""
+class SizeRange:
+    """The picture sizes (width, height) that one plan serves; it is quickest at `usual`."""
 
     smallest: Size
     usual: Size
     largest: Size
 
     @classmethod
-    def only(cls, size: Size) -> Span:
-        """A plan for one size, which is the fastest."""
+    def only(cls, size: Size) -> SizeRange:
+        """The range of one size, whose plan is the fastest."""
         return cls(size, size, size)
 
     def __contains__(self, size: Size) -> bool:
@@ -45,13 +45,16 @@ class Span:
         return all(low <= side <= high for low, side, high in sides)
 
 
-def library(capability: tuple[int, int]) -> Any:
-    """The TensorRT package that serves a GPU; raises EngineError saying why none does."""
+def package_for(capability: tuple[int, int]) -> Any:
+    """Import the TensorRT package that serves a GPU of this compute capability.
+
+    Raises EngineError with the reason for each package where none does.
+    """
     reasons = []
     for name, extra in PACKAGES.items():
         try:
             trt = importlib.import_module(name)
-        except Exception as error:  # the full wheel raises its own kinds when it is a stub
+        except Exception as error:  # a stub of the full wheel raises errors of its own
             raise_interrupt(error)
             first = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
             reasons.append(f"{name}: not installed, pip install 'mattecast[{extra}]' ({first})")
@@ -59,9 +62,9 @@ def library(capability: tuple[int, int]) -> Any:
         served = capabilities(trt)
         if served is None or capability in served:
             return trt
-        listed = ", ".join(f"{major}.{minor}" for major, minor in served)
+        supported = ", ".join(f"{major}.{minor}" for major, minor in served)
         reasons.append(
-            f"{name}: serves compute capability {listed}, not {capability[0]}.{capability[1]}"
+            f"{name}: serves compute capability {supported}, not {capability[0]}.{capability[1]}"
         )
     raise EngineError(f"no TensorRT for this GPU: {'; '.join(reasons)}")
 
@@ -72,7 +75,7 @@ def is_rtx(trt: Any) -> bool:
 
 
 def capabilities(trt: Any) -> list[tuple[int, int]] | None:
-    """The compute capabilities TensorRT for RTX serves; None for full TensorRT, which says none."""
+    """The compute capabilities that TensorRT for RTX serves; None for full TensorRT."""
     if not is_rtx(trt):
         return None
     numbers = [name[2:] for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
@@ -80,38 +83,42 @@ def capabilities(trt: Any) -> list[tuple[int, int]] | None:
 
 
 def build_plan(
-    trt: Any, spec: ModelSpec, span: Span, precision: str, capability: tuple[int, int] | None = None
+    trt: Any,
+    spec: ModelSpec,
+    sizes: SizeRange,
+    precision: str,
+    capability: tuple[int, int] | None = None,
 ) -> bytes:
-    """Compile the network; needs no GPU with TensorRT for RTX.
+    """Compile a network into a plan; TensorRT for RTX needs no GPU for that.
 
-    capability: build for this compute capability instead of the GPU at hand (RTX only). Raises
-    EngineError naming the node that cannot be parsed, or what the builder said; ValueError for
-    sizes the network does not take.
+    capability: the compute capability to build for (RTX only); None builds for the present GPU.
+    Raises EngineError with the node that cannot be parsed or the builder's last error, and
+    ValueError for sizes that the network does not take.
     """
-    for size in (span.smallest, span.usual, span.largest):
+    for size in (sizes.smallest, sizes.usual, sizes.largest):
         check_size(spec, size)
-        if spec.constants(size) != spec.constants(span.usual):
+        if spec.constants(size) != spec.constants(sizes.usual):
             raise ValueError(
-                f"size {size}: {spec.ratio} is part of a plan and would be another "
-                f"than at {span.usual}; build one for each"
+                f"size {size}: {spec.ratio} is a constant of a plan and differs from that at "
+                f"{sizes.usual}; build a plan for each size"
             )
     with _driver_needed():
         builder = trt.Builder(logger(trt))
     flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(flag)
     parser = trt.OnnxParser(network, logger(trt))
-    if not parser.parse(prepared(spec, span.usual, precision).SerializeToString()):
+    if not parser.parse(prepared(spec, sizes.usual, precision).SerializeToString()):
         raise EngineError(_parse_error(parser, spec))
     config = builder.create_builder_config()
     config.progress_monitor = _progress(trt, spec.name)
-    config.add_optimization_profile(_profile(builder, spec, span))
+    config.add_optimization_profile(_profile(builder, spec, sizes))
     if is_rtx(trt):
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # for a CUDA graph of our own
     if capability is not None:
         _target(trt, config, capability)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        reason = f"{said(trt)}){memory_hint(trt)}"
+        reason = f"{last_error(trt)}){memory_hint(trt)}"
         raise EngineError(f"{spec.path}: TensorRT could not build it ({reason}")
     return bytes(plan)
 
@@ -123,8 +130,8 @@ def input_shapes(spec: ModelSpec, size: Size) -> dict[str, tuple[int, ...]]:
     return {**pictures, **state_shapes(spec, size)}
 
 
-def _profile(builder: Any, spec: ModelSpec, span: Span) -> Any:
-    each = [input_shapes(spec, size) for size in (span.smallest, span.usual, span.largest)]
+def _profile(builder: Any, spec: ModelSpec, sizes: SizeRange) -> Any:
+    each = [input_shapes(spec, size) for size in (sizes.smallest, sizes.usual, sizes.largest)]
     profile = builder.create_optimization_profile()
     for name in each[0]:
         profile.set_shape(name, *(shapes[name] for shapes in each))
@@ -134,14 +141,14 @@ def _profile(builder: Any, spec: ModelSpec, span: Span) -> Any:
 def _target(trt: Any, config: Any, capability: tuple[int, int]) -> None:
     served = capabilities(trt)
     if served is None or capability not in served:
-        listed = (
-            "the GPU at hand only"
+        supported = (
+            "the present GPU only"
             if served is None
             else ", ".join(f"{major}.{minor}" for major, minor in served)
         )
         raise EngineError(
             f"{trt.__name__} cannot build for compute capability "
-            f"{capability[0]}.{capability[1]}: it builds for {listed}"
+            f"{capability[0]}.{capability[1]}: it builds for {supported}"
         )
     config.num_compute_capabilities = 1
     kind = getattr(trt.ComputeCapability, f"SM{capability[0]}{capability[1]}")
@@ -156,7 +163,7 @@ def _parse_error(parser: Any, spec: ModelSpec) -> str:
 
 @contextmanager
 def _driver_needed() -> Iterator[None]:
-    """Full TensorRT's builder raises a TypeError about a null pointer where there is no driver."""
+    """Turn the TypeError that full TensorRT raises without a driver into an EngineError."""
     try:
         yield
     except TypeError as error:
@@ -165,7 +172,7 @@ def _driver_needed() -> Iterator[None]:
 
 @functools.cache
 def logger(trt: Any) -> Any:
-    """The one logger of a process (TensorRT keeps its first): holds the last errors."""
+    """The only logger of this process (TensorRT keeps the first); it holds the last errors."""
 
     class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -180,19 +187,20 @@ def logger(trt: Any) -> Any:
     return Log()
 
 
-def said(trt: Any) -> str:
-    """TensorRT's last error in one line."""
+def last_error(trt: Any) -> str:
+    """TensorRT's last error, in one line."""
     errors = logger(trt).errors
     return errors[-1].strip().splitlines()[0] if errors else "it gave no reason"
 
 
 def memory_hint(trt: Any) -> str:
+    """Advice to append to an error message, where one of the last errors is about memory."""
     text = " ".join(logger(trt).errors).lower()
     return "; choose a smaller --network-size" if "memory" in text else ""
 
 
 def _progress(trt: Any, name: str) -> Any:
-    """Tells how far a build is, in tenths of its outermost phase."""
+    """A monitor that logs the progress of a build in tenths of its outermost phase."""
 
     class Progress(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:

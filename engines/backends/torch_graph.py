@@ -1,8 +1,8 @@
-"""Runs an ONNX graph with torch, one operation after the other: the reference, and CUDA.
+"""An ONNX graph that torch runs operation by operation: the reference, and the one for CUDA.
 
-The operations are those of the families of mattecast.engines.onnx_ports, as ONNX defines them
+The operations are those that the families of mattecast.engines.onnx_ports use, as ONNX defines them
 (opset 11 to 20). Numbers that describe shapes stay on the CPU, so that nothing waits for the GPU
-and a CUDA graph can record a run. Another operation is refused by name when the graph is read.
+and a CUDA graph can record a run. An unknown operation is refused by name when the graph is read.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from mattecast.engines.errors import EngineError
-from mattecast.engines.onnx_prepare import factors
+from mattecast.engines.onnx_prepare import scale_factors
 
 if TYPE_CHECKING:
     import onnx
 
-# An operation: its inputs (None where left out) and attributes to its outputs.
+# An operation maps its inputs (None where one is left out) and attributes to its outputs.
 Inputs = list[Any]
 Attributes = dict[str, Any]
 Operation = Callable[[Inputs, Attributes], Any]
 
 
 class Graph:
-    """A network that has been read: `run` maps named inputs to named outputs."""
+    """A network as a list of operations; `run` maps named inputs to named outputs.
+
+    Raises EngineError for operations that are not in OPERATIONS.
+    """
 
     def __init__(self, model: onnx.ModelProto, device: torch.device) -> None:
         from onnx import helper, numpy_helper
@@ -37,7 +40,7 @@ class Graph:
         if missing:
             raise EngineError(f"the torch back-end has no {', '.join(missing)}: use openvino")
         self.outputs = [port.name for port in graph.output]
-        on_cpu, cpu = factors(graph), torch.device("cpu")
+        on_cpu, cpu = scale_factors(graph), torch.device("cpu")
         self._constants = {
             one.name: _placed(
                 torch.from_numpy(numpy_helper.to_array(one).copy()),
@@ -67,7 +70,7 @@ class Graph:
 
 
 def _plain(value: Any, device: torch.device) -> Any:
-    """An attribute as Python or torch know it."""
+    """An attribute of a node as a Python value or a tensor."""
     if isinstance(value, bytes):
         return value.decode()
     if hasattr(value, "data_type"):
@@ -78,7 +81,7 @@ def _plain(value: Any, device: torch.device) -> Any:
 
 
 def _placed(tensor: Tensor, device: torch.device) -> Tensor:
-    """Weights on the device, images' channels last; whole numbers describe shapes and stay."""
+    """A weight on the device, channels last where 4-D; integers, which are shapes, stay put."""
     if not tensor.is_floating_point():
         return tensor
     if tensor.ndim == 4:
@@ -91,13 +94,13 @@ def _ints(value: Any) -> list[int]:
 
 
 def _axes(x: Inputs, a: Attributes) -> list[int]:
-    """Axes, an attribute before opset 13 or 18 and an input since."""
+    """The axes: an attribute before opset 13 or 18, an input since."""
     given = x[1] if len(x) > 1 and x[1] is not None else a.get("axes", [])
     return _ints(given)
 
 
 def _pads(a: Attributes, x: Tensor, kernel: list[int]) -> tuple[Tensor, list[int]]:
-    """The picture padded where the two sides differ, and what is left for the operation."""
+    """The picture, padded where the two sides' pads differ, and the pads left for the operation."""
     if a.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise EngineError(f"the torch back-end has no auto_pad {a['auto_pad']}: use openvino")
     dims = len(kernel)
@@ -154,7 +157,7 @@ def _average_pool(x: Inputs, a: Attributes) -> Tensor:
 
 
 def _resize(x: Inputs, a: Attributes) -> Tensor:
-    """Nearest and bilinear, by the coordinate rules torch has."""
+    """Nearest and bilinear interpolation, by the coordinate rules that torch has."""
     mode, rule = a.get("mode", "nearest"), a.get("coordinate_transformation_mode", "half_pixel")
     sizes = x[3] if len(x) > 3 else None
     scales = x[2] if len(x) > 2 and x[2] is not None and x[2].numel() else None

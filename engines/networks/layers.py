@@ -1,4 +1,4 @@
-"""Layers that several networks here are made of."""
+"""Layers that several networks share."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, norm, activation; padded to keep the size (or halve it)."""
+    """Convolution without bias, batch norm and activation, padded to keep or halve the size."""
 
     def __init__(
         self,
@@ -35,8 +35,11 @@ class ConvNorm(nn.Module):
         return self.activation(self.norm(self.conv(x)))  # type: ignore[no-any-return]
 
     def folded(self, x: Tensor) -> Tensor:
-        """Convolution and norm as one, where the norm's statistics stay as they are: the same
-        values, one pass over the features less in training and two less in its way back."""
+        """Convolution and norm as one convolution, for a norm whose statistics are frozen.
+
+        The values are the same. Training saves one pass over the features forwards and two
+        backwards.
+        """
         norm, conv = self.norm, self.conv
         assert norm.running_mean is not None and norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
@@ -50,10 +53,11 @@ class ConvNorm(nn.Module):
 
 
 class Halved(torch.autograd.Function):
-    """A depthwise convolution of stride 2 with weights that are not trained.
+    """A depthwise convolution of stride 2 with frozen weights.
 
-    Its gradient is a depthwise convolution of stride 1 over the gradient spread out with zeros:
-    on a CPU ten to thirty times quicker than the kernel that torch has for stride 2 in bfloat16.
+    The gradient of its input is a depthwise convolution of stride 1 over the output's gradient with
+    zeros in between. On a CPU this is ten to thirty times quicker than torch's kernel for stride 2
+    in bfloat16.
     """
 
     @staticmethod
@@ -74,8 +78,10 @@ class Halved(torch.autograd.Function):
 
 
 class Inverted(nn.Module):
-    """MobileNetV2's inverted residual (Sandler et al. 2018, arXiv 1801.04381): widen, filter each
-    channel by itself, narrow without activation."""
+    """MobileNetV2's inverted residual (Sandler et al. 2018, arXiv 1801.04381).
+
+    It widens, filters each channel by itself, and narrows without an activation.
+    """
 
     def __init__(
         self,

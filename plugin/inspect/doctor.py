@@ -96,7 +96,7 @@ def _nvidia() -> Iterator[Finding]:
         major, minor = gpu.capability
         capability = f"compute capability {major}.{minor}"
         yield ok("GPU", f"{gpu.name}, {capability}, CUDA {gpu.driver}")
-        library = tensorrt_plan.library(gpu.capability)
+        library = tensorrt_plan.package_for(gpu.capability)
         yield ok("", f"{library.__name__} {library.__version__}")
     except MattecastError as failure:
         yield note("", str(failure))

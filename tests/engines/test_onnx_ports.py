@@ -86,11 +86,11 @@ def test_a_network_stored_in_half(tmp_path):
     pytest.importorskip("torch")
     import onnx
 
-    from mattecast.engines.onnx_prepare import _halve
+    from mattecast.engines.onnx_prepare import _to_float16
 
     whole = foreign.rvm(tmp_path / "whole.onnx")
     model = onnx.load(whole)
-    _halve(model.graph)
+    _to_float16(model.graph)
     onnx.save(model, tmp_path / "half.onnx")
     spec = find(str(tmp_path / "half.onnx"))
     picture = pictures(1, (64, 48))[0]

@@ -10,7 +10,7 @@ import pytest
 from mattecast import Settings, engines, matte
 from mattecast.engines import EngineError, cuda, find, selection
 from mattecast.engines.backends import tensorrt, tensorrt_plan
-from mattecast.engines.backends.tensorrt_plan import Span, build_plan, capabilities
+from mattecast.engines.backends.tensorrt_plan import SizeRange, build_plan, capabilities
 from mattecast.engines.store import Store
 
 onnx = pytest.importorskip("onnx")
@@ -36,13 +36,13 @@ class TestBuilding:
     @pytest.mark.parametrize("precision", ["f16", "f32"])
     @pytest.mark.parametrize("capability", [None, (7, 5), (8, 9), (12, 0)])
     def test_the_default_network_builds(self, trt, precision, capability):
-        plan = build_plan(trt, find("default"), Span.only(SIZE), precision, capability)
+        plan = build_plan(trt, find("default"), SizeRange.only(SIZE), precision, capability)
         assert len(plan) > 1_000_000
 
     def test_half_is_half(self, trt):
         """A strongly typed build keeps the file's types: the weights weigh half."""
         half, whole = (
-            len(build_plan(trt, find("default"), Span.only(SIZE), precision))
+            len(build_plan(trt, find("default"), SizeRange.only(SIZE), precision))
             for precision in ("f16", "f32")
         )
         assert half < 0.7 * whole
@@ -50,27 +50,27 @@ class TestBuilding:
     @pytest.mark.parametrize("precision", ["f16", "f32"])
     @pytest.mark.parametrize("capability", [None, (8, 9)])
     def test_one_plan_for_many_sizes(self, trt, precision, capability):
-        span = Span((64, 64), (96, 64), (128, 128))
-        assert len(build_plan(trt, find("default"), span, precision, capability)) > 1_000_000
+        sizes = SizeRange((64, 64), (96, 64), (128, 128))
+        assert len(build_plan(trt, find("default"), sizes, precision, capability)) > 1_000_000
 
     def test_sizes_one_plan_cannot_serve(self, trt, tmp_path):
         """RVM's ratio is part of the plan: the large size would be shrunk too little."""
         rvm = find(str(foreign.rvm(tmp_path / "rvm.onnx")))
-        assert build_plan(trt, rvm, Span((64, 32), (64, 32), (512, 288)), "f16")
+        assert build_plan(trt, rvm, SizeRange((64, 32), (64, 32), (512, 288)), "f16")
         with pytest.raises(ValueError, match=r"\(1024, 576\): downsample_ratio is part of a plan"):
-            build_plan(trt, rvm, Span((64, 32), (64, 32), (1024, 576)), "f16")
+            build_plan(trt, rvm, SizeRange((64, 32), (64, 32), (1024, 576)), "f16")
         with pytest.raises(ValueError, match="multiples of 32"):
-            build_plan(trt, find("default"), Span((60, 64), (96, 64), (128, 128)), "f16")
+            build_plan(trt, find("default"), SizeRange((60, 64), (96, 64), (128, 128)), "f16")
 
     def test_an_unserved_card_is_refused_by_name(self, trt):
         with pytest.raises(EngineError, match=r"compute capability 9\.0: it builds for 7\.5, 8\.0"):
-            build_plan(trt, find("default"), Span.only(SIZE), "f16", (9, 0))
+            build_plan(trt, find("default"), SizeRange.only(SIZE), "f16", (9, 0))
 
     @pytest.mark.parametrize("precision", ["f16", "f32"])
     def test_networks_of_other_projects_build(self, trt, precision, tmp_path):
         for kind in (foreign.rvm, foreign.modnet, foreign.background_matting, foreign.depthwise):
             spec = find(str(kind(tmp_path / f"{kind.__name__}.onnx")))
-            assert build_plan(trt, spec, Span.only((64, 32)), precision)
+            assert build_plan(trt, spec, SizeRange.only((64, 32)), precision)
 
     def test_a_node_that_cannot_be_read_is_named(self, trt, tmp_path):
         model = onnx.load(foreign.modnet(tmp_path / "odd.onnx"))
@@ -80,7 +80,7 @@ class TestBuilding:
         spec = find(str(tmp_path / "odd.onnx"))
         onnx.save(model, tmp_path / "odd.onnx")
         with pytest.raises(EngineError, match=r"cannot read node 'the_odd_one'.*use openvino"):
-            build_plan(trt, spec, Span.only((64, 32)), "f32")
+            build_plan(trt, spec, SizeRange.only((64, 32)), "f32")
 
     def test_what_it_serves(self, trt):
         assert (8, 9) in capabilities(trt) and (9, 0) not in capabilities(trt)
@@ -119,14 +119,14 @@ class TestRunning:
 
     def test_one_plan_serves_many_sizes(self, fake_gpu, monkeypatch, tmp_path):
         monkeypatch.setenv("MATTECAST_CACHE", str(tmp_path))
-        spec, span = find("default"), Span((64, 32), (64, 32), (96, 64))
+        spec, sizes = find("default"), SizeRange((64, 32), (64, 32), (96, 64))
         for size in ((64, 32), (96, 64)):
-            engine = tensorrt.TensorRtEngine(spec, size, span=span, precision="f32")
+            engine = tensorrt.TensorRtEngine(spec, size, sizes=sizes, precision="f32")
             (alpha,) = run(engine, pictures(1, size=size))
             assert alpha.shape == size[::-1]
         assert len(Store().entries()) == 1
         with pytest.raises(ValueError, match="outside"):
-            tensorrt.TensorRtEngine(spec, (128, 64), span=span)
+            tensorrt.TensorRtEngine(spec, (128, 64), sizes=sizes)
 
     def test_results_live_until_the_next_step(self, fake_gpu):
         engine = load(precision="f32")
@@ -248,7 +248,7 @@ class TestChoosing:
         def none(capability):
             raise EngineError("no TensorRT for this GPU: tensorrt_rtx: serves 7.5, not 9.0")
 
-        monkeypatch.setattr(tensorrt, "library", none)
+        monkeypatch.setattr(tensorrt, "package_for", none)
         why = engines.load("default", SIZE).info.why
         assert "passed over tensorrt on cuda: no TensorRT for this GPU" in why
         assert "torch on cuda: device 'cuda': torch sees no NVIDIA GPU" in why
@@ -281,7 +281,7 @@ class TestChoosing:
         packages = {"tensorrt_rtx": "tensorrt-rtx", "no_such": "x"}
         monkeypatch.setattr(tensorrt_plan, "PACKAGES", packages)
         with pytest.raises(EngineError) as caught:
-            tensorrt_plan.library((9, 0))
+            tensorrt_plan.package_for((9, 0))
         assert "serves compute capability 7.5" in str(caught.value)
         assert "pip install 'mattecast[x]'" in str(caught.value)
 
