@@ -134,7 +134,7 @@ def test_two_at_once_make_no_mixed_file(server, tmp_path):
         with part.open("ab") as file:
             file.write(b"of the other one")
 
-    with pytest.raises(EngineError, match="another process fetches the same file"):
+    with pytest.raises(EngineError, match="another process is fetching the same file"):
         download(f"{server.address}/a", tmp_path / "a", progress=other)
     assert not list(tmp_path.iterdir())
 
