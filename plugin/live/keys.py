@@ -96,15 +96,18 @@ def _raw() -> Iterator[Callable[[float], Sequence[str]]]:
 
     number = sys.stdin.fileno()
     before = termios.tcgetattr(number)
+    changing, ended = threading.Lock(), threading.Event()
 
     def read(seconds: float) -> Sequence[str]:
         if not _in_foreground(number):
             time.sleep(seconds)
             return ""
         try:
-            if termios.tcgetattr(number)[3] & termios.ICANON:
+            with changing:
                 # The first read, or the first one after Ctrl-Z: the shell has reset the terminal.
-                tty.setcbreak(number)
+                # A reader that comes late leaves the restored terminal alone.
+                if not ended.is_set() and termios.tcgetattr(number)[3] & termios.ICANON:
+                    tty.setcbreak(number)
         except termios.error as error:
             raise OSError(*error.args) from error
         if not select.select([number], [], [], seconds)[0]:
@@ -117,7 +120,8 @@ def _raw() -> Iterator[Callable[[float], Sequence[str]]]:
     try:
         yield read
     finally:
-        with suppress(OSError, termios.error):
+        with changing, suppress(OSError, termios.error):
+            ended.set()
             if _in_foreground(number):
                 termios.tcsetattr(number, termios.TCSADRAIN, before)
 
