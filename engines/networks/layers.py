@@ -45,11 +45,20 @@ class ConvNorm(nn.Module):
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         shift = norm.bias - norm.running_mean * scale
         weight = conv.weight * scale[:, None, None, None]
+        if conv.kernel_size == conv.stride == (1, 1) and conv.groups == 1 and not x.is_cuda:
+            return mixed(x, weight, shift)
         if conv.stride == (2, 2) and conv.groups == conv.in_channels and not weight.requires_grad:
             return Halved.apply(x, weight, shift)  # type: ignore[no-any-return, no-untyped-call]
         return functional.conv2d(
             x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups
         )
+
+
+def mixed(x: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+    """A 1x1 convolution as a product of matrices: without the copies that torch makes on CPUs whose
+    oneDNN it does not use for these, a quarter of a step's time."""
+    flat = functional.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], shift)
+    return flat.permute(0, 3, 1, 2)
 
 
 class Halved(torch.autograd.Function):

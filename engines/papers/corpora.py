@@ -8,7 +8,7 @@ anything, since most sets ask for a signed form. A path that does not hold the e
 refused with what is missing and where the set can be had.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -21,6 +21,7 @@ import numpy as np
 from mattecast.engines.errors import MattecastError
 from mattecast.engines.training import datasets
 from mattecast.engines.training.datasets import Bytes, Library, Subject, cut, subject
+from mattecast.engines.training.mapped import Store
 from mattecast.engines.training.ondemand import OnDemand
 
 T = TypeVar("T")
@@ -80,16 +81,24 @@ class LazySubject(Subject):
         return 1.0
 
 
-def read(name: str, root: Path, *, limit: int = 0, incomplete: tuple[str, ...] = ()) -> Library:
+def read(
+    name: str,
+    root: Path,
+    *,
+    limit: int = 0,
+    incomplete: tuple[str, ...] = (),
+    claims: Mapping[str, float] | None = None,
+    store: Store | None = None,
+) -> Library:
     """The Library of a published set, or of a folder of one's own.
 
     name: a key of CORPORA, or 'folder' for one's own, which is held in memory. limit: the most
     people to take (0: all), evenly spread over the sorted files, so that every call takes the same
-    ones. incomplete: see datasets.load, which also reduces pictures as this function does. Raises
-    MattecastError for an unknown name and a root that does not hold the set.
+    ones. incomplete, claims, store: see datasets.load, which also reduces pictures as this function
+    does. Raises MattecastError for an unknown name and a root that does not hold the set.
     """
     if name == "folder":
-        return datasets.load(root, incomplete)
+        return datasets.load(root, incomplete, claims=claims, store=store)
     corpus = named(name)
     corpus.check(root)
     reads, empty = corpus.subjects(root), corpus.backgrounds(root)

@@ -12,9 +12,11 @@ Every file below the folder is taken by what it is, wherever it lies:
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
+from functools import partial as bound
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mattecast.engines.training.mapped import Store
 from mattecast.engines.training.ondemand import chosen
 
 Bytes = NDArray[np.uint8]
@@ -67,14 +70,43 @@ class Subject:
         return self.frames * (2.0 if portrait or self.pictures is None else 1.0)
 
 
+def running(weights: Sequence[float]) -> NDArray[np.float64]:
+    """Running sums of weights as parts of their sum, the last one above all of [0, 1)."""
+    sums = np.cumsum(np.asarray(weights, np.float64))
+    sums /= max(sums[-1], 1e-12) if len(sums) else 1.0
+    sums[-1:] = 1.0
+    return sums
+
+
 @dataclass(frozen=True)
 class Library:
-    """All training material, in memory or where corpora reads it from on demand."""
+    """All training material, in memory or where corpora reads it from on demand.
+
+    places, claims: for each background its name and the share of it, in [0, 1], that a network took
+    for people; either may be empty where it is not known.
+    """
 
     stills: list[Subject] = field(default_factory=list)
     clips: list[Subject] = field(default_factory=list)
     backgrounds: Sequence[Bytes] = field(default_factory=list)  # (H, W, 3) uint8 RGB
     things: Sequence[Bytes] = field(default_factory=list)  # (H, W, 4) uint8 RGBA, straight
+    places: Sequence[str] = ()
+    claims: Sequence[float] = ()
+
+    @cached_property
+    def still_sums(self) -> NDArray[np.float64]:
+        """Running sums, up to 1, of how often to draw each still."""
+        return running([subject.weight for subject in self.stills])
+
+    @cached_property
+    def clip_sums(self) -> NDArray[np.float64]:
+        """The same of clips."""
+        return running([subject.weight for subject in self.clips])
+
+    @cached_property
+    def claim_sums(self) -> NDArray[np.float64]:
+        """The same of backgrounds, by what a network claimed there."""
+        return running(self.claims)
 
     def __str__(self) -> str:
         counts = len(self.stills), len(self.clips), len(self.things), len(self.backgrounds)
@@ -93,14 +125,38 @@ class Library:
                 kept,
                 chosen(self.backgrounds, [place for place in rooms if place % every]),
                 chosen(self.things, [place for place in things if place % every]),
+                [name for place, name in enumerate(self.places) if place % every],
+                [share for place, share in enumerate(self.claims) if place % every],
             ),
             Library(
                 [s for s in self.stills if not zlib.crc32(s.name.encode()) % every],
                 clips[:spare],
                 chosen(self.backgrounds, rooms[::every]),
                 chosen(self.things, things[::every]),
+                self.places[::every],
+                self.claims[::every],
             ),
         )
+
+    def without(self, sources: tuple[str, ...]) -> tuple["Library", "Library"]:
+        """(training, held out): all whose names begin with one of `sources` are held out. Whole
+        sources, since pictures of one source resemble each other. Things are trained on."""
+        parts = []
+        for held in (False, True):
+            rooms = [
+                index for index, name in enumerate(self.places) if name.startswith(sources) is held
+            ]
+            parts.append(
+                Library(
+                    [s for s in self.stills if s.name.startswith(sources) is held],
+                    [s for s in self.clips if s.name.startswith(sources) is held],
+                    chosen(self.backgrounds, rooms),
+                    [] if held else self.things,
+                    [self.places[index] for index in rooms],
+                    [self.claims[index] for index in rooms] if self.claims else (),
+                )
+            )
+        return parts[0], parts[1]
 
 
 def fuse(picture: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -242,10 +298,69 @@ def read_moving(path: Path) -> Subject | None:
     return subject(path.stem, None, list(clip_frames(path, "rgba")))
 
 
-def load(folder: Path, partial: tuple[str, ...] = ()) -> Library:
+def stored(store: Store | None, path: Path, read: Callable[[Path], Bytes]) -> Bytes:
+    """What `read` makes of a file, mapped from the store where there is one."""
+    if store is None:
+        return read(path)
+    return store.array(path, f"{read.__name__} {LONGEST}", lambda: read(path))
+
+
+def people(
+    store: Store | None, kind: str, read: Callable[[Path], Subject | None], path: Path
+) -> Subject | None:
+    """The subject that `read` makes of a file, its pictures mapped from the store where there is
+    one; kind: what the store calls them."""
+    if store is None:
+        return read(path)
+    fresh: list[Subject | None] = []
+
+    def made() -> Subject:
+        fresh[:] = fresh or [read(path)]
+        assert fresh[0] is not None
+        return fresh[0]
+
+    def facts() -> dict[str, Any]:
+        fresh[:] = [read(path)]
+        one = fresh[0]
+        if one is None:
+            return {}
+        return {
+            "photographed": one.pictures is not None,
+            "box": one.box,
+            "touches": one.touches,
+            "complete": one.complete,
+        }
+
+    kind = f"{kind} {LONGEST}"
+    known = store.facts(path, kind, facts)
+    if not known:
+        return None
+    cutouts = store.array(path, f"{kind} cutouts", lambda: made().cutouts)
+    pictures = None
+    if known["photographed"]:
+        pictures = store.array(path, f"{kind} pictures", lambda: np.asarray(made().pictures))
+    box, touches = tuple(known["box"]), tuple(known["touches"])
+    return Subject(path.stem, pictures, cutouts, box, touches, known["complete"])
+
+
+def read_cutout(path: Path) -> Subject | None:
+    """The transparent picture of a file as a subject; None where it has no transparency."""
+    picture = read(path)
+    return subject(path.stem, None, [picture]) if picture.shape[2:] == (4,) else None
+
+
+def load(
+    folder: Path,
+    partial: tuple[str, ...] = (),
+    *,
+    claims: Mapping[str, float] | None = None,
+    store: Store | None = None,
+) -> Library:
     """Reads everything below `folder`; see the top of this file for what is what.
 
-    partial: beginnings of the file names of pairs in which bystanders are not in the alpha.
+    partial: beginnings of the file names of pairs in which bystanders are not in the alpha. claims:
+    the share of a background that a network took for people, by its file's stem; 0 for all that it
+    does not name. store: where decoded pictures are kept and mapped from, instead of in memory.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     present = set(files)
@@ -253,27 +368,32 @@ def load(folder: Path, partial: tuple[str, ...] = ()) -> Library:
     pairs = [path for path in photos if path.with_suffix(".png") in present]
     paired = {path.with_suffix(".png") for path in pairs}
     lonely = [path for path in files if path.suffix == ".png" and path not in paired]
+    transparent = [path for path in lonely if path.parent.name != THINGS]
     clips = [path for path in files if path.with_suffix(".alpha.mp4") in present]
+    films = [path for path in files if path.suffix.lower() == ".mov"]
+    rooms = [path for path in photos if path not in set(pairs)]
+    pair = bound(read_pair, partial=partial)
     with ThreadPoolExecutor() as pool:  # OpenCV and PyAV release the interpreter lock
-        stills = list(pool.map(lambda path: read_pair(path, partial), pairs))
-        transparent = [
-            (path, picture)
-            for path, picture in zip(lonely, pool.map(read, lonely), strict=True)
-            if picture.shape[2:] == (4,)
+
+        def found(kind: str, read: Callable[[Path], Subject | None], of: list[Path]) -> Any:
+            return [one for one in pool.map(bound(people, store, kind, read), of) if one]
+
+        stills = found(f"pair {partial}", pair, pairs)
+        stills += found("cut-out", read_cutout, transparent)
+        moving = found("clip", read_clip, [path for path in clips if path.suffix == ".mp4"])
+        moving += found("film", read_moving, films)
+        laid = [path for path in lonely if path.parent.name == THINGS]
+        things = [
+            each
+            for each in pool.map(bound(stored, store, read=read), laid)
+            if each.shape[2:] == (4,)
         ]
-        stills += [
-            subject(path.stem, None, [each])
-            for path, each in transparent
-            if path.parent.name != THINGS
-        ]
-        things = [each for path, each in transparent if path.parent.name == THINGS]
-        moving = list(pool.map(read_clip, [p for p in clips if p.suffix == ".mp4"]))
-        films = pool.map(read_moving, [path for path in files if path.suffix.lower() == ".mov"])
-        moving += [film for film in films if film]
-        empty = list(pool.map(colour, [path for path in photos if path not in set(pairs)]))
+        empty = list(pool.map(bound(stored, store, read=colour), rooms))
     if not stills and not moving:
         raise ValueError(
             f"no people below {folder}: expected NAME.jpg + NAME.png pairs, "
             "transparent NAME.png or NAME.mov, or NAME.mp4 + NAME.alpha.mp4"
         )
-    return Library(stills, moving, empty, things)
+    names = [path.stem for path in rooms]
+    shares = [(claims or {}).get(name, 0.0) for name in names] if claims else []
+    return Library(stills, moving, empty, things, names, shares)

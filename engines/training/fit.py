@@ -4,6 +4,7 @@ A batch is a function of (seed, step) alone, and a checkpoint holds everything e
 was stopped at any moment and started again ends where an unbroken one would have.
 """
 
+import json
 import logging
 import math
 import os
@@ -23,9 +24,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from mattecast.engines.networks.heron import Heron, Widths
 from mattecast.engines.papers import corpora
-from mattecast.engines.training import criteria, scenes, systems
+from mattecast.engines.training import criteria, scenes, systems, validation
 from mattecast.engines.training.datasets import Library
 from mattecast.engines.training.losses import Target, Weights, scaled
+from mattecast.engines.training.mapped import Store
 from mattecast.engines.training.optimiser import optimisers
 from mattecast.engines.training.processes import Process, joined
 from mattecast.engines.training.stages import STAGES, Size, Stage
@@ -51,6 +53,7 @@ class Settings:
     limit: int = 0  # at most so many people of a corpus
     frozen: tuple[str, ...] = ()  # beginnings of the names of what stays as it is, see hold
     constant: bool = False  # the same rate throughout, where a study asks for that
+    seconds: float = 0.0  # after which a run ends, its rate fallen by then; 0: by steps alone
     patience: int = 0  # checks in a row without a better score that end the run; 0 goes on
     partial: tuple[str, ...] = ()  # see datasets.load
     recipe: scenes.Recipe = field(default_factory=scenes.Recipe)
@@ -61,6 +64,9 @@ class Settings:
     decay: float = 0.02
     average: float = 0.998  # of the exported weights, per step
     held_out: int = 25  # one in so many is for the check only
+    validation: tuple[str, ...] = ()  # instead: sources for the check only, see Library.without
+    claims: Path | None = None  # JSON of what a network took for people, see datasets.load
+    store: Path | None = None  # where decoded pictures are kept, see mapped; None: in memory
     workers: int = 1
     threads: int = 0  # torch's own choice
     device: str = "auto"
@@ -81,11 +87,13 @@ class Settings:
                 return stage
         return self.stages[-1]
 
-    def slope_at(self, step: int) -> float:
-        """Part of the largest rate: linear warm-up, then half a cosine down to 2 %."""
+    def slope_at(self, step: int, spent: float = 0.0) -> float:
+        """Part of the largest rate: linear warm-up, then half a cosine down to 2 % by steps, or by
+        the part of the time that is spent, whichever is further."""
         if self.constant:
             return self.stage(step).rate
-        turn = 0.5 + 0.5 * math.cos(math.pi * min(1.0, step / max(1, self.steps)))
+        done = max(spent, step / max(1, self.steps))
+        turn = 0.5 + 0.5 * math.cos(math.pi * min(1.0, done))
         slope = min(1.0, (step + 1) / max(1, self.warmup))
         return self.stage(step).rate * slope * (0.02 + 0.98 * turn)
 
@@ -185,6 +193,7 @@ class Run:
     step: int = 0
     best: float = math.inf  # score of the checks
     stale: int = 0  # checks since
+    spent: float = 0.0  # part of the settings' seconds, since this process began
 
     def improved(self, score: float) -> bool:
         """Note a check's score; whether it is the best so far."""
@@ -260,7 +269,7 @@ def train_step(
     stage = settings.stage(run.step)
     for optimiser in run.optimisers:
         for group in optimiser.param_groups:
-            group["lr"] = group["peak"] * settings.slope_at(run.step)
+            group["lr"] = group["peak"] * settings.slope_at(run.step, run.spent)
     freeze(run.network, stage.freeze, settings.frozen)
     out = predict(shared or run.network, tensors)
     value = criteria.loss(out, target(tensors), stage.frames, settings.weights)
@@ -351,7 +360,10 @@ class Pace:
     def line(self, run: Run, settings: Settings) -> str:
         """The log line, always of this form."""
         seconds, steps = time.monotonic() - self.since, settings.log_every
-        stage, rate = settings.stage(run.step).name, settings.rate * settings.slope_at(run.step)
+        stage, rate = (
+            settings.stage(run.step).name,
+            settings.rate * settings.slope_at(run.step, run.spent),
+        )
         return (
             f"step {run.step:6d} stage {stage} loss {self.loss / steps:.4f} "
             f"rate {rate:.2e} frames/s {self.frames / seconds:5.1f} "
@@ -388,10 +400,32 @@ def fit(settings: Settings) -> Ended:
     return Ended(settings.out / "last.pt", stopped, process.first)
 
 
+def material(settings: Settings) -> tuple[Library, Library]:
+    """What is trained on, and what is held out."""
+    everything = corpora.read(
+        settings.corpus,
+        settings.data,
+        limit=settings.limit,
+        incomplete=settings.partial,
+        claims=json.loads(settings.claims.read_text()) if settings.claims else None,
+        store=Store(settings.store) if settings.store else None,
+    )
+    if settings.validation:
+        return everything.without(settings.validation)
+    return everything.split(settings.held_out)
+
+
+def validate(run: Run, settings: Settings, kept: Library) -> None:
+    """Note what the averaged weights make of the sources that are held out."""
+    found = validation.breadth(averaged(run), kept, every=validation.EVERY)
+    line = validation.record(run.step, found)
+    log.info("step %6d validation %s", run.step, line)
+    with (settings.out / "validation.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
 def _fit(settings: Settings, process: Process) -> int | None:
-    library, kept = corpora.read(
-        settings.corpus, settings.data, limit=settings.limit, incomplete=settings.partial
-    ).split(settings.held_out)
+    library, kept = material(settings)
     held = []
     if process.first:
         log.info("training on %s; held out %s", library, kept)
@@ -407,7 +441,8 @@ def _fit(settings: Settings, process: Process) -> int | None:
         prefetch_factor=6 if settings.workers else None,
         worker_init_fn=undisturbed,
     )
-    saved, pace = time.monotonic(), [Pace()]
+    began = saved = time.monotonic()
+    pace = [Pace()]
     with stopping() as caught:
         for tensors in timed(batches, pace):
             pace[-1].loss += train_step(run, settings, to(process.device, tensors), shared)
@@ -421,13 +456,19 @@ def _fit(settings: Settings, process: Process) -> int | None:
                     log.info("step %6d held-out %s %.2f", run.step, settings.measure, score)
                     if run.improved(score) and settings.patience:
                         run.save(settings.out / "best.pt", settings)
-            stale = 0 < settings.patience <= run.stale
-            ending = process.largest(ENDED if stale else STOPPED if caught else 0)
+                    if settings.validation:
+                        validate(run, settings, kept)
+            if settings.seconds:  # one clock for all processes, whose rates have to be the same
+                spent = (time.monotonic() - began) / settings.seconds
+                run.spent = process.largest(round(spent * 1e4)) / 1e4
+            done = run.spent >= 1 or 0 < settings.patience <= run.stale
+            ending = process.largest(ENDED if done else STOPPED if caught else 0)
             if process.first and (ending or time.monotonic() - saved > settings.save_every):
                 run.save(checkpoint, settings)
                 saved = time.monotonic()
             if ending == ENDED:
-                log.info("step %6d no better for %d checks: done", run.step, run.stale)
+                why = "out of time" if run.spent >= 1 else f"no better for {run.stale} checks"
+                log.info("step %6d %s: done", run.step, why)
                 return None
             if ending == STOPPED:
                 log.info("stopped at step %d; the same command goes on from there", run.step)

@@ -1,8 +1,9 @@
 """Draws training samples: who is where in the frame, before what, and how all of it moves.
 
 A sample is either a photograph with its own background or one or two cut-outs before another
-background; now and then a room with nobody in it. Framing runs from a face to a whole body, most
-of all head and shoulders above the lower edge, as webcams show people.
+background; now and then a place with nobody in it, half of these such as a network took for people
+before. Framing runs from a face to a whole body, most of all head and shoulders above the lower
+edge, as webcams show people; whole figures are down to a thirtieth of the frame's height.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from mattecast.engines.training import augment
+from mattecast.engines.training import augment, datasets
 from mattecast.engines.training.augment import Field, Matrix, about, scaling, shifting, turning
 from mattecast.engines.training.datasets import Bytes, Library, Subject, to_bytes
 
@@ -20,15 +21,18 @@ SHARPEST = 1.25  # times: a person enlarged further is blurred, and teaches a bl
 BEYOND = 0.03  # of the frame's long side: so far outside it a cut ends, to stay there in motion
 CORNERED = 0.35  # of the things, cut by the frame's side as neighbouring chairs at a desk are
 LARGEST = 2.5  # times: for some still, or whatever is smooth would be taken for background
+SMALLEST, MIDDLE = 0.03, 0.45  # of the frame's height: what small figures are between
+TRIES = 4  # at most, to draw a sample that is not filled by a body
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Shares of what is drawn, each in [0, 1]."""
 
-    empty: float = 0.05
+    empty: float = 0.1
+    hard: float = 0.5  # of the empty ones, drawn by what a network claimed there
     composite: float = 0.55  # of the others; the rest keep their own background
-    clip: float = 0.12  # of the subjects
+    clip: float = 0.2  # of the subjects
     second: float = 0.25  # composites with two cut-outs
     partial: float = 0.25  # of the photographs with unlabelled bystanders, that keep them
     cluttered: float = 0.5  # of the backgrounds, with pieces of others pasted over them
@@ -36,6 +40,12 @@ class Recipe:
     still: float = 0.2  # of the multi-frame samples, without any motion
     enlarged: float = 0.5  # of the people, that may be enlarged beyond SHARPEST
     smeared: float = 0.15  # of the cut-outs, as by denoising and beauty filters
+    small: float = 0.3  # of the figures that no side of their picture cuts
+    lying: float = 0.04  # of the same, turned on their side
+    headless: float = 0.05  # of the cut-outs, cut at the neck by the frame's upper side
+    masked: float = 0.04  # of the stills, faces made unrecognisable, as published pictures have it
+    filled: float = 0.1  # of the samples that a body fills without a head in sight, that are kept
+    seen: float = 0.85  # of the photographs, framed with the head in sight
     whole: bool = False  # instead of all this: photographs as they are, squeezed to the size
 
 
@@ -61,10 +71,11 @@ class Layer:
 
 def pick(rng: Generator, library: Library, share: float) -> Subject:
     """A clip with probability `share`, else a still by weight."""
-    group = library.clips if rng.random() < share else library.stills
-    group = group or library.stills or library.clips
-    weights = np.array([subject.weight for subject in group])
-    return group[int(rng.choice(len(group), p=weights / weights.sum()))]
+    moving = rng.random() < share
+    group, sums = library.clips, library.clip_sums
+    if library.stills and not (moving and group):
+        group, sums = library.stills, library.still_sums
+    return group[int(np.searchsorted(sums, rng.random(), side="right"))]
 
 
 def moments(rng: Generator, subject: Subject, frames: int) -> list[int]:
@@ -77,11 +88,26 @@ def moments(rng: Generator, subject: Subject, frames: int) -> list[int]:
     return [int(min(place, 2 * count - 2 - place)) for place in places]
 
 
-def portion(rng: Generator, subject: Subject) -> tuple[float, float]:
+def upright(subject: Subject) -> bool:
+    """Whether it looks like a whole body that stands."""
+    left, top, right, bottom = subject.box
+    return (bottom - top) / max(1, right - left) > 1.7
+
+
+def head(subject: Subject) -> float:
+    """About how much of the person's height, from above, the head has."""
+    return 0.14 if upright(subject) else 0.42
+
+
+def portion(rng: Generator, recipe: Recipe, subject: Subject) -> tuple[float, float]:
     """(part of the person from the head down that is shown, its height as part of the frame's)."""
     left, top, right, bottom = subject.box
-    tall = (bottom - top) / max(1, right - left)
-    whole_body = tall > 1.7
+    whole_body = upright(subject)
+    if not any(subject.touches) and rng.random() < recipe.small:
+        part = max(rng.random(2))  # the smallest are the rarest: there is little to learn of them
+        return 1.0, SMALLEST * (MIDDLE / SMALLEST) ** part
+    if right - left > 1.3 * (bottom - top):  # a group, or somebody who lies
+        return 1.0, rng.uniform(0.15, 0.7)
     kind = rng.random()
     if kind < 0.12:  # a face
         return rng.uniform(*((0.14, 0.3) if whole_body else (0.4, 0.75))), rng.uniform(0.7, 1.2)
@@ -100,7 +126,9 @@ def limit(rng: Generator, recipe: Recipe) -> float:
     return LARGEST if rng.random() < recipe.enlarged else SHARPEST
 
 
-def place(rng: Generator, subject: Subject, size: tuple[int, int], largest: float) -> Matrix:
+def place(
+    rng: Generator, recipe: Recipe, subject: Subject, size: tuple[int, int], largest: float
+) -> Matrix:
     """Where the cut-out stands in a frame of `size`, enlarged at most `largest` times; sides that
     cut it stay at the frame's."""
     height, width = size
@@ -108,21 +136,24 @@ def place(rng: Generator, subject: Subject, size: tuple[int, int], largest: floa
     source_height, source_width = subject.cutouts.shape[1:3]
     left, top, right, bottom = subject.box
     cut_left, cut_top, cut_right, cut_bottom = subject.touches
-    part, shown = portion(rng, subject)
+    part, shown = portion(rng, recipe, subject)
     tall = max(1, bottom - top)
     scale = min(shown * height / (part * tall), largest)
-    part = min(1.0, shown * height / (scale * tall))  # more of the person instead of larger
     stretch = float(np.exp(rng.normal(0, 0.05)))
     if cut_left and cut_right:  # or a cut would show inside the frame
         scale = max(scale, (width + 2 * beyond) / source_width / stretch)
     if cut_top and cut_bottom:
         scale = max(scale, (height + 2 * beyond) / source_height)
+    # More of the person instead of larger, less where the cuts made it so: the head stays in sight.
+    part = min(1.0, shown * height / (scale * tall))
     x_scale = scale * stretch
     # The head's height first; a person cut below stands on the lower edge.
     visible = part * tall * scale
     y = height - visible - top * scale
     if part == 1.0 and not cut_bottom:
         y = rng.uniform(0.2, 1.05) * (height - visible) - top * scale
+    if rng.random() < recipe.headless:  # a body cut at the neck
+        y = -(top + head(subject) * rng.uniform(0.8, 1.1) * tall) * scale
     if cut_bottom:
         y = max(y, height + beyond - source_height * scale)
     if cut_top:
@@ -145,10 +176,17 @@ def filling(shape: tuple[int, ...], size: tuple[int, int]) -> float:
 
 
 def cover(
-    rng: Generator, shape: tuple[int, ...], size: tuple[int, int], focus: float, largest: float
+    rng: Generator,
+    shape: tuple[int, ...],
+    size: tuple[int, int],
+    focus: float,
+    largest: float,
+    *,
+    above: float = np.inf,
 ) -> Matrix:
     """A random view into a picture that it (nearly) fills, enlarged no further than `largest` times
-    where that is enough; focus: relative height of interest."""
+    where that is enough; focus: relative height of interest; above: px of the picture that the view
+    leaves out at its upper side at most."""
     height, width = size
     fill = filling(shape, size)
     fit = min(height / shape[0], width / shape[1])
@@ -158,7 +196,8 @@ def cover(
     x_scale = scale * float(np.exp(rng.normal(0, 0.08)))
     free_x, free_y = width - shape[1] * x_scale, height - shape[0] * scale
     aim = np.clip(rng.normal(focus, 0.2), 0, 1)
-    moved = shifting(rng.random() * free_x, aim * free_y)
+    y = max(aim * free_y, min(0.0, -above * scale))
+    moved = shifting(rng.random() * free_x, y)
     matrix = flipped(rng, moved @ scaling(x_scale, scale), width)
     return about(width / 2, height / 2, turning(rng.normal(0, 3))) @ matrix
 
@@ -199,14 +238,59 @@ def paths(
     return [c @ o for c, o in zip(camera, own, strict=True)], camera
 
 
+def laid(rng: Generator, subject: Subject) -> Subject:
+    """The same person turned on their left or right side: somebody who lies."""
+    turns = int(rng.choice([1, 3]))
+    cutout = np.ascontiguousarray(np.rot90(subject.cutouts[0], turns))
+    return datasets.subject(subject.name, None, [cutout], complete=subject.complete)
+
+
+def masked(rng: Generator, subject: Subject) -> Subject:
+    """The same still with the head's middle blurred or in coarse squares, colours alone: alpha
+    stays, for an unrecognisable face is a face."""
+    left, top, right, bottom = subject.box
+    tall = head(subject) * (bottom - top)
+    rows = subject.cutouts[0, top : top + max(1, int(tall)), left:right, 3]
+    columns = np.flatnonzero((rows > 127).any(0))
+    middle = left + (float(columns.mean()) if len(columns) else (right - left) / 2)
+    shape = subject.cutouts.shape[1:3]
+    mask = np.zeros(shape, np.uint8)
+    axes = (max(1, int(0.32 * tall)), max(1, int(0.42 * tall)))
+    cv2.ellipse(mask, (int(middle), int(top + 0.55 * tall)), axes, 0, 0, 360, 255, -1)
+    coarse = max(2, int(tall * rng.uniform(0.08, 0.2)))
+    squares = rng.random() < 0.3
+
+    def hidden(picture: Bytes) -> Bytes:
+        if squares:
+            few = (max(1, shape[1] // coarse), max(1, shape[0] // coarse))
+            small = cv2.resize(picture, few, interpolation=cv2.INTER_AREA)
+            smooth: Bytes = np.asarray(
+                cv2.resize(small, shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8
+            )
+        else:
+            smooth = augment.blurred(picture, coarse)
+        mixed: Bytes = blend(smooth[None], mask[None], picture[None])[0]
+        return mixed
+
+    colours = hidden(np.ascontiguousarray(subject.cutouts[0, ..., :3]))
+    cutout = np.dstack([colours, subject.cutouts[0, ..., 3]])
+    pictures = None if subject.pictures is None else hidden(subject.pictures[0])[None]
+    return replace(subject, pictures=pictures, cutouts=cutout[None])
+
+
 def layer(
     rng: Generator, recipe: Recipe, subject: Subject, size: tuple[int, int], path: list[Matrix]
 ) -> Layer:
     """The subject cut out, placed, moving and lit."""
     frames = len(path)
+    if subject.frames == 1:
+        if rng.random() < recipe.masked:
+            subject = masked(rng, subject)
+        if not any(subject.touches) and rng.random() < recipe.lying:
+            subject = laid(rng, subject)
     moment = moments(rng, subject, frames)
     fields = augment.wobble(rng, frames, size) if frames > 1 and rng.random() < 0.4 else None
-    matrix = place(rng, subject, size, limit(rng, recipe))
+    matrix = place(rng, recipe, subject, size, limit(rng, recipe))
     border = cv2.BORDER_CONSTANT
     moved = follow(subject.cutouts, moment, matrix, path, size, border=border, fields=fields)
     light = augment.look(rng, 0.7)
@@ -238,10 +322,20 @@ def cluttered(rng: Generator, picture: Bytes, library: Library) -> Bytes:
 
 
 def backdrop(
-    rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], path: list[Matrix]
+    rng: Generator,
+    recipe: Recipe,
+    library: Library,
+    size: tuple[int, int],
+    path: list[Matrix],
+    *,
+    hard: bool = False,
 ) -> Bytes:
-    """A background (T, H, W, 3), moving and lit, sometimes out of focus, sometimes furnished."""
-    if rng.random() < 0.05 or not library.backgrounds:
+    """A background (T, H, W, 3), moving and lit, sometimes out of focus, sometimes furnished; hard:
+    one that a network took for people, as it is."""
+    if hard:
+        place = int(np.searchsorted(library.claim_sums, rng.random(), side="right"))
+        picture = library.backgrounds[place]
+    elif rng.random() < 0.05 or not library.backgrounds:
         base = rng.integers(0, 256, 3)
         flat = np.clip(base + rng.normal(0, 12, (4, 4, 3)), 0, 255).astype(np.uint8)
         picture = np.asarray(cv2.resize(flat, (352, 352), interpolation=cv2.INTER_CUBIC), np.uint8)
@@ -256,7 +350,7 @@ def backdrop(
     sigma = rng.uniform(0.6, 0.012 * max(size) + 0.7) if rng.random() < 0.3 else 0.0
     frames = [light.on(frame) for frame in moved]
     room = np.stack([augment.blurred(f, sigma) if sigma else f for f in frames])
-    things = furniture(rng, recipe, library, size, path)
+    things = None if hard else furniture(rng, recipe, library, size, path)
     return blend(things.colours, things.alpha, room) if things else room
 
 
@@ -327,14 +421,32 @@ def composite(
         person = stacked(person, layer(rng, recipe, pick(rng, library, recipe.clip), size, other))
     behind = backdrop(rng, recipe, library, size, camera)
     picture = blend(person.colours, person.alpha, behind)
-    return Sample(picture, person.alpha, person.colours, np.ones_like(person.alpha), True)
+    return Sample(picture, person.alpha, person.colours, certain(person.alpha), True)
+
+
+def certain(alpha: Bytes) -> Bytes:
+    """(T, H, W) uint8: 0 in the middle of what is wide and half transparent, else 1.
+
+    Hair and motion are soft in narrow bands. A wide soft area is where the makers of the labels did
+    not agree, or their network did not know.
+    """
+    reach = max(3, max(alpha.shape[1:]) // 14 | 1)
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    kept = []
+    for frame in alpha:
+        soft = ((frame > 30) & (frame < 225)).astype(np.uint8)
+        wide = cv2.morphologyEx(soft, cv2.MORPH_OPEN, window)
+        kept.append(np.asarray(1 - wide, np.uint8))
+    return np.stack(kept)
 
 
 def empty(
     rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], frames: int
 ) -> Sample:
     """A place with nobody in it."""
-    picture = backdrop(rng, recipe, library, size, paths(rng, recipe, frames, size)[1])
+    camera = paths(rng, recipe, frames, size)[1]
+    hard = any(library.claims) and rng.random() < recipe.hard
+    picture = backdrop(rng, recipe, library, size, camera, hard=hard)
     alpha = np.zeros(picture.shape[:3], np.uint8)
     return Sample(picture, alpha, picture, np.ones_like(alpha), False)
 
@@ -349,20 +461,23 @@ def photograph(
     largest: float,
 ) -> Sample:
     """A subject before its own background, seen by a moving camera."""
+    if subject.frames == 1 and rng.random() < recipe.masked:
+        subject = masked(rng, subject)
     assert subject.pictures is not None
     _, camera = paths(rng, recipe, frames, size)
     moment = moments(rng, subject, frames)
     height = subject.cutouts.shape[1]
     focus = min(0.5, subject.box[1] / height + 0.2)
-    matrix = cover(rng, subject.cutouts.shape[1:], size, focus, largest)
+    above = float(subject.box[1]) if rng.random() < recipe.seen else np.inf
+    matrix = cover(rng, subject.cutouts.shape[1:], size, focus, largest, above=above)
     border = cv2.BORDER_REFLECT_101
     picture = follow(subject.pictures, moment, matrix, camera, size, border=border)
     cutout = follow(subject.cutouts, moment, matrix, camera, size, border=border)
     alpha = np.ascontiguousarray(cutout[..., 3])
-    valid = np.ones_like(alpha)
+    valid = certain(alpha)
     if not subject.complete:  # bystanders keep some distance: trust what is near the person only
         reach = np.ones((max(3, max(size) // 14 | 1),) * 2, np.uint8)
-        valid = np.stack([np.uint8(cv2.dilate(a, reach) > 25) for a in alpha])
+        valid *= np.stack([np.uint8(cv2.dilate(a, reach) > 25) for a in alpha])
     colours = np.ascontiguousarray(cutout[..., :3])
     things = furniture(rng, recipe, library, size, camera)
     if things:  # between the subject and what is behind it
@@ -411,6 +526,13 @@ def filmed(rng: Generator, sample: Sample) -> Sample:
     )
 
 
+def body(sample: Sample) -> bool:
+    """Whether a body fills the sample, or most of it without a head in sight."""
+    solid = sample.alpha[0] > 127
+    share, upper = float(solid.mean()), float(solid[: max(1, len(solid) // 40)].mean())
+    return share > 0.75 or (share > 0.5 and upper > 0.6)
+
+
 def draw(
     rng: Generator, recipe: Recipe, library: Library, *, size: tuple[int, int], frames: int
 ) -> Sample:
@@ -419,8 +541,19 @@ def draw(
         return whole(rng, recipe, library, size, frames)
     if library.backgrounds and rng.random() < recipe.empty:
         return filmed(rng, empty(rng, recipe, library, size, frames))
+    for _ in range(TRIES):
+        sample = peopled(rng, recipe, library, size, frames)
+        if not body(sample) or rng.random() < recipe.filled:
+            break
+    return filmed(rng, sample)
+
+
+def peopled(
+    rng: Generator, recipe: Recipe, library: Library, size: tuple[int, int], frames: int
+) -> Sample:
+    """A sample with somebody in it, before it is filmed."""
     if rng.random() < recipe.composite:
-        return filmed(rng, composite(rng, recipe, library, size, frames))
+        return composite(rng, recipe, library, size, frames)
     subject = pick(rng, library, recipe.clip)
     largest = limit(rng, recipe)
     if (
@@ -428,5 +561,5 @@ def draw(
         or not (subject.complete or rng.random() < recipe.partial)
         or filling(subject.pictures.shape[1:], size) > largest
     ):
-        return filmed(rng, composite(rng, recipe, library, size, frames))
-    return filmed(rng, photograph(rng, recipe, library, subject, size, frames, largest))
+        return composite(rng, recipe, library, size, frames)
+    return photograph(rng, recipe, library, subject, size, frames, largest)

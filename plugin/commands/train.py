@@ -97,9 +97,36 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         help="pairs whose names begin so show people who are not in the alpha; repeatable",
     )
     add(
+        "--validate",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="sources whose names begin so are held out for checks; repeatable "
+        "(default: one in 25)",
+    )
+    add(
+        "--claims",
+        type=Path,
+        metavar="JSON",
+        help="shares of the backgrounds that a network took for people, by name; half of the empty "
+        "scenes are drawn by them",
+    )
+    add(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="keep decoded pictures in files there, which several runs share, instead of in memory",
+    )
+    add(
         "--rate",
         type=float,
         help="largest learning rate (default: 0.0015; 0.001 for the papers' networks)",
+    )
+    add(
+        "--seconds",
+        type=float,
+        default=0.0,
+        help="end after this long; the rate has fallen by then (default: after the stages' steps)",
     )
     add("--seed", type=int, default=1)
     add("--workers", type=int, default=1, help="processes that draw samples (default: 1)")
@@ -133,8 +160,12 @@ def run(options: argparse.Namespace) -> int:
                 stages=stages,
                 widths=widths(system.name, options.share, start),
                 partial=tuple(options.partial),
+                validation=tuple(options.validate),
+                claims=options.claims,
+                store=options.store,
                 rate=system.rate if options.rate is None else options.rate,
                 frozen=system.frozen if start else (),
+                seconds=options.seconds,
                 seed=options.seed,
                 workers=options.workers,
                 threads=options.threads,

@@ -11,7 +11,11 @@ models. Without NAME.alpha.mkv only flicker can be measured.
 With --stages every competitor's mattes go through what follows a network, one stage at a time: a
 stored matte, reduced to the size our network works at, stands in for one.
 
+With --robust DIR holds empty/, people/ and clips/ (see robust.py), and models are measured alone:
+what they claim of pictures without people, and how well they cut out people of every kind.
+
   evaluate.py clips --stages --frames 24       # the default model, each stage on and off
+  evaluate.py robust --robust --model run/network.onnx
 """
 
 import argparse
@@ -27,6 +31,7 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+import robust
 
 import mattecast
 from mattecast import Settings
@@ -74,6 +79,8 @@ class Row:
 
 def main() -> int:
     arguments = parse()
+    if arguments.robust:
+        return broad(arguments)
     clips = sorted(each for each in arguments.dir.iterdir() if is_clip(each))
     if not clips:
         raise SystemExit(f"{arguments.dir}: no clips found, expected NAME.mp4")
@@ -87,6 +94,17 @@ def main() -> int:
     print(table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    return 0
+
+
+def broad(arguments: argparse.Namespace) -> int:
+    """Measure models on people and places of every kind."""
+    if any(one.model is None for one in arguments.mattes):
+        raise SystemExit("--robust shows pictures to networks: give --model, not --matte")
+    results = [robust.measure(one.name, str(one.model), arguments.dir) for one in arguments.mattes]
+    print(robust.tables(results))
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")
     return 0
 
 
@@ -113,6 +131,7 @@ def parse() -> argparse.Namespace:
     )
     add("--flicker", action="store_true", help="also measure flicker where pictures stand still")
     add("--stages", action="store_true", help="each stage after the network on and off")
+    add("--robust", action="store_true", help="DIR holds empty/, people/ and clips/: breadth")
     add("--frames", type=int, metavar="N", help="only the first frames of each clip")
     add("--json", type=Path, metavar="OUT", help="also write every clip's scores here")
     arguments = parser.parse_args()
@@ -279,7 +298,9 @@ def table(rows: list[Row]) -> str:
         "flicker": "flicker",
     }
     columns = [key for key in titles if any(key in row.scores for row in rows)]
-    lines = [["group", "matte", "n", *(titles[key] for key in columns), "picture sizes"]]
+    beside = ["worst MAD", "worst tenth"] if "mad" in columns else []
+    names = [titles[key] for key in columns]
+    lines = [["group", "matte", "n", *names, *beside, "picture sizes"]]
     lines.append(["---"] * len(lines[0]))
     by_group = sorted(rows, key=lambda row: row.group)  # stable: competitors stay in order
     for group, members in groupby(by_group, lambda row: row.group):
@@ -294,7 +315,10 @@ def summary(group: str, rows: list[Row], columns: list[str]) -> Iterator[list[st
     for matte in dict.fromkeys(row.matte for row in rows):
         mine = [row for row in rows if row.matte == matte]
         sizes = " ".join(dict.fromkeys(row.size for row in mine))
-        means = (np.mean([row.scores.get(key, np.nan) for row in mine]) for key in columns)
+        means = [float(np.mean([row.scores.get(key, np.nan) for row in mine])) for key in columns]
+        if "mad" in columns:  # one ruined clip is worth more than a tenth of a mean
+            mads = [row.scores.get("mad", np.nan) for row in mine]
+            means += [max(mads), robust.worst_tenth(mads)]
         yield [group, matte, str(len(mine)), *(f"{each:.3f}" for each in means), sizes]
 
 

@@ -121,11 +121,15 @@ def test_a_ctrl_c_that_a_module_swallows_still_counts(
         return 0
 
     monkeypatch.setattr(cli, "_doctor", swallow)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # After a stop the command ignores all three, since nothing but its exit is left.
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         assert cli.main(["doctor"]) == 130
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
     assert capsys.readouterr().err.startswith("mattecast: stopped by SIGINT")
 
 

@@ -17,7 +17,7 @@ from mattecast.engines.openvino_graph import state_shapes  # noqa: E402
 from mattecast.engines.training.export import export, load_network  # noqa: E402
 
 SIZE = (64, 32)  # width, height
-FRAMES = 40  # the states have settled after some twenty; half arithmetic on a CPU is slow
+FRAMES = 100
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -31,6 +31,7 @@ from mattecast.engines.training import (  # noqa: E402
 )
 from mattecast.engines.training.optimiser import optimisers, orthogonal  # noqa: E402
 
+USUAL = scenes.Recipe(headless=0.0)
 SMALL = Widths(lowest=16, scales=(16, 16, 16, 8), memory=(8, 8, 4))
 
 
@@ -178,7 +179,7 @@ def test_a_person_cut_below_stays_on_the_lower_edge(library):
     subject = next(s for s in library.stills if s.name == "pair0")
     height = subject.cutouts.shape[1]
     for seed in range(40):
-        matrix = scenes.place(np.random.default_rng(seed), subject, (128, 160), 1.25)
+        matrix = scenes.place(np.random.default_rng(seed), USUAL, subject, (128, 160), 1.25)
         middle = (subject.box[0] + subject.box[2]) / 2
         assert (matrix @ [middle, height, 1])[1] > 128 - 12  # a little turn is allowed
 
@@ -190,7 +191,7 @@ def test_where_a_picture_cut_a_person_no_cut_shows_in_the_frame(sides):
     subject = datasets.Subject("cut", None, cutout[None], (0, 0, 50, 60), touches)
     left, top, right, bottom = touches
     for seed in range(40):
-        matrix = scenes.place(np.random.default_rng(seed), subject, (90, 160), 1.25)
+        matrix = scenes.place(np.random.default_rng(seed), USUAL, subject, (90, 160), 1.25)
         corners = np.array([[0, 0, 1], [50, 0, 1], [0, 60, 1], [50, 60, 1]]) @ matrix.T
         x, y = corners[:, 0], corners[:, 1]
         if matrix[0, 0] < 0:  # mirrored
@@ -208,7 +209,7 @@ def test_people_and_photographs_are_rarely_enlarged_beyond_what_stays_sharp(libr
         if any(subject.touches[::2]) or subject.touches[1]:
             continue  # sides that are cut have to reach the frame's
         for seed in range(20):
-            matrix = scenes.place(np.random.default_rng(seed), subject, (400, 700), 1.25)
+            matrix = scenes.place(np.random.default_rng(seed), USUAL, subject, (400, 700), 1.25)
             assert abs(np.linalg.det(matrix[:2, :2])) ** 0.5 < 1.25 * 1.15  # and a little stretch
     shape = (300, 400, 3)
     for seed in range(20):
@@ -316,6 +317,12 @@ def test_a_stopped_run_ends_where_an_unbroken_one_does(folder, tmp_path, monkeyp
     assert resumed["step"] == whole["step"] == 4
     for name, value in whole["average"].items():
         torch.testing.assert_close(resumed["average"][name], value)
+
+
+def test_a_run_ends_when_its_time_is_spent(folder, tmp_path):
+    chosen = settings(folder, tmp_path / "run", steps=100_000)
+    assert chosen.slope_at(10, 0.9) < 0.1 < chosen.slope_at(10, 0.1)
+    assert trained(dataclasses.replace(chosen, seconds=0.5))["step"] < 1000
 
 
 def test_the_mean_of_runs_has_the_mean_of_their_weights(folder, tmp_path):
@@ -645,5 +652,5 @@ def test_sides_that_cut_a_person_stay_out_of_sight():
     filled = datasets.subject("crop", None, [np.full((40, 60, 4), 255, np.uint8)])
     rest = [np.eye(3)]
     for seed in range(60):
-        shown = scenes.layer(np.random.default_rng(seed), scenes.Recipe(), filled, (96, 64), rest)
+        shown = scenes.layer(np.random.default_rng(seed), USUAL, filled, (96, 64), rest)
         assert shown.alpha.mean() > 0.9 * 255  # a slight turn shows a little at the corners
