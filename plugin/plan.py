@@ -52,7 +52,7 @@ class Plan:
     # Whether colours are multiplied by alpha; the background, or None to keep alpha.
     premultiplied: bool
     background: str | None
-    # The part of the source, in seconds on its own clock; None for the ends of the clip.
+    # The part of the source, in seconds on the clip's clock; None for the ends of the clip.
     start: Fraction | None
     end: Fraction | None
     # The clock of the output (seconds), its frames a second, and its first timecode.
@@ -65,6 +65,8 @@ class Plan:
     losses: tuple[str, ...]
     # Whether the source is a single picture.
     still: bool = False
+    # Where the first of picture and sound that the output keeps begins, on the clip's clock.
+    begins: Fraction = Fraction(0)
     # Pixel formats where they differ from `pixels`: with the depth and chroma sampling of the
     # source, if nothing else sets the source apart; and what the encoder is handed.
     source_pixels: str | None = None
@@ -89,8 +91,9 @@ class Plan:
 
     @property
     def origin(self) -> Fraction:
-        """The source time that becomes zero in the output: the start of a range, else zero."""
-        return self.start or Fraction(0)
+        """The time on the clip's clock that becomes zero in the output: the start of a range, else
+        where the first of what is kept begins."""
+        return self.begins if self.start is None else self.start
 
 
 def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
@@ -110,6 +113,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     premultiplied = settings.premultiplied
     if premultiplied is None:
         premultiplied = format.premultiplied
+    audio = bool(facts.audio and settings.audio and not format.matte_only)
     return Plan(
         format=format,
         size=size,
@@ -124,9 +128,10 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         time_base=1 / settings.cfr if settings.cfr else facts.time_base,
         rate=settings.cfr or facts.rate,
         timecode=_timecode(facts, start),
-        audio=bool(facts.audio and settings.audio and not format.matte_only),
+        audio=audio,
         options=_options(settings, format),
         losses=_losses(facts, settings, format, pixels),
+        begins=Fraction(0) if audio else facts.start,
         still=is_still(facts.path) and facts.codec != "apng",  # an animated PNG is a clip
         source_pixels=None
         if opaque or premultiplied
@@ -178,7 +183,7 @@ def _options(settings: Settings, format: Format) -> Mapping[str, str]:
 
 
 def _range(text: str | None, facts: Facts) -> tuple[Fraction | None, Fraction | None]:
-    """'START..END' in seconds on the source's own clock; either side may be left out."""
+    """'START..END' in seconds on the clip's clock; either side may be left out."""
     if not text:
         return None, None
     first, dots, last = text.partition("..")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,8 @@ def _plans(clip: Source, name: str, settings: Settings, guidance: Guidance) -> l
     """What each output will be: one, or the picture and the matte of fill-key."""
     formats = fill_and_key() if name == FILL_KEY else (FORMATS[name],)
     plans = [plan(clip.facts, settings, format) for format in formats]
+    # The picture and its matte begin together, though only one has sound.
+    plans = [replace(each, begins=plans[0].begins) for each in plans]
     if settings.gpu_video:
         plans = [encoded_on_gpu(each, settings, guidance) for each in plans]
     return plans

@@ -69,8 +69,9 @@ class Clip:
 
     @property
     def chapters(self) -> list[Chapter]:
-        """The chapters as PyAV gives them (id, start, end, time_base, metadata)."""
-        return list(self._container.chapters())
+        """The chapters as PyAV gives them (id, start, end, time_base, metadata), on the clip's
+        clock."""
+        return [_earlier(chapter, self.facts.zero) for chapter in self._container.chapters()]
 
     def frames(
         self,
@@ -81,7 +82,7 @@ class Clip:
     ) -> Iterator[av.VideoFrame]:
         """Decoded frames in display order, each with a pts in the clip's time base.
 
-        start, end: seconds on the clip's own clock; frames with start <= time < end are given.
+        start, end: seconds on the clip's clock; frames with start <= time < end are given.
         passing: how many frames may lie before the start; where more do, none are given.
         """
         base = self.facts.time_base
@@ -114,20 +115,24 @@ class Clip:
 
     def _seek(self, start: Fraction) -> None:
         try:
-            self._container.seek(int(start / self.facts.time_base), stream=self._stream)
+            place = start + self.facts.zero
+            decoded = self._decoder.frames_from(int(place / self.facts.time_base))
         except (av.error.FFmpegError, OSError, OverflowError):
             return  # Some files only play from their start: frames before `start` are dropped.
         self._head.clear()
         self._decoded.close()
-        self._decoded = self._decoder.frames()
+        self._decoded = decoded
 
     def _timed(self) -> Iterator[av.VideoFrame]:
-        """Every frame with a strictly growing pts; the step is guessed where the file has none."""
+        """Every frame with a strictly growing pts on the clip's clock; the step is guessed where
+        the file has none."""
+        zero = round(self.facts.zero / self.facts.time_base)
         step = frame_step(self.facts.rate, self.facts.time_base)
         last: int | None = None
         for frame in self._all():
-            pts = _pts_after(last, frame.pts, step, round(LONGEST_FRAME / self.facts.time_base))
-            self.damage.retimed += pts != (frame.pts or 0)
+            own = None if frame.pts is None else frame.pts - zero
+            pts = _pts_after(last, own, step, round(LONGEST_FRAME / self.facts.time_base))
+            self.damage.retimed += pts != (own or 0)
             frame.pts = last = pts
             yield frame
 
@@ -151,6 +156,12 @@ class Clip:
                 "check that a player shows it"
             )
         return first
+
+
+def _earlier(chapter: Chapter, seconds: Fraction) -> Chapter:
+    base = chapter["time_base"] or Fraction(1, av.time_base)
+    start, end = (place - round(seconds / base) for place in (chapter["start"], chapter["end"]))
+    return {**chapter, "start": start, "end": end}
 
 
 def _pts_after(last: int | None, pts: int | None, step: int, longest: int) -> int:

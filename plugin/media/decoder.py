@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +22,11 @@ from mattecast.media.frame import flip_vertically
 # After this many failed packets in a row the rest of the file is lost: a decoder that has lost its
 # parameters fails on every packet of an hour-long file.
 _HOPELESS = 500
+# How far before a time (seconds) a key frame is looked for. Containers without an index, such as
+# MPEG-TS, take one to any packet.
+_STEPS_BACK = (0, 2, 10, 60)
+# How many packets a key frame may be away.
+_PATIENCE = 2000
 
 
 class Decoder:
@@ -39,11 +45,29 @@ class Decoder:
 
     def frames(self) -> Generator[av.VideoFrame, None, None]:
         """All frames from where the container stands, in display order."""
+        return self._decoded(self._packets(self._container, self._stream))
+
+    def frames_from(self, pts: int) -> Generator[av.VideoFrame, None, None]:
+        """The frames from the last key frame at or before a pts. Where no key frame is found there,
+        they begin with the file. Raises FFmpegError or OSError where the container cannot seek."""
+        for seconds in _STEPS_BACK:
+            place = pts - round(seconds / time_base(self._stream))
+            self._container.seek(place, stream=self._stream)
+            packets = self._packets(self._container, self._stream)
+            first = next((each for each in islice(packets, _PATIENCE) if each.is_keyframe), None)
+            if first is not None and first.pts is not None and first.pts <= pts:
+                return self._decoded(chain((first,), packets))
+        self._container.seek(self._stream.start_time or 0, stream=self._stream)
+        return self.frames()
+
+    def _decoded(
+        self, packets: Iterator[av.Packet[av.VideoStream]]
+    ) -> Generator[av.VideoFrame, None, None]:
         failures = 0  # in a row
         newest_packet: int | None = None
         newest_frame: int | None = None
         file = b""  # of a picture; its frame may come out after a later packet only
-        for packet in self._packets(self._container, self._stream):
+        for packet in packets:
             if self._is_still and packet.size:
                 file = bytes(packet)
             try:

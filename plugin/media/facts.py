@@ -17,6 +17,10 @@ from mattecast.media.timecode import Timecode
 
 # Shapes of a pixel; the widest in use is 2:1 of anamorphic lenses.
 _SQUEEZED = Fraction(1, 10), 10
+# The most samples that AAC encoders put before the sound. Only MP4 and QuickTime say how many.
+_AAC_DELAY = 2112
+# Sound that leads the picture by more (seconds) runs on a clock of its own.
+_LONGEST_LEAD = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,11 @@ class Facts:
     """What a clip holds. Sizes and SAR are upright, after its rotation is applied.
 
     rotation: degrees counter-clockwise that make a decoded frame upright. rate: frames a second.
-    time_base, start, duration: seconds; duration None where the file does not say. frames: the
-    container's own count, 0 where it has none. others: kinds of streams that no output keeps.
-    chapters: how many there are.
+    time_base, start, duration: seconds; duration None where the file does not say. The clip's clock
+    begins where its picture or its sound does, whichever comes first; zero is that moment on the
+    file's own clock, and start is the first frame's time on the clip's. frames: the container's own
+    count, 0 where it has none. others: kinds of streams that no output keeps. chapters: how many
+    there are.
     """
 
     path: Path
@@ -64,6 +70,7 @@ class Facts:
     others: tuple[str, ...]
     chapters: int
     metadata: Mapping[str, str] = field(default_factory=dict)
+    zero: Fraction = Fraction(0)
 
 
 def read_facts(
@@ -77,6 +84,7 @@ def read_facts(
     # The format of a frame on a GPU only says that the frame is there.
     pixels = first.sw_format or first.format
     rate, base = frame_rate(stream), time_base(stream)
+    zero = _zero(container, first, rate, base)
     return Facts(
         path=path,
         container=container.format.name,
@@ -91,7 +99,7 @@ def read_facts(
         rate=rate,
         variable_rate=_is_variable(stream),
         time_base=base,
-        start=(first.pts or 0) * base,
+        start=(first.pts or 0) * base - zero,
         duration=_duration(container, stream),
         frames=stream.frames,
         colour=Colour.of(first),
@@ -101,7 +109,32 @@ def read_facts(
         others=_other_streams(container, stream),
         chapters=len(container.chapters()),
         metadata=dict(container.metadata),
+        zero=zero,
     )
+
+
+def _zero(
+    container: InputContainer, first: av.VideoFrame, rate: Fraction, base: Fraction
+) -> Fraction:
+    """The time on the file's own clock at which the first of picture and sound begins.
+
+    Sound that leads by less than a frame, or by no more than the delay of its own encoder, leaves
+    the picture first. The time lies whole units of the picture's time base before the picture.
+    """
+    start = (first.pts or 0) * base
+    leads = [_lead(track, start, 1 / rate) for track in container.streams.audio]
+    return start - round(max(leads, default=Fraction(0)) / base) * base
+
+
+def _lead(track: av.AudioStream, start: Fraction, frame: Fraction) -> Fraction:
+    """How long before the picture a sound track begins (seconds)."""
+    if track.start_time is None or not has_known_codec(track):
+        return Fraction(0)
+    context = track.codec_context
+    if context.name == "aac" and context.sample_rate:
+        frame = max(frame, Fraction(_AAC_DELAY, context.sample_rate))
+    lead = start - track.start_time * time_base(track)
+    return lead if frame <= lead <= _LONGEST_LEAD else Fraction(0)
 
 
 def _is_variable(stream: av.VideoStream) -> bool:

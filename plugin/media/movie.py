@@ -63,7 +63,7 @@ class MovieWriter:
             tagged = self._stream if plan.format.timecode_track else self._container
             tagged.metadata["timecode"] = str(plan.timecode)
         if plan.audio:
-            self._sound = Sound(source.path, self._container, plan, source.damage)
+            self._sound = Sound(source, self._container, plan)
         if source.chapters:
             self._container.set_chapters(_moved_chapters(source.chapters, plan))
 
@@ -149,7 +149,7 @@ class MovieWriter:
 def _container(path: Path, plan: Plan) -> OutputContainer:
     options = {**plan.format.container_options, "max_interleave_delta": _INTERLEAVE}
     if plan.format.container in ("mov", "mp4"):
-        # The default movie clock of 1/1000 s would round the edit that keeps a start offset.
+        # The default movie clock of 1/1000 s would round the edit of a track that begins later.
         options["movie_timescale"] = str(_movie_timescale(plan.time_base))
     return av.open(str(path), "w", format=plan.format.container, options=options)
 

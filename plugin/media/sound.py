@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import av
 import av.error
+import numpy as np
 from av.container import OutputContainer
 
 from mattecast.media.clip import LONGEST_FRAME
 from mattecast.media.container import has_known_codec, open_media
-from mattecast.media.damage import Damage
 from mattecast.media.formats import Format
+from mattecast.media.source import Description
 from mattecast.plan import Plan
 
 # Sound is written this far ahead of the picture (seconds): players want both interleaved.
 _LEAD = Fraction(1, 2)
 # Gaps between sounds up to here (seconds) are the rounding of Matroska's clock.
 _GAP = Fraction(1, 200)
+# The step of Matroska's clock (seconds).
+_ROUNDING = Fraction(1, 1000)
 # Longer gaps are no lost packets but a clock that was set anew: hours of silence would not help.
 _BREAK = Fraction(60)
 # Sample bits by PyAV's sample format; float decoders (AAC, Opus) carry no more than 24.
@@ -60,9 +62,14 @@ class Sound:
     It opens the file once more, so that neither sound nor picture waits for the other.
     """
 
-    def __init__(self, source: Path, output: OutputContainer, plan: Plan, damage: Damage) -> None:
-        self._plan, self._damage = plan, damage
-        self._input = open_media(source)
+    def __init__(self, source: Description, output: OutputContainer, plan: Plan) -> None:
+        self._plan, self._damage = plan, source.damage
+        # Packets have times on the file's own clock.
+        zero = source.facts.zero
+        self._origin = zero + plan.origin
+        self._start = None if plan.start is None else zero + plan.start
+        self._end = None if plan.end is None else zero + plan.end
+        self._input = open_media(source.path)
         self._output = output
         tracks = self._input.streams.audio
         self._tracks = {
@@ -71,16 +78,16 @@ class Sound:
             if _usable(stream)
         }
         self._lost = ["a track of unknown kind left out"] * (len(tracks) - len(self._tracks))
-        if plan.start is not None:
+        if self._start is not None:
             # Where that fails, reading from the start gives the same packets later.
             with suppress(av.error.FFmpegError, OSError, OverflowError):
-                self._input.seek(int(plan.start * av.time_base))
+                self._input.seek(int(self._start * av.time_base))
         self._packets = self._read()
         self._waiting: Packet | None = None
 
     def pump(self, until: Fraction) -> None:
         """Mux sound up to `until` seconds of the output, and a little more."""
-        limit = until + self._plan.origin + _LEAD
+        limit = until + self._origin + _LEAD
         while (packet := self._peek()) is not None and _time(packet) <= limit:
             self._waiting = None
             self._take(packet)
@@ -132,13 +139,13 @@ class Sound:
 
     def _inside(self, packet: Packet) -> bool:
         time = _time(packet)
-        if self._plan.end is not None and time >= self._plan.end:
+        if self._end is not None and time >= self._end:
             return False
         lasts = (packet.duration or 0) * packet.time_base
-        return self._plan.start is None or time + lasts > self._plan.start
+        return self._start is None or time + lasts > self._start
 
     def _take(self, packet: Packet) -> None:
-        self._mux(self._tracks[packet.stream_index].take(packet, self._plan.origin))
+        self._mux(self._tracks[packet.stream_index].take(packet, self._origin))
 
     def _mux(self, packets: Iterator[Packet]) -> None:
         """Write the packets of one track; damaged ones are counted and left out."""
@@ -169,6 +176,10 @@ class _Track:
     def __init__(self, stream: av.AudioStream, output: OutputContainer, format: Format) -> None:
         self.source = stream
         self._due: Fraction | None = None  # the time of the sample after the last one
+        # Only an edit list hides what begins before zero. Other muxers make all else later, but
+        # for what the codec itself hides.
+        self._hides = format.container in ("mov", "mp4")
+        self._earliest = -_opus_delay(stream) - _ROUNDING
         self._encode = not (stream.codec_context.name in format.copies or "*" in format.copies)
         if self._encode:
             self._target = self._encoder(stream, output, format)
@@ -213,13 +224,15 @@ class _Track:
             packet.pts -= shift
             packet.dts -= shift
             packet.stream = self._target
-            yield packet
+            if self._hides or packet.pts * packet.time_base >= self._earliest:
+                yield packet
             return
         for frame in self._gapless(packet.decode()):
             if frame.pts is not None:
                 frame.pts -= round(origin / _clock(frame))
             for resampled in self._resampler.resample(frame):
-                yield from self._target.encode(resampled)
+                for heard in _from_zero(resampled):
+                    yield from self._target.encode(heard)
 
     def _gapless(self, frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
         """The frames, and silence where some are missing. PCM has no times of its own: without
@@ -237,8 +250,32 @@ class _Track:
         if not self._encode:
             return
         for resampled in self._resampler.resample(None):
-            yield from self._target.encode(resampled)
+            for heard in _from_zero(resampled):
+                yield from self._target.encode(heard)
         yield from self._target.encode(None)
+
+
+def _opus_delay(stream: av.AudioStream) -> Fraction:
+    """How much of an Opus stream's beginning players leave out (seconds): the pre-skip of its
+    header (RFC 7845, section 5.1); 0 for other codecs."""
+    header = stream.codec_context.extradata or b""
+    opus = header.startswith(b"OpusHead") and len(header) >= 12
+    return Fraction(int.from_bytes(header[10:12], "little"), 48000) if opus else Fraction(0)
+
+
+def _from_zero(frame: av.AudioFrame) -> Iterator[av.AudioFrame]:
+    """What a frame holds from time zero on, as one frame or none."""
+    early = -round((frame.pts or 0) * _clock(frame) * frame.sample_rate)
+    if early <= 0:
+        yield frame
+    elif early < frame.samples:
+        sound: Any = frame.to_ndarray()
+        first = early if frame.format.is_planar else early * frame.layout.nb_channels
+        cut = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(sound[:, first:]), frame.format.name, frame.layout.name
+        )
+        cut.sample_rate, cut.time_base, cut.pts = frame.sample_rate, frame.time_base, 0
+        yield cut
 
 
 def _silence(after: av.AudioFrame, seconds: Fraction) -> av.AudioFrame:

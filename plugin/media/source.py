@@ -61,7 +61,7 @@ class Source(Description, Protocol):
     ) -> Iterator[av.VideoFrame]:
         """Decoded frames in display order, each with a pts in the source's time base.
 
-        start, end: seconds on the source's own clock; frames with start <= time < end are given.
+        start, end: seconds on the source's clock; frames with start <= time < end are given.
         passing: how many frames may lie before the start; where more do, none are given.
         """
         ...
