@@ -104,6 +104,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     size = (facts.width, facts.height)
     if settings.size:
         size = parse_size(settings.size, *size)
+    _check_size(size, format)
     pixels = pixel_format(format, facts, bits=settings.depth, opaque=opaque)
     limited = format.range == "limited"
     yuv = pixels.startswith("yuv")
@@ -139,11 +140,26 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     )
 
 
+def _check_size(size: tuple[int, int], format: Format) -> None:
+    """Raise UsageError for a size that the encoder refuses, with the nearest one that it takes."""
+    width, height = size
+    step, least = format.width_step, format.least_side
+    if width % step == 0 and min(size) >= least:
+        return
+    scale = max(1.0, least / min(size))
+    wide = max(least, round(width * scale / step) * step)
+    tall = max(least, round(height * wide / width))
+    raise UsageError(
+        f"format {format.name} takes widths that are a multiple of {step} and sides from {least} "
+        f"up, not {width}x{height}; --size {wide}x{tall} fits, and prores and ffv1 take any size"
+    )
+
+
 def _source_pixels(facts: Facts, settings: Settings, pixels: str, colour: Colour) -> str | None:
     """See Plan.source_pixels."""
-    own, upright = facts.colour, facts.rotation == 0 and not settings.size
+    own, unchanged = facts.colour, not facts.turn and not settings.size
     same = (own.matrix, own.range) == (colour.matrix, colour.range)
-    if not pixels.startswith("yuva") or not upright or not same or facts.bits not in (8, 10, 12):
+    if not pixels.startswith("yuva") or not unchanged or not same or facts.bits not in (8, 10, 12):
         return None
     return f"yuv{sampling(facts)}p{f'{facts.bits}le' if facts.bits > 8 else ''}"
 
@@ -251,6 +267,11 @@ def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tu
         losses.append(f"timecode track: kept as a tag only ({format.suffix})")
     if facts.interlaced:
         losses.append("interlacing: matted whole and marked progressive; deinterlace first")
+    if not facts.turn.exact:
+        losses.append(
+            f"display matrix: turned by {90 * facts.turn.quarters} degrees, the quarter turn "
+            f"nearest to its {facts.turn.angle:g}"
+        )
     if facts.has_alpha:
         losses.append("the source's own alpha: replaced by the new matte")
     losses.extend(f"{kind} stream" for kind in facts.others)

@@ -19,8 +19,9 @@ from mattecast.filters.pictures.light import bokeh_background, gaussian_backgrou
 from mattecast.media.clip import Clip
 from mattecast.media.colour import Colour
 from mattecast.media.facts import Facts
-from mattecast.media.frame import components, rotated
+from mattecast.media.frame import components, upright
 from mattecast.media.pictures import SUFFIXES
+from mattecast.media.turn import Turn
 from mattecast.plan import Plan
 
 _NAMED = {
@@ -188,7 +189,7 @@ class Fitting:
         scale = max(width / wide, Fraction(height, high))
         # Even offsets keep subsampled planes aligned with the luma they belong to.
         size = (max(width, round(wide * scale)), max(height, round(high * scale)))
-        whole = self._upright(frame, size, facts.rotation)
+        whole = self._upright(frame, size, facts.turn)
         cut = av.VideoFrame(width, height, plan.working_pixels)
         left, top = (size[0] - width) // 4 * 2, (size[1] - height) // 4 * 2
         for source, target in zip(components(whole), components(cut), strict=True):
@@ -196,14 +197,13 @@ class Fitting:
             target[:] = source[part]
         return cut
 
-    def _upright(self, frame: av.VideoFrame, size: tuple[int, int], rotation: int) -> av.VideoFrame:
+    def _upright(self, frame: av.VideoFrame, size: tuple[int, int], turn: Turn) -> av.VideoFrame:
         pixels = self._plan.working_pixels
-        if not rotation:
+        if not turn:
             return self.converted(frame, size, pixels)
         # Chroma that is subsampled in one direction only cannot be turned, so 4:4:4 is turned.
         whole = pixels.replace("420", "444").replace("422", "444")
-        lying = size[::-1] if rotation % 180 else size
-        return rotated(self.converted(frame, lying, whole), rotation).reformat(format=pixels)
+        return upright(self.converted(frame, turn.size(*size), whole), turn).reformat(format=pixels)
 
     def converted(self, frame: av.VideoFrame, size: tuple[int, int], pixels: str) -> av.VideoFrame:
         """A picture at (width, height) in a pixel format, in the output's colours."""

@@ -19,6 +19,7 @@ from mattecast.inspect import wording
 from mattecast.inspect.finding import Finding, note, ok, warning
 from mattecast.inspect.premultiplied import judge
 from mattecast.media.container import has_known_codec, is_cover_art
+from mattecast.media.turn import Turn
 
 # Pictures decoded to judge the alpha, spread over the clip.
 LOOKS = 8
@@ -146,8 +147,8 @@ def _decoder(stream: VideoStream) -> av.VideoCodecContext:
 
 def _format(frame: av.VideoFrame) -> Iterator[Finding]:
     yield ok("pixel format", f"{frame.format.name}, {frame.width}x{frame.height}")
-    if frame.rotation:
-        yield note("rotation", f"{frame.rotation} degrees, left to the player")
+    if turn := Turn.of(frame):
+        yield note("display matrix", f"{turn}, left to the player")
 
 
 def _colour(frame: av.VideoFrame) -> Finding:

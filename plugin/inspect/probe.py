@@ -37,7 +37,7 @@ def probe(path: str | Path, format: str = "prores") -> list[str]:
 
 
 def _described(facts: Facts) -> Iterator[str]:
-    turned = f", turned by {facts.rotation} degrees" if facts.rotation else ""
+    turned = f", {facts.turn}" if facts.turn else ""
     sar = "" if facts.sar == 1 else f", pixels {facts.sar.numerator}:{facts.sar.denominator}"
     size = f"{facts.width}x{facts.height}"
     yield f"  picture: {facts.codec} in {facts.container}, {size}{turned}{sar}"

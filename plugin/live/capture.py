@@ -23,6 +23,7 @@ from mattecast.live.governor import Window
 from mattecast.live.threads import Latest, Task, growing, now
 from mattecast.media.colour import BT709, FULL, SRGB_TRANSFER, Colour
 from mattecast.media.facts import Facts, read_facts
+from mattecast.media.turn import Turn
 from mattecast.settings import parse_size
 
 # A camera, a stream or a screen that ends is opened again; a file or a pipe has ended for good.
@@ -388,7 +389,7 @@ def plain_facts(size: tuple[int, int]) -> Facts:
         width=size[0],
         height=size[1],
         sar=Fraction(1),
-        rotation=0,
+        turn=Turn(),
         interlaced=False,
         rate=Fraction(30),
         variable_rate=True,
@@ -449,9 +450,7 @@ def _picture_stream(container: Any) -> Any:
 
 def _changed(facts: Facts, frame: Any) -> bool:
     """Whether the frame's size, format or colour tags differ from the facts."""
-    size = facts.width, facts.height
-    if facts.rotation % 180 == 90:
-        size = size[::-1]
+    size = facts.turn.size(facts.width, facts.height)
     shape = frame.width, frame.height, frame.format.name
     return shape != (*size, facts.pixel_format) or Colour.of(frame) != facts.colour
 

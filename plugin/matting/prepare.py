@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mattecast.filters.pictures.composite import Plane
 from mattecast.flow import Immediate
 from mattecast.media.facts import Facts
-from mattecast.media.frame import EXACT, Frame, components, rotated
+from mattecast.media.frame import EXACT, Frame, components, upright
 from mattecast.media.gpu import (
     SEMIPLANAR,
     copied_to_device,
@@ -95,9 +95,8 @@ class Convert(Immediate):
         small_only: bool = False,
     ) -> None:
         self._facts, self._plan, self._small_only = facts, plan, small_only
-        sideways = facts.rotation % 180 == 90
-        self._size = plan.size[::-1] if sideways else plan.size
-        self._network = network[::-1] if sideways else network
+        self._size = facts.turn.size(*plan.size)
+        self._network = facts.turn.size(*network)
         self._conversion = conversion
         # One each: a reformatter keeps its tables as long as sizes and formats stay.
         self._to_output, self._to_network, self._to_gray = (VideoReformatter() for _ in range(3))
@@ -140,7 +139,7 @@ class Convert(Immediate):
         """Whether a decoded frame is the output's as it is."""
         source, target = self._facts.colour, self._plan.colour
         return (
-            self._facts.rotation == 0
+            not self._facts.turn
             and (decoded.width, decoded.height) == self._plan.size
             and pixel_format_name(decoded) == SEMIPLANAR[self._plan.pixels]
             and (source.matrix, source.range) == (target.matrix, target.range)
@@ -163,7 +162,7 @@ class Convert(Immediate):
         if picture is decoded:
             # The decoder may still predict from this buffer.
             picture.make_writable()
-        return rotated(picture, self._facts.rotation)
+        return upright(picture, self._facts.turn)
 
     def small(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
         """A decoded frame as the network sees it, upright: (h, w, 3) uint8 RGB."""
@@ -182,7 +181,7 @@ class Convert(Immediate):
                 threads=1,
             )
             picture = small.to_ndarray().astype(np.uint8, copy=False)
-        return np.ascontiguousarray(np.rot90(picture, self._facts.rotation // 90))
+        return np.ascontiguousarray(self._facts.turn.upright(picture))
 
     def _guide(self, decoded: av.VideoFrame, picture: av.VideoFrame) -> Plane:
         """Luma at the output's size: the picture's own plane where it has one."""
@@ -197,8 +196,8 @@ class Convert(Immediate):
             scale, offset = self._facts.colour.luma_units(8)
             gain = 255 / scale
             luma = cv2.convertScaleAbs(components(decoded)[0], alpha=gain, beta=-offset * gain)
-            return np.ascontiguousarray(np.rot90(luma, self._facts.rotation // 90), np.uint8)
+            return np.ascontiguousarray(self._facts.turn.upright(luma), np.uint8)
         gray = self._to_gray.reformat(
             decoded, *self._size, "gray", interpolation=self._conversion, threads=1
         )
-        return components(rotated(gray, self._facts.rotation))[0]
+        return components(upright(gray, self._facts.turn))[0]

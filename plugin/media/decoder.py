@@ -18,6 +18,7 @@ from mattecast.media import exif
 from mattecast.media.container import frame_rate, frame_step, open_media, time_base
 from mattecast.media.damage import Damage
 from mattecast.media.frame import flip_vertically
+from mattecast.media.turn import Turn
 
 # After this many failed packets in a row the rest of the file is lost: a decoder that has lost its
 # parameters fails on every packet of an hour-long file.
@@ -95,10 +96,11 @@ class Decoder:
         return packet is not None and packet - frame >= step
 
     def _corrected(self, frame: av.VideoFrame, file: bytes) -> av.VideoFrame:
-        """A still as its file means it, but for the turn that Facts.rotation holds."""
+        """A still as its file means it, but for what Turn.of reads of the frame."""
         if self._stream.codec_context.name == "mjpeg":
             self._damage.corrupt += not exif.is_complete_jpeg(file)
-        return flip_vertically(frame) if exif.is_mirrored(file) else frame
+        unread = exif.is_mirrored(file) and not Turn.of(frame).mirrored
+        return flip_vertically(frame) if unread else frame
 
     def _packets(
         self, container: InputContainer, stream: av.VideoStream

@@ -14,6 +14,7 @@ from av.stream import Stream
 from mattecast.media.colour import Colour
 from mattecast.media.container import frame_rate, has_known_codec, kind_of, time_base
 from mattecast.media.timecode import Timecode
+from mattecast.media.turn import Turn
 
 # Shapes of a pixel; the widest in use is 2:1 of anamorphic lenses.
 _SQUEEZED = Fraction(1, 10), 10
@@ -37,9 +38,9 @@ class AudioTrack:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a clip holds. Sizes and SAR are upright, after its rotation is applied.
+    """What a clip holds. Sizes and SAR are upright, after its turn is applied.
 
-    rotation: degrees counter-clockwise that make a decoded frame upright. rate: frames a second.
+    turn: what makes a decoded frame upright. rate: frames a second.
     time_base, start, duration: seconds; duration None where the file does not say. The clip's clock
     begins where its picture or its sound does, whichever comes first; zero is that moment on the
     file's own clock, and start is the first frame's time on the clip's. frames: the container's own
@@ -55,7 +56,7 @@ class Facts:
     width: int
     height: int
     sar: Fraction
-    rotation: int
+    turn: Turn
     interlaced: bool
     rate: Fraction
     variable_rate: bool
@@ -77,10 +78,10 @@ def read_facts(
     path: Path, container: InputContainer, stream: av.VideoStream, first: av.VideoFrame
 ) -> Facts:
     """The facts of an opened container, its picture stream, and the first frame of that stream."""
-    rotation = int(first.rotation) % 360
-    sideways = rotation % 180 == 90
+    turn = Turn.of(first)
     sar = Fraction(stream.sample_aspect_ratio or 1)
     sar = sar if _SQUEEZED[0] <= sar <= _SQUEEZED[1] else Fraction(1)
+    width, height = turn.size(first.width, first.height)
     # The format of a frame on a GPU only says that the frame is there.
     pixels = first.sw_format or first.format
     rate, base = frame_rate(stream), time_base(stream)
@@ -91,10 +92,10 @@ def read_facts(
         codec=stream.codec_context.name,
         pixel_format=pixels.name,
         bits=max(component.bits for component in pixels.components),
-        width=first.height if sideways else first.width,
-        height=first.width if sideways else first.height,
-        sar=1 / sar if sideways else sar,
-        rotation=rotation,
+        width=width,
+        height=height,
+        sar=1 / sar if turn.sideways else sar,
+        turn=turn,
         interlaced=first.interlaced_frame,
         rate=rate,
         variable_rate=_is_variable(stream),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -31,6 +31,7 @@ class Format:
     ('420', '422', '444', 'rgb'), with alpha and without; None where the format holds none.
     range: 'limited' converts full-range YUV, 'source' keeps the range of the source.
     options, container_options: of the encoder and of the muxer.
+    width_step, least_side: widths are a multiple of the one, and no side is less than the other.
     copies: audio codecs that are copied ('*' for all). audio_codec: lossless codec for the other
     sound, by sample bits; None for Opus.
     premultiplied: by default. linear: whether colours are stored as linear light.
@@ -55,6 +56,8 @@ class Format:
     matte_only: bool = False
     timecode_track: bool = False
     archive: bool = False
+    width_step: int = 1
+    least_side: int = 1
 
     @property
     def is_sequence(self) -> bool:
@@ -210,18 +213,23 @@ _TABLE = (
         codec="ffv1",
         alpha_pixels=_archive(True),
         opaque_pixels=_archive(False),
-        options={"level": "3", "slices": "4", "slicecrc": "1", "coder": "1", "context": "0"},
+        # The encoder chooses how many slices: a number of ours does not fit all odd sizes.
+        options={"level": "3", "slicecrc": "1", "coder": "1", "context": "0"},
         copies=frozenset({"*"}),
         audio_codec=_PCM,
         archive=True,
     ),
-    _mov(
-        "cineform",
-        "CineForm RGBA 12 bit",
-        "cfhd",
-        alpha="gbrap12le",
-        opaque="gbrp12le",
-        options={"quality": "film3+"},
+    replace(
+        _mov(
+            "cineform",
+            "CineForm RGBA 12 bit",
+            "cfhd",
+            alpha="gbrap12le",
+            opaque="gbrp12le",
+            options={"quality": "film3+"},
+        ),
+        width_step=16,
+        least_side=32,
     ),
     _mov(
         "qtrle",
@@ -294,7 +302,7 @@ def sampling(facts: Facts) -> str:
     if name.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal", "0rgb", "x2")):
         return "rgb"
     if "422" in name or name.startswith(("yuyv", "uyvy", "nv16", "p21", "y21")):
-        return "444" if facts.rotation % 180 else "422"
+        return "444" if facts.turn.sideways else "422"
     if "420" in name or name.startswith(("nv12", "nv21", "p01")):
         return "420"
     return "444"

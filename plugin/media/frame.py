@@ -11,6 +11,7 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from mattecast.filters.pictures.composite import Plane
+from mattecast.media.turn import Turn
 
 # Alpha inside a run is an integer of this full scale: clipping and rounding then come free.
 ALPHA_MAX = 65535
@@ -126,17 +127,14 @@ def _rows(picture: av.VideoFrame, index: int, kind: np.dtype[Any]) -> Plane:
     return rows
 
 
-def rotated(picture: av.VideoFrame, degrees: int) -> av.VideoFrame:
-    """The picture turned counter-clockwise by 90, 180 or 270 degrees, in a new frame.
+def upright(picture: av.VideoFrame, turn: Turn) -> av.VideoFrame:
+    """The picture mirrored and turned, in a new frame where there is anything to do.
 
     Planar components must be subsampled alike in both directions for a quarter turn.
     """
-    if degrees % 360 == 0:
+    if not turn:
         return picture
-    sideways = degrees % 180 == 90
-    width, height = picture.width, picture.height
-    size = (height, width) if sideways else (width, height)
-    turned = av.VideoFrame(*size, picture.format.name)
+    turned = av.VideoFrame(*turn.size(picture.width, picture.height), picture.format.name)
     turned.color_range, turned.colorspace = picture.color_range, picture.colorspace
     turned.color_primaries, turned.color_trc = picture.color_primaries, picture.color_trc
     turned.pts, turned.time_base, turned.duration = (
@@ -145,7 +143,7 @@ def rotated(picture: av.VideoFrame, degrees: int) -> av.VideoFrame:
         picture.duration,
     )
     for source, target in zip(components(picture), components(turned), strict=True):
-        target[:] = np.rot90(source, degrees // 90)
+        target[:] = turn.upright(source)
     return turned
 
 

@@ -177,7 +177,7 @@ class Pictures:
             width=first.width,
             height=first.height,
             sar=first.sar,
-            rotation=first.rotation,
+            turn=first.turn,
             interlaced=False,
             rate=self._rate,
             variable_rate=False,

@@ -55,6 +55,7 @@ from mattecast.live.pipeline import Controls  # noqa: E402
 from mattecast.live.session import Session  # noqa: E402
 from mattecast.live.threads import now  # noqa: E402
 from mattecast.media.facts import Facts  # noqa: E402
+from mattecast.media.turn import Turn  # noqa: E402
 from mattecast.settings import Settings  # noqa: E402
 
 # The bar code: milliseconds modulo 2**16 in black and white blocks along the bottom, after two
@@ -234,7 +235,7 @@ def _fed_from_memory(
         width=width,
         height=height,
         sar=Fraction(1),
-        rotation=0,
+        turn=Turn(),
         interlaced=False,
         rate=Fraction(rate).limit_denominator(1001),
         variable_rate=False,

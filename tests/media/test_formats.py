@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 import pytest
 from clips import Recipe, make, picture, times
-from commands import StandIn
+from commands import StandIn, call
 
-from mattecast import Settings, UsageError, matte, mattes
+from mattecast import Settings, UsageError, engines, matte, mattes
 from mattecast.compositing.backgrounds import Flat, Still, Video
 from mattecast.inspect.check import check
 from mattecast.media.clip import Clip
 from mattecast.media.colour import HLG, PQ, SRGB_TRANSFER, linear_light
 from mattecast.media.formats import FORMATS
-from mattecast.media.frame import components, rotated
+from mattecast.media.frame import components, upright
 from mattecast.plan import plan
 
 RECIPE = Recipe(size=(96, 64), pts=(0, 1, 2), pixels="yuv444p", colour=(1, 1, 1, 1))
@@ -235,8 +235,8 @@ def test_a_background_lying_on_its_side_keeps_its_ten_bits(source: Path, tmp_pat
     video = make(tmp_path / "lying.mp4", lying)
     (luma,) = _luma_behind(source, video, 1, "prores")
     with Clip(video) as clip:
-        upright = rotated(next(clip.frames()), clip.facts.rotation)
-    np.testing.assert_array_equal(luma, components(upright)[0])
+        turned = upright(next(clip.frames()), clip.facts.turn)
+    np.testing.assert_array_equal(luma, components(turned)[0])
     assert (luma % 4).any()
 
 
@@ -387,6 +387,42 @@ def test_a_video_background_keeps_its_own_pace(source: Path, tmp_path: Path) -> 
     slow = make(tmp_path / "slow.mp4", Recipe(rate=Fraction(25, 2), pts=(0, 1)))
     shown = [luma.mean() for luma in _luma_behind(source, slow, 6, "h264")]
     assert shown[0] == shown[1] == shown[4] == shown[5] != shown[2] == shown[3]
+
+
+@pytest.mark.parametrize("format", sorted({*FORMATS} - {"cineform", "hevc"}))
+@pytest.mark.parametrize("size", [(17, 19), (31, 479), (854, 33)])
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv422p", "yuv444p"])
+def test_every_format_takes_odd_sizes(
+    format: str, size: tuple[int, int], pixels: str, tmp_path: Path
+) -> None:
+    recipe = Recipe(codec="ffv1", pixels=pixels, size=size, options=(), pts=(0, 1))
+    clip = make(tmp_path / "clip.mkv", recipe)
+    suffix = FORMATS[format].suffix if not FORMATS[format].is_sequence else ""
+    settings = Settings(format=format, detail="fast")
+    matte(clip, tmp_path / f"out{suffix}", settings)
+    out = next((tmp_path / "out").iterdir()) if not suffix else tmp_path / f"out{suffix}"
+    with av.open(str(out)) as written:
+        frame = next(written.decode(video=0))
+    even = 2 if format == "h264" else 1
+    assert (frame.width, frame.height) == tuple(-(-side // even) * even for side in size)
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"),
+    [((854, 480), "848x477"), ((17, 19), "32x36"), ((48, 20), "80x33"), ((1366, 768), "1360x765")],
+)
+def test_sizes_that_cineform_refuses_are_named_early(
+    size: tuple[int, int], fits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "load", lambda *_, **__: pytest.fail("the network was loaded"))
+    clip = make(tmp_path / "clip.mkv", Recipe(codec="ffv1", size=size, options=(), pts=(0, 1)))
+    result = call("matte", clip, "-o", tmp_path / "out.mov", "--format", "cineform")
+    result.refuses(2, f"{size[0]}x{size[1]}", f"--size {fits}", "prores")
+    monkeypatch.undo()
+    monkeypatch.setattr(engines, "load", lambda spec, size, **_: StandIn(size))
+    result = call("matte", clip, "-o", tmp_path / "out.mov", "--format", "cineform", "--size", fits)
+    assert result.code == 0 and fits in result.err, result.err
+    assert len(times(tmp_path / "out.mov")) == 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from commands import call, entries, photograph
 
 from mattecast.errors import MediaError
 from mattecast.media.clip import Clip
-from mattecast.media.frame import rotated
+from mattecast.media.frame import upright
 from mattecast.media.pictures import Pictures
 
 
@@ -170,7 +170,7 @@ def test_every_kind_of_file_is_turned_and_mirrored(orientation, write, order, tm
     with Clip(path) as clip:
         (frame,) = clip.frames()
         assert (clip.facts.width, clip.facts.height) == (96, 64)
-        found = rotated(frame.reformat(format="gray"), clip.facts.rotation).to_ndarray()
+        found = upright(frame.reformat(format="gray"), clip.facts.turn).to_ndarray()
         assert clip.damage.corrupt == 0
     assert np.abs(found.astype(int) - quarters()[..., 0]).mean() < 2
 
