@@ -174,7 +174,7 @@ def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="video file, folder of videos or of pictures, or a pattern such as shot_%%04d.png",
+        help="video file, folder of videos or of pictures, or a pattern: *.mp4, shot_%%04d.png",
     )
     add(
         "--stills",

@@ -9,37 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mattecast.commands.inputs import Inputs, own_names
 from mattecast.commands.options import settings_of
 from mattecast.errors import UsageError
 from mattecast.media.formats import FILL_KEY, FORMATS
-from mattecast.media.pictures import SUFFIXES, is_pattern, is_still, picture_files
+from mattecast.media.pictures import is_pattern, is_still
 from mattecast.report import Progress, Summary
 from mattecast.run import matte
 from mattecast.settings import Settings
-
-_VIDEO_SUFFIXES = frozenset(
-    {
-        ".mp4",
-        ".mov",
-        ".m4v",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".mxf",
-        ".gif",
-        ".wmv",
-        ".flv",
-        ".3gp",
-        ".ogv",
-        ".y4m",
-        ".nut",
-    }
-)
 
 
 def run(
@@ -51,7 +28,10 @@ def run(
     UsageError when the request makes no sense as a whole.
     """
     settings = settings_of(options)
-    jobs = list(_jobs(options, settings))
+    inputs = Inputs.of(options.inputs, stills=options.stills)
+    jobs = list(_jobs(inputs.paths, options, settings))
+    if inputs.passed_over and not options.quiet:
+        print("\n".join(inputs.passed_over), file=sys.stderr)
     code, summaries = 0, []
     for source, output in jobs:
         try:
@@ -67,8 +47,10 @@ def run(
     return code, summaries
 
 
-def _jobs(options: argparse.Namespace, settings: Settings) -> Iterator[tuple[Path, Path]]:
-    sources = [source for name in options.inputs for source in _expanded(name, options.stills)]
+def _jobs(
+    sources: list[Path], options: argparse.Namespace, settings: Settings
+) -> Iterator[tuple[Path, Path]]:
+    """Each input with its output."""
     if options.output is not None and options.out_dir is not None:
         raise UsageError("--output and --out-dir: name one of them")
     if options.output is not None and len(sources) > 1:
@@ -82,39 +64,17 @@ def _jobs(options: argparse.Namespace, settings: Settings) -> Iterator[tuple[Pat
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder}: cannot be made ({error.strerror})") from error
-    taken: dict[Path, Path] = {}
-    inputs = {os.path.abspath(source) for source in sources}
-    for source in sources:
-        output = folder / _named_after(source, settings)
-        if output in taken:
-            raise UsageError(f"{taken[output]} and {source} would both become {output}")
-        if os.path.abspath(output) in inputs:
+    taken: dict[str, Path] = {}
+    read = {os.path.abspath(source) for source in sources}
+    names = own_names(sources, [_named_after(source, settings) for source in sources])
+    for source, name in zip(sources, names, strict=True):
+        output = folder / name
+        if other := taken.get(name.casefold()):
+            raise UsageError(f"{other} and {source} would both become {output}")
+        if os.path.abspath(output) in read:
             raise UsageError(f"{source} would become {output}, which is an input as well")
-        taken[output] = source
+        taken[name.casefold()] = source
         yield source, output
-
-
-def _expanded(name: str, stills: bool = False) -> list[Path]:
-    """The inputs that a name stands for.
-
-    A folder of videos stands for its videos. A folder of pictures stands for one clip, or with
-    `stills` for each of its pictures.
-    """
-    if not name:
-        raise UsageError("the name of an input is empty")
-    path = Path(name)
-    try:
-        entries = sorted(path.iterdir())
-    except OSError:
-        return [path]  # not a folder that can be read; opening it as a clip reports why
-    videos = [
-        entry
-        for entry in entries
-        if entry.suffix.lower() in _VIDEO_SUFFIXES and entry.name[0] != "."
-    ]
-    if stills and not videos:
-        return [picture for picture in picture_files(path) if picture.suffix.lower() in SUFFIXES]
-    return videos or [path]
 
 
 def _named_after(source: Path, settings: Settings) -> str:

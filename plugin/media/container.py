@@ -20,6 +20,8 @@ _DEFAULT_CLOCK = Fraction(1, 90000)
 # Frames a second; a rate outside this comes of a broken header or of a few frames far apart.
 _PLAUSIBLE = Fraction(1, 60), 1000
 _DEFAULT_RATE = Fraction(25)
+# Kinds of files that libav shows as video: pictures, text as terminals show it, and playlists.
+_NO_CLIPS = frozenset({"image2", "ico", "tty", "bin", "xbin", "adf", "idf", "hls", "concat"})
 
 
 def open_media(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
@@ -55,6 +57,17 @@ def picture_stream(container: InputContainer, path: Path) -> av.VideoStream:
     kinds = sorted({kind_of(stream) for stream in container.streams})
     content = f"only {' and '.join(kinds)}" if kinds else "no streams at all"
     raise MediaError(f"{path}: holds no video ({content})")
+
+
+def holds_clip(path: Path) -> bool:
+    """Whether libav finds a clip in a file: moving pictures, not a still, text or a playlist."""
+    try:
+        with open_media(path) as container:
+            name = container.format.name
+            picture_stream(container, path)
+            return name not in _NO_CLIPS and not name.endswith("_pipe")
+    except MediaError:
+        return False
 
 
 def is_cover_art(stream: Stream) -> bool:
