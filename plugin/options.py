@@ -39,15 +39,16 @@ class Option:
     """One thing a run can be asked for.
 
     help: one line for people. group: the heading it stands under. metavar: what its value is called
-    in the help. choices: the only values, or the only words before ':AMOUNT'. amount: the least and
-    the most AMOUNT, where there is one. least, most: of a number. live: whether `mattecast live`
-    has it too; live_default, live_help: where they differ there. slider: on the control page. gpu:
-    whether composites made on a GPU heed it.
+    in the help. flag: where it is not the field's name. choices: the only values, or the only words
+    before ':AMOUNT'. amount: the least and the most AMOUNT, where there is one. least, most: of a
+    number. live: whether `mattecast live` has it too; live_default, live_help: where they differ
+    there. slider: on the control page. gpu: whether composites made on a GPU heed it.
     """
 
     help: str
     group: str
     metavar: str | None = None
+    flag: str | None = None
     choices: tuple[str | int, ...] = ()
     amount: tuple[float, float] | None = None
     least: float | None = None
@@ -72,7 +73,7 @@ class Row:
     @property
     def flag(self) -> str:
         """The flag on the command line."""
-        return "--" + self.name.replace("_", "-")
+        return self.option.flag or "--" + self.name.replace("_", "-")
 
     def check(self, value: object) -> None:
         """Raise UsageError for a value of another type, and for a value that is not allowed."""

@@ -19,6 +19,7 @@ from mattecast.media.formats import (
     pixel_format,
     sampling,
 )
+from mattecast.media.hosts import HOSTS
 from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.timecode import Timecode
 from mattecast.settings import Settings, parse_size
@@ -98,6 +99,7 @@ class Plan:
 
 def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     """Decide everything about an output. Raises UsageError for settings that contradict."""
+    settings, format = _for_host(settings, format)
     background = _background(settings, format)
     opaque = background is not None or format.matte_only
     start, end = _range(settings.range, facts)
@@ -111,9 +113,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     colour = facts.colour.as_yuv(limited=limited) if yuv else facts.colour.as_rgb()
     if format.codec == "prores_ks":
         colour = colour.as_prores()
-    premultiplied = settings.premultiplied
-    if premultiplied is None:
-        premultiplied = format.premultiplied
+    premultiplied = not opaque and _premultiplied(settings, format, pixels)
     audio = bool(facts.audio and settings.audio and not format.matte_only)
     return Plan(
         format=format,
@@ -122,7 +122,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         sar=facts.sar * Fraction(size[1] * facts.width, size[0] * facts.height),
         pixels=pixels,
         colour=colour,
-        premultiplied=premultiplied and not opaque,
+        premultiplied=premultiplied,
         background=background,
         start=start,
         end=end,
@@ -175,6 +175,22 @@ def sequence_name(output: Path, format: Format) -> tuple[Path, str]:
         return output.parent, output.name
     folder = output.with_suffix("") if output.suffix.lower() == format.suffix else output
     return folder, f"{folder.name}_%06d{format.suffix}"
+
+
+def _for_host(settings: Settings, format: Format) -> tuple[Settings, Format]:
+    """The settings and the format with what the host wants of them: bits of PNG, and sound."""
+    if settings.host is None:
+        return settings, format
+    host = HOSTS[settings.host]
+    if settings.depth is None and format.codec == "png":
+        settings = replace(settings, depth=host.depth)
+    return settings, host.adapted(format)
+
+
+def _premultiplied(settings: Settings, format: Format, pixels: str) -> bool:
+    if settings.host is not None and format.alpha_pixels is not None:
+        return HOSTS[settings.host].multiplied(format, pixels, settings.premultiplied)
+    return format.premultiplied if settings.premultiplied is None else settings.premultiplied
 
 
 def _background(settings: Settings, format: Format) -> str | None:

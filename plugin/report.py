@@ -38,6 +38,7 @@ class Summary:
     """What a run did, for people and for --json.
 
     stages: seconds at work (wall time) by the stage's name. losses, damage, audio: a line each.
+    step: what to do in the program that the output is for, a line; None where none was named.
     """
 
     source: Path
@@ -56,6 +57,7 @@ class Summary:
     losses: tuple[str, ...]
     damage: tuple[str, ...]
     bytes: int
+    step: str | None = None
 
     @property
     def fps(self) -> float:

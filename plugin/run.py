@@ -22,6 +22,8 @@ from mattecast.matting.stages import Stages, stages
 from mattecast.media.formats import FILL_KEY, FORMATS
 from mattecast.media.frame import Matted
 from mattecast.media.gpu import decoder, encoded_on_gpu
+from mattecast.media.host import colours
+from mattecast.media.hosts import HOSTS
 from mattecast.media.source import Source, open_source
 from mattecast.media.writer import Writer, open_writer
 from mattecast.plan import Plan, fill_and_key, plan
@@ -45,7 +47,8 @@ def matte(
 
     progress: called after each frame. Raises a MattecastError with the one line to show.
     """
-    settings, output = settings or Settings(), Path(output)
+    settings = settings or Settings()
+    output = _named(Path(output), settings)
     name = settings.resolved_format(output)
     began = time.perf_counter()
     with opencv_aside(), ExitStack() as stack:
@@ -155,6 +158,14 @@ def _mattes(
     return threaded(decoded, groups, times, stop)
 
 
+def _named(output: Path, settings: Settings) -> Path:
+    """The output, with the suffix of its format where a host has to know it by its suffix."""
+    name = settings.resolved_format(output)
+    if settings.host is None or output.suffix or name == FILL_KEY or FORMATS[name].is_sequence:
+        return output
+    return output.with_suffix(FORMATS[name].suffix)
+
+
 def _paths(output: Path, name: str) -> tuple[Path, ...]:
     if name != FILL_KEY:
         return (output,)
@@ -184,7 +195,14 @@ def _summary(
         losses=job.plan.losses,
         damage=tuple(clip.damage.lines()),
         bytes=sum(map(_bytes, outputs)),
+        step=_step(job),
     )
+
+
+def _step(job: Job) -> str | None:
+    if job.settings.host is None or job.plan.background is not None:
+        return None
+    return HOSTS[job.settings.host].told(colours(job.plan.premultiplied))
 
 
 def _bytes(output: Path) -> int:

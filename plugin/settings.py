@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mattecast.errors import UsageError
 from mattecast.media.formats import FILL_KEY, FORMATS, NAMES, PRORES_QUALITY, guess
+from mattecast.media.hosts import HOSTS
 from mattecast.options import Slider, check_choice, check_range, option, rows
 
 SOLVERS = (
@@ -44,6 +45,15 @@ class Settings:
         _OUTPUT,
         metavar="NAME",
         choices=NAMES,
+    )
+    host: str | None = option(
+        None,
+        "the program that will read the output; it chooses format, straight or premultiplied "
+        "colours, depth and sound, where nothing else does: " + ", ".join(HOSTS),
+        _OUTPUT,
+        metavar="HOST",
+        flag="--for",
+        choices=tuple(HOSTS),
     )
     quality: str = option(
         "high",
@@ -364,7 +374,9 @@ class Settings:
         return float(tint or TINT)
 
     def resolved_format(self, output: Path | None) -> str:
-        """The format's name, guessed from the output where none was asked for."""
+        """The format's name: as asked for, else the host's, else guessed from the output."""
+        if self.format is None and self.host is not None:
+            return HOSTS[self.host].format(output)
         return self.format or guess(output)
 
 

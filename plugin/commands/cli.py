@@ -213,7 +213,13 @@ def _add_small(commands: argparse._SubParsersAction[_Parser]) -> None:
     probe.add_argument("--format", default="prores", help="format of the output (default: prores)")
     check = _command(commands, "check", "Check that a clip with alpha is one editors will accept.")
     check.set_defaults(run=_check)
-    check.add_argument("file", type=Path)
+    check.add_argument("file", type=Path, help="video file, picture, or folder of pictures")
+    check.add_argument(
+        "--for",
+        dest="host",
+        metavar="HOST",
+        help="also say what this program will do with the clip; matte --help lists the programs",
+    )
     doctor = _command(commands, "doctor", "Check codecs, engines, models and disk.")
     doctor.set_defaults(run=_doctor)
     doctor.add_argument(
@@ -299,7 +305,7 @@ def _probe(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from mattecast.inspect.check import check
 
-    return _report(check(options.file))
+    return _report(check(options.file, options.host))
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ def add_options(
     for title, group in groupby(wanted, key=lambda row: row.option.group):
         add = parser.add_argument_group(title)
         for row in group:
-            add.add_argument(row.flag, **_keywords(row, live))
+            add.add_argument(row.flag, dest=row.name, **_keywords(row, live))
 
 
 def settings_of(options: argparse.Namespace, *, live: bool = False) -> Settings:

@@ -15,10 +15,12 @@ from av.video import VideoStream
 from numpy.typing import NDArray
 
 from mattecast.errors import MediaError
-from mattecast.inspect import wording
+from mattecast.inspect import hosts, wording
 from mattecast.inspect.finding import Finding, note, ok, warning
-from mattecast.inspect.premultiplied import judge
+from mattecast.inspect.hosts import Shown
+from mattecast.inspect.premultiplied import Alphas, judge
 from mattecast.media.container import has_known_codec, is_cover_art
+from mattecast.media.host import Host, Kind
 from mattecast.media.turn import Turn
 
 # Pictures decoded to judge the alpha, spread over the clip.
@@ -36,10 +38,11 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 RANGES = {0: "range not stated", 1: "limited range", 2: "full range"}
 
 
-def findings(path: Path, described: bool) -> Iterator[Finding]:
+def findings(path: Path, described: bool, host: Host | None = None) -> Iterator[Finding]:
     """All findings from decoding.
 
     described: whether the file's structure was read, so that codec, timing and sound are left out.
+    host: the program that will read the clip, if its findings are asked for.
 
     Raises MediaError when the file is no video or none of its pictures decodes.
     """
@@ -47,14 +50,16 @@ def findings(path: Path, described: bool) -> Iterator[Finding]:
     options = {"protocol_whitelist": "file"}
     try:
         with av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace") as clip:
-            yield from _clip(path, clip, described)
+            yield from _clip(path, clip, described, host)
     except (av.FFmpegError, ValueError, LookupError) as failure:
         reason = getattr(failure, "strerror", None) or failure
         advice = "play it to see whether it is whole"
         raise MediaError(f"{path}: cannot be decoded: {reason}; {advice}") from failure
 
 
-def _clip(path: Path, clip: InputContainer, described: bool) -> Iterator[Finding]:
+def _clip(
+    path: Path, clip: InputContainer, described: bool, host: Host | None
+) -> Iterator[Finding]:
     stream = next((each for each in clip.streams.video if not is_cover_art(each)), None)
     if stream is None:
         raise MediaError(f"{path}: has no video; give a clip that holds pictures")
@@ -70,7 +75,15 @@ def _clip(path: Path, clip: InputContainer, described: bool) -> Iterator[Finding
         raise MediaError(f"{path}: no picture of it decodes; play it to see whether it is whole")
     yield from _format(first)
     yield _colour(first)
-    yield from _alpha(first, frames)
+    alphas = _judged(first, frames)
+    yield from _alpha(alphas)
+    if host is not None:
+        kind = Kind.of(stream.codec_context.name, _is_picture(clip), first.format.name)
+        sounds = tuple(
+            each.codec_context.name for each in clip.streams.audio if has_known_codec(each)
+        )
+        verdict = alphas.verdict if alphas else None
+        yield from hosts.findings(host, Shown(path, kind, verdict, int(first.color_trc), sounds))
 
 
 def _description(clip: InputContainer, stream: VideoStream) -> Iterator[Finding]:
@@ -157,12 +170,23 @@ def _colour(frame: av.VideoFrame) -> Finding:
     return (warning if set(codes) <= {0, 2} else ok)("colour", text)
 
 
-def _alpha(first: av.VideoFrame, others: Iterator[av.VideoFrame]) -> Iterator[Finding]:
+def _is_picture(clip: InputContainer) -> bool:
+    """Whether the file is a single picture, of whatever format."""
+    return clip.format.name.endswith("_pipe") or clip.format.name == "image2"
+
+
+def _judged(first: av.VideoFrame, others: Iterator[av.VideoFrame]) -> Alphas | None:
+    """What the pictures show about their alpha; None where they have none."""
     if not any(part.is_alpha for part in first.format.components):
+        return None
+    # One at a time: eight large pictures would fill the memory.
+    return judge(_rgba(frame) for frame in chain([first], others))
+
+
+def _alpha(alphas: Alphas | None) -> Iterator[Finding]:
+    if alphas is None:
         yield note("alpha", "none in the decoded pictures")
         return
-    # One at a time: eight large pictures would fill the memory.
-    alphas = judge(_rgba(frame) for frame in chain([first], others))
     extent = f"{alphas.count} pictures, alpha {alphas.lowest} to {alphas.highest} of 255"
     if alphas.lowest >= 254:
         yield warning("alpha content", f"opaque everywhere in {extent}")

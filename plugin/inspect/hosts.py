@@ -1,0 +1,85 @@
+"""What a host program will do with a clip: the findings of `mattecast check --for HOST`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from mattecast.inspect.finding import Finding, error, note, ok, warning
+from mattecast.inspect.premultiplied import Verdict
+from mattecast.media.colour import HLG, PQ
+from mattecast.media.formats import FILL_KEY, FORMATS
+from mattecast.media.host import Colours, Host, Kind
+
+_TRANSFERS = {PQ: "PQ", HLG: "HLG"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a host sees of a clip.
+
+    verdict: whether its colours are straight, None where it has no alpha. transfer: as H.273
+    numbers it. sounds: the audio codecs.
+    """
+
+    path: Path
+    kind: Kind
+    verdict: Verdict | None
+    transfer: int
+    sounds: tuple[str, ...]
+
+
+def findings(host: Host, clip: Shown) -> Iterator[Finding]:
+    """What the host will show and play, and where that is wrong, how a right clip is made."""
+    found = [each for row in host.rows() for each in _of_version(row, clip)]
+    yield from found
+    if any(each.level == "error" for each in found):
+        name = f"{clip.path.stem}-{host.name}{_suffix(host)}"
+        yield note("a right one", f"mattecast matte INPUT -o {name} --for {host.name}")
+
+
+def _of_version(row: Host, clip: Shown) -> Iterator[Finding]:
+    yield _alpha(row, clip)
+    if row.hdr is False and clip.transfer in _TRANSFERS:
+        name = _TRANSFERS[clip.transfer]
+        yield error(row.title, f"takes {name} for SDR: wrong colours")
+    for codec in clip.sounds:
+        if codec in row.mute:
+            yield error(row.title, f"plays {codec} silently")
+        elif codec not in row.plays and "*" not in row.plays:
+            yield warning(row.title, f"is not known to play {codec}; it may be silent")
+
+
+def _alpha(row: Host, clip: Shown) -> Finding:
+    level, text = _alpha_shown(row, clip)
+    return level(row.title, f"{text} ({row.known})")
+
+
+def _alpha_shown(row: Host, clip: Shown) -> tuple[Callable[[str, str], Finding], str]:
+    reading, kind = row.reading(clip.kind), clip.kind
+    if clip.verdict is None and FILL_KEY in row.formats:
+        return note, "right as the fill or the key of a pair"
+    if reading is None:
+        return warning, f"how it reads {kind} is not known"
+    if reading.alpha == "refused":
+        return error, f"does not open {kind}"
+    if clip.verdict is None:
+        return error, "shows it opaque: the clip has no alpha"
+    faults = [reading.wrong(kind, each) for each in get_args(Colours)]
+    if clip.verdict == "unclear" and not all(faults):
+        return note, "its pictures do not show whether they are as this program takes them"
+    fault = faults[0] if clip.verdict == "unclear" else reading.wrong(kind, clip.verdict)
+    if fault:
+        return error, fault
+    hint = reading.hint.format(clip.verdict)
+    return (note, f"right, but {hint}") if hint else (ok, "right")
+
+
+def _suffix(host: Host) -> str:
+    """The suffix of the host's best format; none for a folder of pictures."""
+    best = host.formats[0]
+    if best == FILL_KEY:
+        return ".mov"
+    return "" if FORMATS[best].is_sequence else FORMATS[best].suffix

@@ -1,0 +1,265 @@
+"""The table of the programs that read our clips: one row for each, as `--for HOST` takes it.
+
+docs/hosts.md says for each row how it was tried or where it was read, and the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mattecast.media.formats import FILL_KEY
+from mattecast.media.host import Host, Reading
+
+_EVERY = frozenset({"*"})
+_PCM = frozenset(f"pcm_{kind}" for kind in ("s16le", "s24le", "s32le", "s16be", "s24be", "s32be"))
+_MOV = frozenset({"prores", "qtrle", "cfhd", "png"})  # codecs with alpha that editors read in .mov
+_VPX = frozenset({"vp8", "vp9"})
+_EXR = Reading("premultiplied", frozenset({"exr"}), pictures=True)
+_PNG = Reading("straight", frozenset({"png"}), pictures=True)
+_STRAIGHT = Reading("straight")
+
+
+def _asking(hint: str) -> tuple[Reading, ...]:
+    """The readings of an editor that has a setting for the alpha of each clip."""
+    setting = Reading("setting", _MOV, hint=hint)
+    return (setting, Reading("setting", frozenset({"exr"}), hint=hint))
+
+
+_SEQUENCER = "edges are 7/255 off in the Video Sequencer, which does not divide by alpha"
+_BLENDER_STEP = "Video Sequencer: a strip above the background, blend Alpha Over"
+_BLENDER_4_2 = Host(
+    "blender-4.2",
+    "Blender to 4.3",
+    ("prores", "qtrle", "png", "exr"),
+    _BLENDER_STEP,
+    "measured with 3.4.1, 4.2.23, 4.3.0",
+    (
+        Reading("opaque", _VPX),
+        replace(_EXR, hint=_SEQUENCER),
+        _STRAIGHT,
+    ),
+    plays=_EVERY,
+    depth=16,
+    hdr=False,
+)
+_BLENDER_5 = Host(
+    "blender-5",
+    "Blender 4.4 and later",
+    ("prores", "qtrle", "png", "exr"),
+    _BLENDER_STEP,
+    "measured with 4.4.0 to 5.3.0",
+    (
+        replace(_EXR, hint=_SEQUENCER),
+        Reading("premultiplied", pictures=False, deep=True),
+        _STRAIGHT,
+    ),
+    plays=_EVERY,
+    depth=16,
+    hdr=False,
+)
+_MLT = Host(
+    "mlt",
+    "MLT",
+    ("qtrle", "cineform", "png", "webm"),
+    "a transition such as qtblend or affine between the tracks",
+    "measured with melt 7.12",
+    (
+        Reading("opaque", yuv=True, deep=True),
+        Reading("dark", frozenset({"exr"})),
+        _STRAIGHT,
+    ),
+    plays=_EVERY,
+    hdr=False,
+)
+_TRACK = "a track above another"
+_ON_MLT = "not tried itself; it builds on MLT, measured with melt 7.12"
+_TABLE = (
+    Host(
+        "blender",
+        "Blender",
+        ("qtrle", "png"),
+        _BLENDER_STEP,
+        "measured with 3.4.1 to 5.3.0",
+        plays=_EVERY,
+        depth=16,
+        hdr=False,
+        versions=(_BLENDER_4_2, _BLENDER_5),
+    ),
+    _BLENDER_4_2,
+    replace(_BLENDER_5, name="blender-4.5"),
+    _BLENDER_5,
+    Host(
+        "resolve",
+        "DaVinci Resolve",
+        ("prores", "prores-xq", "exr", "png"),
+        "Clip Attributes, Video, Alpha Mode: {}",
+        "read in the manual of Resolve 18.6",
+        _asking("Clip Attributes, Alpha Mode, has to be {}"),
+        plays=_PCM,
+    ),
+    Host(
+        "premiere",
+        "Premiere Pro",
+        ("prores", "prores-xq", "cineform", "qtrle", "png"),
+        "Modify, Interpret Footage, Alpha Channel: {}",
+        "read in Adobe's Classroom in a Book and in its list of formats",
+        (
+            *_asking("Interpret Footage, Premultiplied Alpha, has to fit {} colours"),
+            Reading("refused", _VPX | {"ffv1"}),
+        ),
+        plays=_PCM,
+    ),
+    Host(
+        "after-effects",
+        "After Effects",
+        ("prores", "prores-xq", "cineform", "qtrle", "png", "exr"),
+        "Interpret Footage, Main, Alpha: {}",
+        "read in Adobe's help",
+        (
+            *_asking("Interpret Footage, Alpha, has to be {}"),
+            Reading("refused", _VPX | {"ffv1"}),
+        ),
+        plays=_PCM,
+    ),
+    Host(
+        "fcp",
+        "Final Cut Pro",
+        ("prores", "prores-xq", "png"),
+        "a clip above another; Info inspector, Alpha Handling, if edges are wrong",
+        "read in the manual of Final Cut Pro 6",
+        _asking("the kind of alpha is guessed from the pictures; it has to be {}"),
+        plays=_PCM,
+    ),
+    Host(
+        "avid",
+        "Avid Media Composer",
+        (FILL_KEY, "prores"),
+        "Matte Key: the fill on a track, the key on the track above it",
+        "read in Avid's QuickTime guide and manual",
+        (Reading("setting", _MOV, hint="import it (linked clips lose alpha) as {}"),),
+        plays=_PCM,
+    ),
+    Host(
+        "vegas",
+        "VEGAS Pro",
+        ("prores", "png"),
+        "Properties, Media, Alpha channel: {}",
+        "read in the manual of Vegas Pro",
+        (
+            _PNG,
+            Reading("setting", _MOV, hint="opaque until Properties, Alpha channel, is {}"),
+        ),
+        plays=_PCM,
+    ),
+    Host(
+        "vmix",
+        "vMix",
+        ("png",),
+        "Add Input, Image Sequence / Stinger",
+        "read in the user guide of vMix",
+        (_PNG,),
+        plays=_PCM,
+        depth=8,
+    ),
+    Host(
+        "obs",
+        "OBS Studio",
+        ("prores", "qtrle", "webm", "png"),
+        "Media Source, Local File",
+        "measured with 29.0.2",
+        (
+            Reading("straight", frozenset({"prores"})),
+            Reading("straight", hint="tick Apply alpha in linear space, else edges are dark"),
+        ),
+        plays=_EVERY,
+    ),
+    replace(_MLT, name="kdenlive", title="Kdenlive", step=_TRACK, known=_ON_MLT),
+    replace(_MLT, name="shotcut", title="Shotcut", step=_TRACK, known=_ON_MLT),
+    _MLT,
+    Host(
+        "caspar",
+        "CasparCG Server",
+        ("prores", "qtrle", "png"),
+        "PLAY 1-10 CLIP on a layer above another",
+        "read in its issue 574 and pull request 1800",
+        (
+            _PNG,
+            Reading("premultiplied"),
+        ),
+        plays=_EVERY,
+    ),
+    Host(
+        "nuke",
+        "Nuke",
+        ("exr", "prores"),
+        "Read, then Merge over",
+        "read in Foundry's reference guide",
+        (_EXR, Reading("setting", hint="Merge takes multiplied colours: these are {}")),
+        plays=_PCM,
+    ),
+    Host(
+        "fusion",
+        "Fusion",
+        ("exr", "prores"),
+        "MediaIn or Loader, then Merge",
+        "read in the manual of Resolve 18.6",
+        (_EXR, *_asking("Clip Attributes, Alpha Mode, has to be {}")),
+        plays=_PCM,
+    ),
+    Host(
+        "ffmpeg",
+        "FFmpeg",
+        ("prores", "prores-xq", "ffv1", "cineform", "qtrle", "png"),
+        "overlay=format=gbrp:alpha={}",
+        "measured with 5.1",
+        (
+            Reading("opaque", _VPX, hint="put -c:v libvpx-vp9 before its -i"),
+            Reading("dark", frozenset({"exr"})),
+            Reading("setting", hint="overlay has to say alpha={}"),
+        ),
+        plays=_EVERY,
+        hdr=False,
+    ),
+    Host(
+        "gstreamer",
+        "GStreamer",
+        ("prores", "prores-xq", "ffv1", "cineform", "qtrle", "webm"),
+        "compositor, the clip on a sink of a higher zorder",
+        "measured with 1.22",
+        (_STRAIGHT,),
+        plays=_EVERY,
+        hdr=False,
+    ),
+    Host(
+        "web",
+        "web browsers other than Safari",
+        ("webm", "png"),
+        '<video src="talk.webm" muted autoplay></video>',
+        "measured with Chromium 156",
+        (
+            Reading("straight", _VPX),
+            Reading("straight", frozenset({"png", "apng", "webp", "gif", "av1"}), pictures=True),
+            Reading("refused"),
+        ),
+        plays=frozenset({"opus", "vorbis"}),
+        mute=frozenset({"alac"}),
+    ),
+    Host(
+        "safari",
+        "Safari",
+        ("prores", "png"),
+        "on a Mac: Finder, Encode Selected Video Files, HEVC, with Preserve Transparency; "
+        "mattecast has no encoder for HEVC with alpha",
+        "read in Apple's session 506 of 2019",
+        (
+            Reading("straight", frozenset({"png", "apng", "webp", "gif"}), pictures=True),
+            Reading("setting", frozenset({"hevc"}), hint="the file says that it is {}"),
+            Reading("opaque", _VPX),
+            Reading("setting", frozenset({"prores"}), hint="make HEVC of it; it is {}"),
+            Reading("refused"),
+        ),
+        plays=_PCM,
+    ),
+)
+HOSTS: Mapping[str, Host] = {row.name: row for row in _TABLE}
