@@ -17,6 +17,8 @@ from mattecast.plan import Plan
 # A clip whose last picture ends this much before the end of the file (seconds) was cut off. Sound
 # commonly goes on for some of it.
 _CUT_OFF = Fraction(1)
+# Alpha below this is no person, only a trace of what the network was unsure of.
+_SOMEBODY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Summary:
     """What a run did, for people and for --json.
 
     stages: seconds at work (wall time) by the stage's name. losses, damage, audio: a line each.
+    nobody: whether no frame has anybody in it.
     step: what to do in the program that the output is for, a line; None where none was named.
     """
 
@@ -57,6 +60,7 @@ class Summary:
     losses: tuple[str, ...]
     damage: tuple[str, ...]
     bytes: int
+    nobody: bool
     step: str | None = None
 
     @property
@@ -75,11 +79,18 @@ class Counter:
     report: Callable[[Progress], None] | None
     frames: int = 0
     _end: Fraction = Fraction(0)
+    _highest: float = 0.0
     _began: float = field(default_factory=time.perf_counter)
 
-    def add(self, frame: Frame) -> None:
-        """Count a frame that was written."""
+    @property
+    def nobody(self) -> bool:
+        """Whether no frame so far has anybody in it."""
+        return self._highest < _SOMEBODY
+
+    def add(self, frame: Frame, highest: float) -> None:
+        """Count a frame that was written. highest: its highest alpha, 0 to 1."""
         self.frames += frame.repeats
+        self._highest = max(self._highest, highest)
         end = frame.pts + max(frame.repeats, frame.duration)
         self._end = end * self.plan.time_base + self.plan.origin
         if self.report:

@@ -72,7 +72,7 @@ def matte(
                 for writer, picture in zip(writers, composed.pictures, strict=True):
                     for repeat in range(frame.repeats):
                         writer.write(picture, frame.pts + repeat, frame.duration)
-            counter.add(frame)
+            counter.add(frame, composed.highest)
         counter.check_complete()
         with times.measure("encode"):
             for writer in writers:
@@ -195,6 +195,7 @@ def _summary(
         losses=job.plan.losses,
         damage=tuple(clip.damage.lines()),
         bytes=sum(map(_bytes, outputs)),
+        nobody=counter.nobody,
         step=_step(job),
     )
 

@@ -184,7 +184,7 @@ def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
     add("-o", "--output", metavar="OUT", type=Path, help="output file or folder; one input only")
     add("--out-dir", metavar="DIR", type=Path, help="folder for outputs named after their inputs")
     add("--json", action="store_true", help="print a summary of the run as JSON at the end")
-    add("--quiet", action="store_true", help="no progress line")
+    add("--quiet", action="store_true", help="no progress lines, no summary lines")
     add_options(parser)
 
 

@@ -18,6 +18,9 @@ from mattecast.report import Progress, Summary
 from mattecast.run import matte
 from mattecast.settings import Settings
 
+# Seconds until the first line of progress, where no terminal shows it, and at most between two.
+_FIRST_LINE, _LONGEST_WAIT = 2.0, 60.0
+
 
 def run(
     options: argparse.Namespace, *, report: Callable[[Exception, Path], int]
@@ -94,9 +97,12 @@ def _named_after(source: Path, settings: Settings) -> str:
 
 @contextmanager
 def _progress_bar(source: Path, *, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """What shows the progress on a terminal; None when piped or quiet."""
-    if quiet or not sys.stderr.isatty():
+    """What shows the progress: a line that changes on a terminal, else a line now and then."""
+    if quiet:
         yield None
+        return
+    if not sys.stderr.isatty():
+        yield ProgressLines(source.name)
         return
     from tqdm import tqdm  # not needed when piped, and a twelfth of all imports
 
@@ -120,6 +126,32 @@ def _progress_bar(source: Path, *, quiet: bool) -> Iterator[Callable[[Progress],
         yield show
 
 
+class ProgressLines:
+    """Progress for a log or a program: a line on standard error, less often as the run goes on."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._due = name, _FIRST_LINE
+
+    def __call__(self, progress: Progress) -> None:
+        """Print the line where one is due."""
+        if progress.seconds < self._due or progress.done == progress.total:
+            return
+        wait = min(max(_FIRST_LINE, progress.seconds / 4), _LONGEST_WAIT)
+        self._due = progress.seconds + wait
+        print(f"{self._name}: {_standing(progress)}", file=sys.stderr, flush=True)
+
+
+def _standing(progress: Progress) -> str:
+    """'120 of 300 frames, 12.3 fps, 0:15 left, limited by network'."""
+    rate = progress.done / progress.seconds
+    counted, left = f"{progress.done} frames", ""
+    if progress.total is not None:
+        counted = f"{progress.done} of {progress.total} frames"
+        seconds = round(max(0, progress.total - progress.done) / rate)
+        left = f", {seconds // 60}:{seconds % 60:02d} left"
+    return f"{counted}, {rate:.1f} fps{left}, limited by {progress.limiting}"
+
+
 def _summary_lines(summary: Summary) -> Iterator[str]:
     """What a person wants to know after a run: the result, the engine, and what was lost."""
     outputs = " and ".join(str(output) for output in summary.outputs)
@@ -129,6 +161,8 @@ def _summary_lines(summary: Summary) -> Iterator[str]:
         f"{outputs}: {frames}, {width}x{height}, {summary.format}, "
         f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s ({summary.fps:.1f} fps)"
     )
+    if summary.nobody:
+        yield f"  nobody found: no frame of {summary.source} has a person in it"
     yield f"  engine: {summary.engine}"
     yield from (f"  sound: {line}" for line in summary.audio)
     yield from (f"  not kept: {line}" for line in summary.losses)

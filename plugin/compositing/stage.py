@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import av
 
 from mattecast.flow import Immediate
-from mattecast.media.frame import Frame
+from mattecast.media.frame import Frame, Matted
 
 
 class Composing(Protocol):
@@ -26,10 +26,14 @@ class Composing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A frame and the pictures to encode of it, one for each output."""
+    """A frame and the pictures to encode of it, one for each output.
+
+    highest: the highest alpha of the frame, 0 to 1.
+    """
 
     frame: Frame
     pictures: tuple[av.VideoFrame, ...]
+    highest: float
 
 
 class Compose(Immediate):
@@ -42,5 +46,6 @@ class Compose(Immediate):
 
     def push(self, matted: Any) -> list[Composed]:
         """See flow.Stage. matted: a Matted, or an Estimated where pictures stay on a device."""
+        small = matted.alpha_small if isinstance(matted, Matted) else matted.alpha
         pictures = tuple(composer(matted) for composer in self._composers)
-        return [Composed(matted.frame, pictures)]
+        return [Composed(matted.frame, pictures, float(small.max()))]

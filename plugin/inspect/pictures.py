@@ -185,7 +185,7 @@ def _judged(first: av.VideoFrame, others: Iterator[av.VideoFrame]) -> Alphas | N
 
 def _alpha(alphas: Alphas | None) -> Iterator[Finding]:
     if alphas is None:
-        yield note("alpha", "none in the decoded pictures")
+        yield note("alpha", wording.OPAQUE)
         return
     extent = f"{alphas.count} pictures, alpha {alphas.lowest} to {alphas.highest} of 255"
     if alphas.lowest >= 254:

@@ -112,7 +112,7 @@ def _version(first: Header) -> Iterator[Finding]:
 
 def _alpha(tag: str, depth: int, first: Header) -> Iterator[Finding]:
     if not first.alpha:
-        yield note("alpha", "none in the frames")
+        yield note("alpha", wording.OPAQUE)
         return
     yield ok("alpha", f"{first.alpha_bits} bits in the frames")
     if prores.TAGS[tag][1] != 3:

@@ -11,6 +11,9 @@ from mattecast.inspect.finding import Finding, ok, warning
 # H.273 codes of (primaries, transfer, matrix).
 Codes = tuple[int, int, int]
 
+# A clip without alpha is no error: composites and gray mattes are opaque too.
+OPAQUE = "none: hosts show the clip opaque, as is right for composites and mattes, not for cut-outs"
+
 # Samples of an AAC frame: the tolerance for sound that has no frames of its own (PCM).
 AUDIO_FRAME = 1024
 # H.273 matrix codes; PyAV's own names for them follow the decoder's history instead.

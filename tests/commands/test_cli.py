@@ -84,7 +84,8 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     # The first run on a machine tells that it builds the network for it.
     lines = [line for line in err.splitlines() if not line.startswith("mattecast: building")]
     assert lines[0].startswith(f"{tmp_path / 'talk.mov'}: 3 frames, 64x48, prores, ")
-    assert lines[1].startswith("  engine: default at ") and len(lines) == 2
+    assert lines[1].startswith("  nobody found") and len(lines) == 3  # these are only ramps
+    assert lines[2].startswith("  engine: default at ")
     assert times(tmp_path / "talk.mov") == times(source)
 
 
@@ -325,3 +326,41 @@ def test_progress_fits_a_narrow_terminal(
     os.close(master)
     lines = [line.split("\n")[0] for line in shown.split("\r") if line.startswith("talk.mov")]
     assert len(lines) >= 2 and all(len(line) <= columns for line in lines)
+
+
+class Nobody(StandIn):
+    """A network that finds only a trace."""
+
+    def step(self, picture: np.ndarray) -> np.ndarray:
+        return np.full(self.info.size[::-1], 0.2, np.float32)
+
+
+@pytest.mark.parametrize("network", [Nobody, StandIn])
+def test_a_clip_without_anybody_is_said(
+    network: type[StandIn], talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mattecast.engines.load", lambda spec, size, **_: network(size))
+    result = call("matte", talk, "-o", tmp_path / "out.mov", "--json")
+    assert result.code == 0 and json.loads(result.out)[0]["nobody"] == (network is Nobody)
+    said = [line for line in result.err.splitlines() if "nobody found" in line]
+    assert len(said) == (network is Nobody)
+
+
+class Slow(StandIn):
+    def step(self, picture: np.ndarray) -> np.ndarray:
+        time.sleep(0.02)
+        return super().step(picture)
+
+
+def test_piped_runs_say_now_and_then_how_far_they_are(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mattecast.engines.load", lambda spec, size, **_: Slow(size))
+    monkeypatch.setattr("mattecast.commands.matte._FIRST_LINE", 0.05)
+    line = re.compile(r"talk\.mov: (\d+) of 12 frames, \d+\.\d fps, 0:0\d left, limited by network")
+    result = call("matte", talk, "-o", tmp_path / "out.mov", "--json")
+    done = [int(match[1]) for match in map(line.fullmatch, result.err.splitlines()) if match]
+    assert 2 <= len(done) < 12 and done == sorted(set(done))
+    assert json.loads(result.out)[0]["frames"] == 12
+    result = call("matte", talk, "-o", tmp_path / "b.mov", "--json", "--quiet")
+    assert result.code == 0 and result.err == "" and json.loads(result.out)

@@ -8,10 +8,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from clips import Recipe, make
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from mattecast import Settings, matte
 from mattecast.errors import MediaError
 from mattecast.inspect import premultiplied
 from mattecast.inspect.check import check
@@ -389,3 +391,16 @@ def test_a_dark_subject_is_unclear() -> None:
     rgba = soft_disc()
     rgba[..., :3] //= 12
     assert premultiplied.judge([rgba]).verdict == "unclear"
+
+
+@pytest.mark.parametrize("format", ["h264", "matte", "prores"])
+def test_a_clip_without_alpha_is_no_error(format, tmp_path, left_half):
+    """Composites and gray mattes are opaque; a note says when that is right."""
+    source = make(tmp_path / "source.mp4", Recipe())
+    suffix = ".mp4" if format == "h264" else ".mov"
+    background = None if format == "matte" else "green"
+    matte(source, tmp_path / f"out{suffix}", Settings(format=format, background=background))
+    report = check(tmp_path / f"out{suffix}")
+    (alpha,) = [each for each in report.findings if each.what == "alpha"]
+    assert report.ok and alpha.level == "note"
+    assert "right for composites and mattes, not for cut-outs" in alpha.detail
