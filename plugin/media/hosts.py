@@ -43,12 +43,12 @@ _BLENDER_4_2 = Host(
     depth=16,
     hdr=False,
 )
-_BLENDER_5 = Host(
-    "blender-5",
-    "Blender 4.4 and later",
+_BLENDER_4_5 = Host(
+    "blender-4.5",
+    "Blender 4.4, 4.5",
     ("prores", "qtrle", "png", "exr"),
     _BLENDER_STEP,
-    "measured with 4.4.0 to 5.3.0",
+    "measured with 4.4.0, 4.5.15",
     (
         replace(_EXR, hint=_SEQUENCER),
         Reading("premultiplied", pictures=False, deep=True),
@@ -57,6 +57,13 @@ _BLENDER_5 = Host(
     plays=_EVERY,
     depth=16,
     hdr=False,
+)
+_BLENDER_5 = replace(
+    _BLENDER_4_5,
+    name="blender-5",
+    title="Blender 5",
+    known="measured with 5.0.1 to 5.3.0",
+    hdr=None,  # it heeds the tags; the picture was not measured
 )
 _MLT = Host(
     "mlt",
@@ -83,11 +90,10 @@ _TABLE = (
         "measured with 3.4.1 to 5.3.0",
         plays=_EVERY,
         depth=16,
-        hdr=False,
-        versions=(_BLENDER_4_2, _BLENDER_5),
+        versions=(_BLENDER_4_2, _BLENDER_4_5, _BLENDER_5),
     ),
     _BLENDER_4_2,
-    replace(_BLENDER_5, name="blender-4.5"),
+    _BLENDER_4_5,
     _BLENDER_5,
     Host(
         "resolve",
@@ -249,14 +255,18 @@ _TABLE = (
         "safari",
         "Safari",
         ("prores", "png"),
-        "on a Mac: Finder, Encode Selected Video Files, HEVC, with Preserve Transparency; "
-        "mattecast has no encoder for HEVC with alpha",
-        "read in Apple's session 506 of 2019",
+        "on a Mac: avconvert --source talk.mov --preset PresetHEVCHighestQualityWithAlpha "
+        "--output talk.mp4; mattecast has no encoder for HEVC with alpha",
+        "read in Apple's session 506 of 2019 and Remotion's notes",
         (
             Reading("straight", frozenset({"png", "apng", "webp", "gif"}), pictures=True),
             Reading("setting", frozenset({"hevc"}), hint="the file says that it is {}"),
             Reading("opaque", _VPX),
-            Reading("setting", frozenset({"prores"}), hint="make HEVC of it; it is {}"),
+            Reading(
+                "setting",
+                frozenset({"prores"}),
+                hint="make HEVC of it with avconvert on a Mac; it is {}",
+            ),
             Reading("refused"),
         ),
         plays=_PCM,

@@ -144,14 +144,14 @@ def test_the_suffix_chooses_among_the_formats_of_a_host(
         (
             Settings(host="blender", format="prores"),
             "a.mov",
-            "for blender: Blender 4.4 and later takes straight colours in prores movies of 10 bits "
+            "for blender: Blender 4.4, 4.5 takes straight colours in prores movies of 10 bits "
             "for premultiplied ones: bright edges; leave --format and the suffix out, which makes "
             "qtrle, or leave --for out",
         ),
         (
             Settings(host="blender-5", premultiplied=False),
             "a.mov",
-            "for blender-5: Blender 4.4 and later takes straight colours in prores movies of 10 "
+            "for blender-5: Blender 5 takes straight colours in prores movies of 10 "
             "bits for premultiplied ones: bright edges; leave --premultiplied out, or leave --for "
             "out",
         ),

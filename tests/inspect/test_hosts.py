@@ -112,8 +112,8 @@ def test_what_a_host_does_with_a_clip(
 
 def test_a_clip_for_every_version_has_to_be_right_in_all(tmp_path: Path) -> None:
     found = _found(_clip(tmp_path / "a.mov", *DEEP[:2]), "blender")
-    assert [each.level for each in found] == ["ok", "error", "note"]
-    assert found[2].detail == "mattecast matte INPUT -o a-blender.mov --for blender"
+    assert [each.level for each in found] == ["ok", "error", "error", "note"]
+    assert found[3].detail == "mattecast matte INPUT -o a-blender.mov --for blender"
 
 
 @pytest.mark.parametrize(
