@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,12 +12,14 @@ from mattecast.errors import UsageError
 from mattecast.media.colour import Colour
 from mattecast.media.facts import Facts
 from mattecast.media.formats import (
+    BIT_RATES,
     FILL_KEY,
     FORMATS,
     PRORES_QUALITY,
     Format,
     pixel_format,
     sampling,
+    with_lossless_audio,
 )
 from mattecast.media.hosts import HOSTS
 from mattecast.media.pictures import is_pattern, is_still
@@ -100,6 +102,8 @@ class Plan:
 def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     """Decide everything about an output. Raises UsageError for settings that contradict."""
     settings, format = _for_host(settings, format)
+    if settings.lossless_audio:
+        format = with_lossless_audio(format)
     background = _background(settings, format)
     opaque = background is not None or format.matte_only
     start, end = _range(settings.range, facts)
@@ -262,6 +266,16 @@ def _timecode(facts: Facts, start: Fraction | None) -> Timecode | None:
     return facts.timecode.plus(round((start - facts.start) * facts.rate))
 
 
+def _lossy_sound(format: Format) -> Iterator[str]:
+    """What is said where a format encodes sound that it cannot copy."""
+    assert format.audio_codec is not None
+    codec = format.audio_codec[24]
+    if codec == "libopus":
+        yield f"sound: re-encoded as Opus, all that {format.suffix} takes"
+    elif codec in BIT_RATES:
+        yield "sound: re-encoded as AAC, which players of .mp4 know; --lossless-audio keeps it"
+
+
 def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tuple[str, ...]:
     """What the source has and the output will not have, a line each."""
     losses = []
@@ -275,8 +289,8 @@ def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tu
         losses.append("sound: left out as asked")
     elif format.matte_only and facts.audio:
         losses.append("sound: the matte clip carries none")
-    elif format.audio_codec is None and any(a.codec not in format.copies for a in facts.audio):
-        losses.append(f"sound: re-encoded as Opus, all that {format.suffix} takes")
+    elif any(track.codec not in format.copies for track in facts.audio):
+        losses.extend(_lossy_sound(format))
     if format.container in ("matroska", "webm") and 1 / facts.time_base % 1000:
         losses.append("timestamps: rounded to the 1 ms that Matroska and WebM hold")
     if facts.timecode and not format.timecode_track and not format.is_sequence:

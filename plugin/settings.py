@@ -81,6 +81,12 @@ class Settings:
         None, "rate of picture sequences read (default: 25)", _OUTPUT, metavar="RATE"
     )
     audio: bool = option(True, "keep the sound", _OUTPUT)
+    lossless_audio: bool = option(
+        False,
+        "in .mp4, copy all sound that fits and encode the rest as FLAC (default: copy what "
+        "browsers play and encode the rest as AAC)",
+        _OUTPUT,
+    )
     whole_picture: bool = option(
         False, "keep the source's colours where alpha is 0 too, instead of black", _OUTPUT
     )

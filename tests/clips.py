@@ -29,6 +29,8 @@ class Recipe:
     timecode: str | None = None
     audio: tuple[str, ...] = ()
     audio_start: Fraction = Fraction(0)
+    layout: str = "stereo"
+    audio_rate: int = 48000
     languages: tuple[str, ...] = ()
     chapters: bool = False
     container_options: tuple[tuple[str, str], ...] = ()
@@ -38,7 +40,10 @@ def make(path: Path, recipe: Recipe = Recipe()) -> Path:
     """Write the clip a recipe describes and return its path."""
     with av.open(str(path), "w", options=dict(recipe.container_options)) as out:
         stream = _picture_stream(out, recipe)
-        tracks = [_sound_stream(out, codec) for codec in recipe.audio]
+        tracks = [
+            out.add_stream(codec, rate=recipe.audio_rate, layout=recipe.layout)
+            for codec in recipe.audio
+        ]
         for track, language in zip(tracks, recipe.languages, strict=False):
             track.metadata["language"] = language
         if recipe.chapters:
@@ -96,24 +101,22 @@ def _ramp(shape: tuple[int, ...], bits: int, index: int, place: int) -> Any:
     return np.round(level * ((1 << bits) - 1)).astype(int)
 
 
-def _sound_stream(out: Any, codec: str) -> Any:
-    rate = 48000
-    return out.add_stream(codec, rate=rate, layout="stereo")
-
-
 def _sing(out: Any, track: Any, seconds: Fraction, start: Fraction) -> None:
-    """A click at every half second on top of a quiet tone."""
-    rate = track.rate
+    """A click at every half second on top of a quiet tone, which is louder in each next channel of
+    more than two."""
+    rate, layout = track.rate, track.layout
     count = int(seconds * rate)
     time = np.arange(count) / rate
     wave = 0.1 * np.sin(2 * np.pi * 440 * time)
     wave[(np.arange(count) % (rate // 2)) < 48] = 0.9
-    stereo = np.stack([wave, wave]).astype(np.float32)
+    channels = layout.nb_channels
+    levels = np.minimum(1 + np.arange(channels) * (0.5 if channels > 2 else 0), 9)
+    sound = np.clip(np.outer(levels, wave), -0.9, 0.9).astype(np.float32)
     sample_format = track.format.name
-    resampler = av.AudioResampler(sample_format, "stereo", rate)
+    resampler = av.AudioResampler(sample_format, layout.name, rate)
     for first in range(0, count, 1024):
-        block = np.ascontiguousarray(stereo[:, first : first + 1024])
-        frame = av.AudioFrame.from_ndarray(block, "fltp", "stereo")
+        block = np.ascontiguousarray(sound[:, first : first + 1024].T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(block, "flt", layout.name)
         frame.sample_rate = rate
         frame.pts = first + int(start * rate)
         frame.time_base = Fraction(1, rate)

@@ -37,7 +37,12 @@ def _codecs() -> Iterator[Finding]:
 
     ffmpeg = ".".join(str(part) for part in av.library_versions["libavcodec"])
     yield ok("", f"PyAV {av.__version__} (libavcodec {ffmpeg})")
-    wanted = {row.codec for row in FORMATS.values()} | {"pcm_s24le", "alac", "libopus"}
+    wanted = {row.codec for row in FORMATS.values()} | {
+        "pcm_s24le",
+        "aac",
+        "flac",
+        "libopus",
+    }
     missing = [codec for codec in sorted(wanted) if not _encodes(codec)]
     if missing:
         remedy = "pip install --force-reinstall --only-binary av 'av>=18,<19'"

@@ -171,7 +171,7 @@ def _audio_track(stream: av.AudioStream) -> AudioTrack:
     context = stream.codec_context if has_known_codec(stream) else None
     return AudioTrack(
         index=stream.index,
-        codec=context.name if context else "unknown",
+        codec=context.codec.canonical_name if context else "unknown",
         rate=context.sample_rate if context else 0,
         channels=context.layout.nb_channels if context else 0,
         layout=context.layout.name if context else "",

@@ -32,8 +32,8 @@ class Format:
     range: 'limited' converts full-range YUV, 'source' keeps the range of the source.
     options, container_options: of the encoder and of the muxer.
     width_step, least_side: widths are a multiple of the one, and no side is less than the other.
-    copies: audio codecs that are copied ('*' for all). audio_codec: lossless codec for the other
-    sound, by sample bits; None for Opus.
+    copies: audio codecs that are copied ('*' for all). audio_codec: libavcodec's name of the codec
+    for the other sound, by sample bits; None where the format holds no sound.
     premultiplied: by default. linear: whether colours are stored as linear light.
     matte_only: whether the alpha is written as a gray picture. timecode_track: whether timecode
     has a track of its own. archive: whether colours far from the person are kept.
@@ -84,15 +84,18 @@ def _archive(alpha: bool) -> Callable[[int, str], str]:
     return choose
 
 
-# Audio codecs that are copied as they are.
+# Audio codecs that are copied as they are. A composite in .mp4 is for watching, and Chromium plays
+# ALAC, AC-3 and E-AC-3 silent.
 _COMMON_AUDIO = frozenset({"aac", "alac", "mp3", "ac3", "eac3"})
-_MP4_AUDIO = _COMMON_AUDIO | {"opus", "flac"}
+_MP4_AUDIO = frozenset({"aac", "mp3", "opus", "flac"})
 _PCM_NUMBERS = ("s16", "s24", "s32", "f32", "f64")
 _PCM_AUDIO = {f"pcm_{number}{order}" for number in _PCM_NUMBERS for order in ("le", "be")}
 _MOV_AUDIO = _COMMON_AUDIO | _PCM_AUDIO | {"pcm_alaw", "pcm_mulaw"}
 # Codecs of the other sound, by sample bits.
 _PCM = {16: "pcm_s16le", 24: "pcm_s24le", 32: "pcm_s32le"}
-_ALAC = {16: "alac", 24: "alac", 32: "alac"}
+_AAC, _OPUS, _FLAC = (dict.fromkeys(_PCM, codec) for codec in ("aac", "libopus", "flac"))
+# Lossy codecs of sound, with the bits a second that each channel gets.
+BIT_RATES = {"aac": 128_000, "libopus": 96_000}
 # The index in front, so that players can start while loading; and the colour tags.
 _MOV_OPTIONS = {"movflags": "+faststart+write_colr"}
 _PRORES = {"alpha_bits": "16", "vendor": "apl0"}
@@ -142,7 +145,7 @@ def _mp4(
         options=options,
         container_options=_MOV_OPTIONS,
         copies=_MP4_AUDIO,
-        audio_codec=_ALAC,
+        audio_codec=_AAC,
     )
 
 
@@ -180,7 +183,7 @@ _TABLE = (
             "auto-alt-ref": "0",
         },
         copies=frozenset({"opus", "vorbis"}),
-        audio_codec=None,
+        audio_codec=_OPUS,
     ),
     Format(
         "png",
@@ -291,6 +294,17 @@ def guess(output: Path | None) -> str:
         known = " ".join(sorted(_BY_SUFFIX))
         raise UsageError(f"{output}: no format is known for '{suffix}'; use {known}, or --format")
     return _BY_SUFFIX[suffix]
+
+
+def with_lossless_audio(format: Format) -> Format:
+    """The same format with sound that loses nothing. Raises UsageError where there is none."""
+    if format.audio_codec is None or format.audio_codec[24] not in BIT_RATES:
+        return format
+    if format.container != "mp4":
+        raise UsageError(
+            f"format {format.name} holds no lossless sound: leave --lossless-audio out"
+        )
+    return replace(format, copies=_COMMON_AUDIO | _MP4_AUDIO, audio_codec=_FLAC)
 
 
 def sampling(facts: Facts) -> str:

@@ -1,20 +1,22 @@
-"""Sound, carried beside the picture: copied where the container takes it, else kept losslessly."""
+"""Sound, carried beside the picture: copied where the container takes it, else encoded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import av
 import av.error
-import numpy as np
 from av.container import OutputContainer
 
+from mattecast.media.channels import part
 from mattecast.media.clip import LONGEST_FRAME
 from mattecast.media.container import has_known_codec, open_media
 from mattecast.media.formats import Format
+from mattecast.media.sound_encoder import SoundEncoder
+from mattecast.media.sound_kind import Kind, kinds_in, largest
 from mattecast.media.source import Description
 from mattecast.plan import Plan
 
@@ -24,11 +26,10 @@ _LEAD = Fraction(1, 2)
 _GAP = Fraction(1, 200)
 # The step of Matroska's clock (seconds).
 _ROUNDING = Fraction(1, 1000)
+# Sound that begins this much too early (seconds) overlaps what came before, as at a splice.
+_OVERLAP = Fraction(1, 2)
 # Longer gaps are no lost packets but a clock that was set anew: hours of silence would not help.
 _BREAK = Fraction(60)
-# Sample bits by PyAV's sample format; float decoders (AAC, Opus) carry no more than 24.
-_BITS = {"u8": 16, "s16": 16, "s32": 32, "flt": 24, "dbl": 32, "s64": 32}
-_PCM_FORMAT = {16: "s16", 24: "s32", 32: "s32"}
 # QuickTime's language table knows the bibliographic codes of ISO 639-2, not the terminologic ones.
 _BIBLIOGRAPHIC = {
     "bod": "tib",
@@ -72,12 +73,13 @@ class Sound:
         self._input = open_media(source.path)
         self._output = output
         tracks = self._input.streams.audio
+        usable = [stream for stream in tracks if _usable(stream)]
+        kinds = kinds_in(source.path, usable, self._end)
         self._tracks = {
-            stream.index: _Track(stream, output, plan.format)
-            for stream in tracks
-            if _usable(stream)
+            stream.index: _Track(stream, output, plan.format, kinds[stream.index])
+            for stream in usable
         }
-        self._lost = ["a track of unknown kind left out"] * (len(tracks) - len(self._tracks))
+        self._lost = ["a track of unknown kind left out"] * (len(tracks) - len(usable))
         if self._start is not None:
             # Where that fails, reading from the start gives the same packets later.
             with suppress(av.error.FFmpegError, OSError, OverflowError):
@@ -171,54 +173,50 @@ def _usable(stream: av.AudioStream) -> bool:
 
 
 class _Track:
-    """One track: its own output stream, and an encoder where copying will not do."""
+    """One track: its own output stream, and an encoder where copying will not do.
 
-    def __init__(self, stream: av.AudioStream, output: OutputContainer, format: Format) -> None:
+    kinds: those of its sound, where it changes in mid-stream; else the one of its header.
+    """
+
+    def __init__(
+        self, stream: av.AudioStream, output: OutputContainer, format: Format, kinds: set[Kind]
+    ) -> None:
         self.source = stream
         self._due: Fraction | None = None  # the time of the sample after the last one
+        self._kind: Kind | None = None  # of the last frame
         # Only an edit list hides what begins before zero. Other muxers make all else later, but
         # for what the codec itself hides.
         self._hides = format.container in ("mov", "mp4")
         self._earliest = -_opus_delay(stream) - _ROUNDING
-        self._encode = not (stream.codec_context.name in format.copies or "*" in format.copies)
-        if self._encode:
-            self._target = self._encoder(stream, output, format)
-            self.outcome = f"{stream.codec_context.name} as {self._target.codec_context.name}"
-        else:
+        self._encoder: SoundEncoder | None = None
+        codec = stream.codec_context.codec.canonical_name
+        # A container describes all the packets of a track at once.
+        if len(kinds) == 1 and not format.copies.isdisjoint({codec, "*"}):
             self._target = output.add_stream_from_template(stream)
-            self.outcome = f"{stream.codec_context.name} copied"
-        for key in ("language", "title", "handler_name"):
-            if key in stream.metadata:
-                self._target.metadata[key] = stream.metadata[key]
-        if format.container == "mov" and "language" in stream.metadata:
-            code = stream.metadata["language"]
-            self._target.metadata["language"] = _BIBLIOGRAPHIC.get(code, code)
-        self._target.disposition = stream.disposition
-
-    def _encoder(
-        self, stream: av.AudioStream, output: OutputContainer, format: Format
-    ) -> av.AudioStream:
-        source = stream.codec_context
-        bits = _BITS.get(source.format.name.removesuffix("p"), 24)
-        if format.audio_codec is None:
-            target = output.add_stream("libopus", rate=48000, layout=source.layout.name)
-            target.bit_rate = 96000 * source.layout.nb_channels
-            sample_format = "flt"
         else:
-            codec = format.audio_codec[bits]
-            added = output.add_stream(codec, rate=source.sample_rate, layout=source.layout.name)
-            assert isinstance(added, av.AudioStream)
-            target = added
-            sample_format = _PCM_FORMAT[bits]
-            if codec == "alac":
-                sample_format += "p"
-        target.format = sample_format
-        self._resampler = av.AudioResampler(sample_format, source.layout.name, target.rate)
-        return target
+            self._encoder = SoundEncoder(output, format, largest(kinds))
+            self._target = self._encoder.stream
+        self._describe(format)
+
+    def _describe(self, format: Format) -> None:
+        """Take the source's language, title and disposition over."""
+        for key in ("language", "title", "handler_name"):
+            if key in self.source.metadata:
+                self._target.metadata[key] = self.source.metadata[key]
+        if format.container == "mov" and "language" in self.source.metadata:
+            code = self.source.metadata["language"]
+            self._target.metadata["language"] = _BIBLIOGRAPHIC.get(code, code)
+        self._target.disposition = self.source.disposition
+
+    @property
+    def outcome(self) -> str:
+        """What became of it: 'aac copied', 'opus as pcm_s24le'."""
+        codec = self.source.codec_context.codec.canonical_name
+        return f"{codec} as {self._encoder.outcome}" if self._encoder else f"{codec} copied"
 
     def take(self, packet: Packet, origin: Fraction) -> Iterator[Packet]:
         """The packets of the output for one of the source, moved so that `origin` is zero."""
-        if not self._encode:
+        if self._encoder is None:
             shift = round(origin / packet.time_base)
             assert packet.pts is not None and packet.dts is not None  # see Sound._read
             packet.pts -= shift
@@ -230,29 +228,34 @@ class _Track:
         for frame in self._gapless(packet.decode()):
             if frame.pts is not None:
                 frame.pts -= round(origin / _clock(frame))
-            for resampled in self._resampler.resample(frame):
-                for heard in _from_zero(resampled):
-                    yield from self._target.encode(heard)
+            for heard in _from_zero(frame):
+                yield from self._encoder.encode(heard)
 
     def _gapless(self, frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
-        """The frames, and silence where some are missing. PCM has no times of its own: without
-        the silence, all sound after a gap would come too early."""
+        """The frames, with silence where some are missing, and without what two of them both hold.
+        PCM has no times of its own: else all sound after a gap would come too early."""
         for frame in frames:
             if frame.pts is not None:
                 time = frame.pts * _clock(frame)
-                if self._due is not None and _GAP < time - self._due < _BREAK:
-                    yield _silence(frame, time - self._due)
-                self._due = time + Fraction(frame.samples, frame.sample_rate)
+                end = time + Fraction(frame.samples, frame.sample_rate)
+                gap = Fraction(0) if self._due is None else time - self._due
+                # Where the sound changes, another encoder began; its times are exact.
+                least = _GAP if Kind.of(frame) == self._kind else Fraction(0)
+                if least < gap < _BREAK:
+                    yield _silence(frame, gap)
+                elif least < -gap < _OVERLAP:
+                    late = round(-gap * frame.sample_rate)
+                    if late >= frame.samples:
+                        self._kind = None  # the next frame is cut too, be it by ever so little
+                        continue
+                    frame = part(frame, late, frame.layout.name)
+                self._kind, self._due = Kind.of(frame), end
             yield frame
 
     def flush(self) -> Iterator[Packet]:
-        """The packets of the sound that the resampler and the encoder still hold."""
-        if not self._encode:
-            return
-        for resampled in self._resampler.resample(None):
-            for heard in _from_zero(resampled):
-                yield from self._target.encode(heard)
-        yield from self._target.encode(None)
+        """The packets of the sound that the encoder still holds."""
+        if self._encoder is not None:
+            yield from self._encoder.flush()
 
 
 def _opus_delay(stream: av.AudioStream) -> Fraction:
@@ -269,13 +272,7 @@ def _from_zero(frame: av.AudioFrame) -> Iterator[av.AudioFrame]:
     if early <= 0:
         yield frame
     elif early < frame.samples:
-        sound: Any = frame.to_ndarray()
-        first = early if frame.format.is_planar else early * frame.layout.nb_channels
-        cut = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(sound[:, first:]), frame.format.name, frame.layout.name
-        )
-        cut.sample_rate, cut.time_base, cut.pts = frame.sample_rate, frame.time_base, 0
-        yield cut
+        yield part(frame, early, frame.layout.name)
 
 
 def _silence(after: av.AudioFrame, seconds: Fraction) -> av.AudioFrame:
@@ -283,7 +280,8 @@ def _silence(after: av.AudioFrame, seconds: Fraction) -> av.AudioFrame:
     assert after.pts is not None
     samples = round(seconds * after.sample_rate)
     silence = av.AudioFrame(after.format.name, after.layout.name, samples)
-    for plane in silence.planes:
+    # PyAV finds more planes than there are where there are eight or more.
+    for plane in silence.planes[: after.layout.nb_channels if after.format.is_planar else 1]:
         # Eight-bit samples are the only ones that count from the middle.
         plane.update((b"\x80" if after.format.name.startswith("u8") else b"\0") * plane.buffer_size)
     silence.sample_rate, silence.time_base = after.sample_rate, after.time_base

@@ -11,6 +11,7 @@ import pytest
 from clips import Recipe, make
 
 from mattecast import Settings, matte
+from mattecast.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("left_half")
 
@@ -27,7 +28,12 @@ TWO_SECONDS = tuple(range(50))
         (".mkv", "flac", "out.mkv", "flac"),
         (".mkv", "libopus", "out.webm", "opus"),
         (".mp4", "aac", "out.webm", "opus"),
-        (".mov", "pcm_s24le", "out.mp4", "alac"),
+        (".mov", "pcm_s24le", "out.mp4", "aac"),
+        (".mov", "alac", "out.mp4", "aac"),
+        (".mp4", "ac3", "out.mp4", "aac"),
+        (".mp4", "libmp3lame", "out.mp4", "mp3"),
+        (".mp4", "libopus", "out.mp4", "opus"),
+        (".mkv", "flac", "out.mp4", "flac"),
     ],
 )
 def test_sound_arrives_where_it_was(
@@ -36,7 +42,7 @@ def test_sound_arrives_where_it_was(
     source = make(tmp_path / f"source{suffix}", Recipe(pts=TWO_SECONDS, audio=(codec,)))
     matte(source, tmp_path / out)
     with av.open(str(tmp_path / out)) as clip:
-        assert clip.streams.audio[0].codec_context.name == kept
+        assert clip.streams.audio[0].codec_context.codec.canonical_name == kept
     before, after = _clicks(source), _clicks(tmp_path / out)
     assert len(before) == 3
     # One audio frame at 48 kHz is at most 1024 samples.
@@ -48,6 +54,34 @@ def test_lossless_means_every_sample(tmp_path: Path) -> None:
     matte(source, tmp_path / "out.mov")
     first, second = _samples(source)[0], _samples(tmp_path / "out.mov")[0]
     assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "kept"),
+    [(".mov", "pcm_s16le", "flac"), (".mov", "alac", "alac"), (".mp4", "ac3", "ac3")],
+)
+def test_lossless_composites_on_request(suffix: str, codec: str, kept: str, tmp_path: Path) -> None:
+    source = make(tmp_path / f"source{suffix}", Recipe(pts=TWO_SECONDS, audio=(codec,)))
+    summary = matte(source, tmp_path / "out.mp4", Settings(lossless_audio=True))
+    assert not summary.losses
+    with av.open(str(tmp_path / "out.mp4")) as clip:
+        assert clip.streams.audio[0].codec_context.codec.canonical_name == kept
+    assert np.array_equal(_samples(source)[0], _samples(tmp_path / "out.mp4")[0])
+
+
+def test_sound_of_composites_is_of_a_high_rate_and_in_its_place(tmp_path: Path) -> None:
+    source = make(tmp_path / "source.mov", Recipe(pts=TWO_SECONDS, audio=("pcm_s16le",)))
+    matte(source, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as clip:
+        assert clip.streams.audio[0].codec_context.bit_rate > 200_000
+    # The encoder begins 1024 samples early; players leave them out, as the edit list says.
+    assert _clicks(tmp_path / "out.mp4") == pytest.approx(_clicks(source), abs=3 / 48000)
+
+
+def test_webm_holds_no_lossless_sound(tmp_path: Path) -> None:
+    source = make(tmp_path / "source.mov", Recipe(audio=("pcm_s16le",)))
+    with pytest.raises(UsageError, match="webm holds no lossless sound"):
+        matte(source, tmp_path / "out.webm", Settings(lossless_audio=True))
 
 
 def test_every_track_and_its_language(tmp_path: Path) -> None:
