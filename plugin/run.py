@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +137,7 @@ def _job(
     engine, left = load_network(clip.facts, guidance, settings)
     stack.callback(engine.close)
     job = Job(clip.facts, plan, settings, left, engine, engine.info.size)
-    reopen = partial(open_source, clip.path, rate=settings.rate)
-    again = SecondPass(job, reopen, lambda: load_network(clip.facts, guidance, settings)[0])
+    again = SecondPass(job, clip.again, lambda: load_network(clip.facts, guidance, settings)[0])
     stack.callback(again.close)
     return job, again
 

@@ -13,10 +13,11 @@ import av.error
 from av.codec.hwaccel import HWAccel
 
 from mattecast.errors import MediaError
-from mattecast.media.container import frame_step, open_media, picture_stream
+from mattecast.media.container import frame_step, open_media, picture_stream, time_base
 from mattecast.media.damage import Damage
 from mattecast.media.decoder import Decoder
-from mattecast.media.facts import read_facts
+from mattecast.media.facts import Facts, read_facts
+from mattecast.media.grid import find_grid
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -29,12 +30,15 @@ LONGEST_FRAME = 3600
 class Clip:
     """An opened clip. Use as a context manager; `frames()` may be called once.
 
-    hwaccel: decodes what it can in place of the CPU; its frames may stay where they are.
+    hwaccel: decodes what it can in place of the CPU; its frames may stay where they are. like: the
+    same clip, opened before, whose facts are taken over.
     Raises MediaError when the file is missing, not a regular file, not video, or holds no frame
     that decodes.
     """
 
-    def __init__(self, path: str | Path, *, hwaccel: HWAccel | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, hwaccel: HWAccel | None = None, like: Clip | None = None
+    ) -> None:
         self.path = Path(path)
         self.damage = Damage()
         self._container = open_media(self.path, hwaccel)
@@ -45,7 +49,11 @@ class Clip:
             self._decoded = self._decoder.frames()
             self._first = self._first_frame()
             self._head = deque([self._first])
-            self.facts = read_facts(self.path, self._container, self._stream, self._first)
+            if like is None:
+                self._grid = find_grid(self.path, self._container, self._stream)
+                self.facts = self._read_facts()
+            else:
+                self._grid, self.facts = like._grid, like.facts
             self._regular = not self.facts.variable_rate
         except BaseException:
             self._container.close()
@@ -61,6 +69,13 @@ class Clip:
         """Release the file; safe to call twice."""
         self._decoded.close()
         self._container.close()
+
+    def again(self) -> Clip:
+        """The same clip, opened once more."""
+        return Clip(self.path, like=self)
+
+    def _read_facts(self) -> Facts:
+        return read_facts(self.path, self._container, self._stream, self._first, self._grid)
 
     @property
     def files(self) -> list[Path]:
@@ -115,8 +130,9 @@ class Clip:
 
     def _seek(self, start: Fraction) -> None:
         try:
-            place = start + self.facts.zero
-            decoded = self._decoder.frames_from(int(place / self.facts.time_base))
+            # Half a frame earlier, because exact times differ a little from the container's.
+            place = start + self.facts.zero - 1 / self.facts.rate / 2
+            decoded = self._decoder.frames_from(int(place / time_base(self._stream)))
         except (av.error.FFmpegError, OSError, OverflowError):
             return  # Some files only play from their start: frames before `start` are dropped.
         self._head.clear()
@@ -126,15 +142,22 @@ class Clip:
     def _timed(self) -> Iterator[av.VideoFrame]:
         """Every frame with a strictly growing pts on the clip's clock; the step is guessed where
         the file has none."""
-        zero = round(self.facts.zero / self.facts.time_base)
         step = frame_step(self.facts.rate, self.facts.time_base)
         last: int | None = None
         for frame in self._all():
-            own = None if frame.pts is None else frame.pts - zero
+            own = None if frame.pts is None else self._own_pts(frame.pts)
             pts = _pts_after(last, own, step, round(LONGEST_FRAME / self.facts.time_base))
             self.damage.retimed += pts != (own or 0)
             frame.pts = last = pts
+            frame.duration = round(frame.duration * time_base(self._stream) / self.facts.time_base)
+            frame.time_base = self.facts.time_base
             yield frame
+
+    def _own_pts(self, pts: int) -> int:
+        """A pts of the container's clock on the clip's."""
+        time = pts * time_base(self._stream)
+        time = time if self._grid is None else self._grid.time(time)
+        return round((time - self.facts.zero) / self.facts.time_base)
 
     def _all(self) -> Iterator[av.VideoFrame]:
         while self._head:

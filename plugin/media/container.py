@@ -11,6 +11,7 @@ import av
 import av.error
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.format import Flags
 from av.stream import Disposition, Stream
 
 from mattecast.errors import MediaError
@@ -70,6 +71,11 @@ def holds_clip(path: Path) -> bool:
         return False
 
 
+def may_jump(container: InputContainer) -> bool:
+    """Whether the clock of the container's format may be set anew in mid-file."""
+    return bool(container.format.flags & Flags.ts_discont.value)
+
+
 def is_cover_art(stream: Stream) -> bool:
     """Whether a video stream is the picture of an album, say."""
     return bool(stream.disposition & Disposition.attached_pic)
@@ -93,9 +99,13 @@ def time_base(stream: Stream) -> Fraction:
 
 def frame_rate(stream: Stream) -> Fraction:
     """Frames a second: the first plausible of the container's estimates, else 25."""
+    return next(iter(plausible_rates(stream)), _DEFAULT_RATE)
+
+
+def plausible_rates(stream: Stream) -> list[Fraction]:
+    """The container's estimates of the frame rate that can be, the best one first."""
     rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-    plausible = (rate for rate in rates if rate and _PLAUSIBLE[0] <= rate <= _PLAUSIBLE[1])
-    return Fraction(next(plausible, _DEFAULT_RATE))
+    return [Fraction(rate) for rate in rates if rate and _PLAUSIBLE[0] <= rate <= _PLAUSIBLE[1]]
 
 
 def frame_step(rate: Fraction, time_base: Fraction) -> int:

@@ -13,6 +13,7 @@ from av.stream import Stream
 
 from mattecast.media.colour import Colour
 from mattecast.media.container import frame_rate, has_known_codec, kind_of, time_base
+from mattecast.media.grid import Grid
 from mattecast.media.timecode import Timecode
 from mattecast.media.turn import Turn
 
@@ -75,9 +76,16 @@ class Facts:
 
 
 def read_facts(
-    path: Path, container: InputContainer, stream: av.VideoStream, first: av.VideoFrame
+    path: Path,
+    container: InputContainer,
+    stream: av.VideoStream,
+    first: av.VideoFrame,
+    grid: Grid | None = None,
 ) -> Facts:
-    """The facts of an opened container, its picture stream, and the first frame of that stream."""
+    """The facts of an opened container, its picture stream, and the first frame of that stream.
+
+    grid: where the frames lie, for a constant rate; its times are the clip's.
+    """
     turn = Turn.of(first)
     sar = Fraction(stream.sample_aspect_ratio or 1)
     sar = sar if _SQUEEZED[0] <= sar <= _SQUEEZED[1] else Fraction(1)
@@ -85,7 +93,10 @@ def read_facts(
     # The format of a frame on a GPU only says that the frame is there.
     pixels = first.sw_format or first.format
     rate, base = frame_rate(stream), time_base(stream)
-    zero = _zero(container, first, rate, base)
+    begin = (first.pts or 0) * base
+    if grid is not None:
+        rate, base, begin = grid.rate, grid.time_base(base), grid.time(begin)
+    lead = round(_lead(container, begin, 1 / rate) / base) * base
     return Facts(
         path=path,
         container=container.format.name,
@@ -98,9 +109,9 @@ def read_facts(
         turn=turn,
         interlaced=first.interlaced_frame,
         rate=rate,
-        variable_rate=_is_variable(stream),
+        variable_rate=grid is None,
         time_base=base,
-        start=(first.pts or 0) * base - zero,
+        start=lead,
         duration=_duration(container, stream),
         frames=stream.frames,
         colour=Colour.of(first),
@@ -110,40 +121,28 @@ def read_facts(
         others=_other_streams(container, stream),
         chapters=len(container.chapters()),
         metadata=dict(container.metadata),
-        zero=zero,
+        zero=begin - lead,
     )
 
 
-def _zero(
-    container: InputContainer, first: av.VideoFrame, rate: Fraction, base: Fraction
-) -> Fraction:
-    """The time on the file's own clock at which the first of picture and sound begins.
+def _lead(container: InputContainer, begin: Fraction, frame: Fraction) -> Fraction:
+    """How long before the picture the first sound begins (seconds); 0 where the picture is first.
 
-    Sound that leads by less than a frame, or by no more than the delay of its own encoder, leaves
-    the picture first. The time lies whole units of the picture's time base before the picture.
+    begin: of the picture. frame: how long one lasts. Sound that leads by less than a frame, or by
+    no more than the delay of its own encoder, leaves the picture first.
     """
-    start = (first.pts or 0) * base
-    leads = [_lead(track, start, 1 / rate) for track in container.streams.audio]
-    return start - round(max(leads, default=Fraction(0)) / base) * base
+    leads = [_track_lead(track, begin, frame) for track in container.streams.audio]
+    return max(leads, default=Fraction(0))
 
 
-def _lead(track: av.AudioStream, start: Fraction, frame: Fraction) -> Fraction:
-    """How long before the picture a sound track begins (seconds)."""
+def _track_lead(track: av.AudioStream, begin: Fraction, frame: Fraction) -> Fraction:
     if track.start_time is None or not has_known_codec(track):
         return Fraction(0)
     context = track.codec_context
     if context.name == "aac" and context.sample_rate:
         frame = max(frame, Fraction(_AAC_DELAY, context.sample_rate))
-    lead = start - track.start_time * time_base(track)
+    lead = begin - track.start_time * time_base(track)
     return lead if frame <= lead <= _LONGEST_LEAD else Fraction(0)
-
-
-def _is_variable(stream: av.VideoStream) -> bool:
-    """Whether the container's two estimates of the rate disagree, or no single step fits."""
-    average, base = stream.average_rate, stream.base_rate
-    if not average or not base:
-        return False
-    return abs(Fraction(average) / Fraction(base) - 1) > Fraction(1, 500)
 
 
 def _duration(container: InputContainer, stream: av.VideoStream) -> Fraction | None:

@@ -108,6 +108,10 @@ class Pictures:
         self._rate = rate or DEFAULT_RATE
         self.facts = self._sequence_facts(self._first_facts())
 
+    def again(self) -> Pictures:
+        """The same pictures, opened once more."""
+        return Pictures(self.path, rate=self._rate)
+
     def __enter__(self) -> Self:
         return self
 

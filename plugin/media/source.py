@@ -66,6 +66,10 @@ class Source(Description, Protocol):
         """
         ...
 
+    def again(self) -> Source:
+        """The same source, opened once more."""
+        ...
+
     def close(self) -> None:
         """Release the files; safe to call twice."""
         ...
