@@ -21,6 +21,7 @@ from mattecast.media.formats import (
     sampling,
     with_lossless_audio,
 )
+from mattecast.media.grid import standard_rate
 from mattecast.media.hosts import HOSTS
 from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.timecode import Timecode
@@ -68,6 +69,8 @@ class Plan:
     losses: tuple[str, ...]
     # Whether the source is a single picture.
     still: bool = False
+    # What a person should know, though nothing is lost; a line each.
+    notes: tuple[str, ...] = ()
     # Where the first of picture and sound that the output keeps begins, on the clip's clock.
     begins: Fraction = Fraction(0)
     # Pixel formats where they differ from `pixels`: with the depth and chroma sampling of the
@@ -135,6 +138,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         timecode=_timecode(facts, start),
         audio=audio,
         options=_options(settings, format),
+        notes=_notes(facts, settings),
         losses=_losses(facts, settings, format, pixels),
         begins=Fraction(0) if audio else facts.start,
         still=is_still(facts.path) and facts.codec != "apng",  # an animated PNG is a clip
@@ -274,6 +278,20 @@ def _lossy_sound(format: Format) -> Iterator[str]:
         yield f"sound: re-encoded as Opus, all that {format.suffix} takes"
     elif codec in BIT_RATES:
         yield "sound: re-encoded as AAC, which players of .mp4 know; --lossless-audio keeps it"
+
+
+def _notes(facts: Facts, settings: Settings) -> tuple[str, ...]:
+    """What a person should know, though nothing is lost, a line each."""
+    if not facts.variable_rate or settings.cfr:
+        return ()
+    average = f"{float(facts.rate):.4g} frames/s on average"
+    return (f"variable rate, {average}: kept; --cfr {_words(facts.rate)} makes it constant",)
+
+
+def _words(rate: Fraction) -> str:
+    """The standard rate nearest to a rate, as --cfr takes it."""
+    rate = standard_rate(rate)
+    return f"{float(rate):.5g}" if rate.denominator in (1, 2) else str(rate)
 
 
 def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ class Progress:
 class Summary:
     """What a run did, for people and for --json.
 
-    stages: seconds at work (wall time) by the stage's name. losses, damage, audio: a line each.
+    stages: seconds at work (wall time) by the stage's name. losses, notes, damage, audio: a line
+    each.
     nobody: whether no frame has anybody in it.
     step: what to do in the program that the output is for, a line; None where none was named.
     """
@@ -58,6 +59,7 @@ class Summary:
     timecode: str | None
     audio: tuple[str, ...]
     losses: tuple[str, ...]
+    notes: tuple[str, ...]
     damage: tuple[str, ...]
     bytes: int
     nobody: bool

@@ -191,6 +191,7 @@ def _summary(
         timecode=str(job.plan.timecode) if job.plan.timecode else None,
         audio=tuple(writers[0].kept_audio),
         losses=job.plan.losses,
+        notes=job.plan.notes,
         damage=tuple(clip.damage.lines()),
         bytes=sum(map(_bytes, outputs)),
         nobody=counter.nobody,

@@ -166,6 +166,7 @@ def _summary_lines(summary: Summary) -> Iterator[str]:
     yield f"  engine: {summary.engine}"
     yield from (f"  sound: {line}" for line in summary.audio)
     yield from (f"  not kept: {line}" for line in summary.losses)
+    yield from (f"  note: {line}" for line in summary.notes)
     yield from (f"  damage: {line}" for line in summary.damage)
     if summary.step:
         yield f"  {summary.step}"

@@ -33,6 +33,7 @@ def probe(path: str | Path, format: str = "prores") -> list[str]:
         else "  kept: every frame"
     )
     lines += [f"  lost: {loss}" for loss in output.losses] or ["  lost: nothing"]
+    lines += [f"  note: {line}" for line in output.notes]
     return lines
 
 

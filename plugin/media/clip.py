@@ -50,8 +50,8 @@ class Clip:
             self._first = self._first_frame()
             self._head = deque([self._first])
             if like is None:
-                self._grid = find_grid(self.path, self._container, self._stream)
-                self.facts = self._read_facts()
+                self._grid, rate = find_grid(self.path, self._container, self._stream)
+                self.facts = self._read_facts(rate)
             else:
                 self._grid, self.facts = like._grid, like.facts
             self._regular = not self.facts.variable_rate
@@ -74,8 +74,10 @@ class Clip:
         """The same clip, opened once more."""
         return Clip(self.path, like=self)
 
-    def _read_facts(self) -> Facts:
-        return read_facts(self.path, self._container, self._stream, self._first, self._grid)
+    def _read_facts(self, rate: Fraction) -> Facts:
+        return read_facts(
+            self.path, self._container, self._stream, self._first, grid=self._grid, rate=rate
+        )
 
     @property
     def files(self) -> list[Path]:
@@ -149,7 +151,7 @@ class Clip:
             pts = _pts_after(last, own, step, round(LONGEST_FRAME / self.facts.time_base))
             self.damage.retimed += pts != (own or 0)
             frame.pts = last = pts
-            frame.duration = round(frame.duration * time_base(self._stream) / self.facts.time_base)
+            frame.duration = self._own_duration(frame.duration)
             frame.time_base = self.facts.time_base
             yield frame
 
@@ -158,6 +160,11 @@ class Clip:
         time = pts * time_base(self._stream)
         time = time if self._grid is None else self._grid.time(time)
         return round((time - self.facts.zero) / self.facts.time_base)
+
+    def _own_duration(self, duration: int) -> int:
+        seconds = duration * time_base(self._stream)
+        seconds = seconds if self._grid is None or not duration else self._grid.duration(seconds)
+        return round(seconds / self.facts.time_base)
 
     def _all(self) -> Iterator[av.VideoFrame]:
         while self._head:

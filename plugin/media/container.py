@@ -11,7 +11,6 @@ import av
 import av.error
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
-from av.format import Flags
 from av.stream import Disposition, Stream
 
 from mattecast.errors import MediaError
@@ -23,6 +22,8 @@ _PLAUSIBLE = Fraction(1, 60), 1000
 _DEFAULT_RATE = Fraction(25)
 # Kinds of files that libav shows as video: pictures, text as terminals show it, and playlists.
 _NO_CLIPS = frozenset({"image2", "ico", "tty", "bin", "xbin", "adf", "idf", "hls", "concat"})
+# libavformat's AVFMT_TS_DISCONT, which MPEG's streams and a few others have.
+_TS_DISCONT = 0x0200
 
 
 def open_media(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
@@ -73,7 +74,7 @@ def holds_clip(path: Path) -> bool:
 
 def may_jump(container: InputContainer) -> bool:
     """Whether the clock of the container's format may be set anew in mid-file."""
-    return bool(container.format.flags & Flags.ts_discont.value)
+    return bool(container.format.flags & _TS_DISCONT)
 
 
 def is_cover_art(stream: Stream) -> bool:

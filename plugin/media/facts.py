@@ -81,10 +81,12 @@ def read_facts(
     stream: av.VideoStream,
     first: av.VideoFrame,
     grid: Grid | None = None,
+    rate: Fraction | None = None,
 ) -> Facts:
     """The facts of an opened container, its picture stream, and the first frame of that stream.
 
-    grid: where the frames lie, for a constant rate; its times are the clip's.
+    grid: where the frames lie, for a constant rate; its times are the clip's. rate: frames a
+    second, where it is known better than from the container's own words.
     """
     turn = Turn.of(first)
     sar = Fraction(stream.sample_aspect_ratio or 1)
@@ -92,10 +94,10 @@ def read_facts(
     width, height = turn.size(first.width, first.height)
     # The format of a frame on a GPU only says that the frame is there.
     pixels = first.sw_format or first.format
-    rate, base = frame_rate(stream), time_base(stream)
+    rate, base = rate or frame_rate(stream), time_base(stream)
     begin = (first.pts or 0) * base
     if grid is not None:
-        rate, base, begin = grid.rate, grid.time_base(base), grid.time(begin)
+        base, begin = grid.time_base(base), grid.time(begin)
     lead = round(_lead(container, begin, 1 / rate) / base) * base
     return Facts(
         path=path,

@@ -19,7 +19,7 @@ import av.error
 import numpy as np
 from av.container import InputContainer
 
-from mattecast.media.container import may_jump, open_media, plausible_rates, time_base
+from mattecast.media.container import frame_rate, may_jump, open_media, plausible_rates, time_base
 
 # Rates in use, frames a second. Those of NTSC are n/1001 (SMPTE ST 170).
 _NTSC = tuple(Fraction(rate * 1000, 1001) for rate in (15, 24, 30, 48, 60, 120, 240))
@@ -38,6 +38,8 @@ _COARSEST = Fraction(1, 3)
 _FIRST, _LATER, _PLACES = 120, 40, 6
 # Packets of all streams that may lie between two of the picture.
 _PATIENCE = 2000
+# Clocks of GIF and of Matroska, WebM, FLV; libav may take their steps for frames.
+_CLOCKS = Fraction(1, 100), Fraction(1, 1000)
 # The clock on which frames of a grid are written has about as many steps a second.
 _FINE = 90_000
 
@@ -63,6 +65,12 @@ class Grid:
         off = seconds - self.first - number / self.pace
         return self.first + number / self.rate + (off if abs(off) > self.tolerance else 0)
 
+    def duration(self, seconds: Fraction) -> Fraction:
+        """How long a frame lasts, from the container's duration of it."""
+        steps = max(1, round(seconds * self.pace))
+        late = seconds - steps / self.pace
+        return steps / self.rate if late <= self.tolerance else seconds
+
     def time_base(self, base: Fraction) -> Fraction:
         """A time base that holds all places: the container's own if it does."""
         if (1 / (self.rate * base)).denominator == 1:
@@ -75,33 +83,55 @@ def exact_rate(rate: Fraction) -> Fraction:
     return next((exact for exact in STANDARD if abs(rate / exact - 1) < _NEAR), rate)
 
 
-def find_grid(path: Path, container: InputContainer, stream: av.VideoStream) -> Grid | None:
-    """The grid on which the times of a clip's pictures lie, or None where they lie on none.
+def standard_rate(rate: Fraction) -> Fraction:
+    """The rate in use that is nearest to a rate."""
+    return min(STANDARD, key=lambda each: abs(rate / each - 1))
+
+
+def find_grid(
+    path: Path, container: InputContainer, stream: av.VideoStream
+) -> tuple[Grid | None, Fraction]:
+    """The grid on which the times of a clip's pictures lie, or None; and the frame rate.
 
     container, stream: the opened clip, which is not read. Where it does not say enough, the times
     of packets at a few places of the file are read.
     """
     claims = plausible_rates(stream)
     base = time_base(stream)
-    if claims and (claims[0] * base == 1 or _is_regular(container, stream)):
-        return Grid(exact_rate(claims[0]), claims[0], (stream.start_time or 0) * base, base)
+    if claims and (_counts_frames(base, claims[0]) or _is_regular(container, stream)):
+        rate = exact_rate(claims[0])
+        return Grid(rate, claims[0], (stream.start_time or 0) * base, base), rate
     codec = stream.codec_context.framerate
     if codec:
         claims.append(Fraction(codec))
-    places = [sorted(place) for place in _sample(path, stream.index)]
-    if may_jump(container):
-        # Its clock may be set anew between two places.
-        return _fitted([[place] for place in places], base, claims)
-    return _fitted([places], base, claims)
+    places = [sorted(place) for place in _sample(path, stream.index) if len(place) > 1]
+    # A clock that may be set anew between two places has a phase of its own at each.
+    groups = [[place] for place in places] if may_jump(container) else [places] if places else []
+    grid = _fitted(groups, base, claims)
+    return grid, grid.rate if grid else _average(frame_rate(stream), places, base)
+
+
+def _counts_frames(base: Fraction, rate: Fraction) -> bool:
+    """Whether a time base is one frame, not a clock that happens to be as quick."""
+    return rate * base == 1 and base not in _CLOCKS
+
+
+def _average(claimed: Fraction, places: Sequence[Sequence[int]], base: Fraction) -> Fraction:
+    """The rate that the container claims, unless frames are more than twice as far apart."""
+    if not places:
+        return claimed
+    rate = 1 / (Fraction(places[0][-1] - places[0][0], len(places[0]) - 1) * base)
+    return claimed if claimed <= 2 * rate else rate.limit_denominator(100)
 
 
 def _is_regular(container: InputContainer, stream: av.VideoStream) -> bool:
     """Whether an MP4's index says that every frame lasts the same."""
-    if "mp4" not in container.format.name or stream.average_rate != stream.base_rate:
+    rate = stream.average_rate
+    if "mp4" not in container.format.name or not rate or rate != stream.base_rate:
         return False
     times = [entry.timestamp for entry in islice(stream.index_entries, _PATIENCE)]
     steps = {later - earlier for earlier, later in pairwise(times)}
-    return len(steps) == 1 and stream.average_rate * time_base(stream) * steps.pop() == 1
+    return len(steps) == 1 and rate * time_base(stream) * steps.pop() == 1
 
 
 def _sample(path: Path, index: int) -> Iterator[set[int]]:
@@ -134,8 +164,6 @@ def _fitted(
     groups: of places, each with its times in units of base, in order. claims: rates that container
     and codec name, in frames a second.
     """
-    groups = [[place for place in group if len(place) > 1] for group in groups]
-    groups = [group for group in groups if group]
     if not groups:
         return None
     tick = _tick(groups, base)

@@ -1,0 +1,123 @@
+"""Constant rates on coarse clocks: the exact times come back; other times stay what they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from clips import Recipe, make, times
+
+from mattecast import Settings, matte
+from mattecast.inspect.check import check
+from mattecast.media.clip import Clip
+
+pytestmark = pytest.mark.usefixtures("left_half")
+
+MS = Fraction(1, 1000)
+X264 = (("preset", "ultrafast"), ("bf", "0"), ("qp", "0"), ("g", "10"))
+RATES = [
+    *(Fraction(n * 1000, 1001) for n in (24, 30, 60)),
+    *map(Fraction, (24, 25, 30, 50, 60, 120)),
+]
+# libav guesses a thousand frames a second where a WebM or FLV names no rate.
+UNKNOWN = Fraction(1000)
+
+
+def rounded(rate: Fraction, numbers: range | list[int], **more: object) -> Recipe:
+    """Frames of a rate on a clock of milliseconds; the file names the rate."""
+    recipe = {
+        "size": (64, 48),
+        "rate": rate,
+        "time_base": MS,
+        "pts": [round(n / rate * 1000) for n in numbers],
+        "options": X264,
+    }
+    return Recipe(**{**recipe, **more})  # type: ignore[arg-type]
+
+
+def exact(rate: Fraction, numbers: range | list[int]) -> list[Fraction]:
+    """Times n/rate as a clock of at least 1/90000 s holds them."""
+    return pytest.approx([n / rate for n in numbers], abs=1e-6)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+@pytest.mark.parametrize("suffix", [".mkv", ".flv", ".ts"])
+@pytest.mark.parametrize("rate", RATES, ids=str)
+def test_the_exact_rate_comes_back(
+    rate: Fraction, suffix: str, claimed: bool, tmp_path: Path
+) -> None:
+    numbers = range(int(2 * rate) if not claimed else 12)
+    recipe = rounded(rate, numbers)
+    if suffix == ".ts":
+        base = Fraction(1, 90000)
+        recipe = rounded(rate, numbers, time_base=base, pts=[int(n / rate / base) for n in numbers])
+    recipe = recipe if claimed else replace(recipe, rate=UNKNOWN)
+    source = make(tmp_path / f"source{suffix}", recipe)
+    with Clip(source) as clip:
+        assert clip.facts.rate == rate and not clip.facts.variable_rate
+    if not claimed and rate > 30:
+        return  # the same, and slow
+    summary = matte(source, tmp_path / "out.mov", Settings(range="..0.4"))
+    assert summary.rate == rate and not summary.notes
+    assert times(tmp_path / "out.mov") == exact(rate, range(summary.frames))
+    with av.open(str(tmp_path / "out.mov")) as clip:
+        assert clip.streams.video[0].average_rate == rate
+    assert any("constant" in each.detail for each in check(tmp_path / "out.mov").findings)
+
+
+@pytest.mark.parametrize("rate", RATES[:6], ids=str)
+def test_left_out_frames_leave_their_places_empty(rate: Fraction, tmp_path: Path) -> None:
+    numbers = [n for n in range(40) if n % 7 != 3]
+    source = make(tmp_path / "source.mkv", rounded(rate, numbers))
+    matte(source, tmp_path / "out.mov")
+    assert times(tmp_path / "out.mov") == exact(rate, numbers)
+
+
+def test_milliseconds_in_mp4_are_a_coarse_clock_too(tmp_path: Path) -> None:
+    numbers = range(40)
+    finer = [16 * round(n * 1000 / 30) for n in numbers]
+    recipe = rounded(Fraction(30), numbers, time_base=Fraction(1, 16000), pts=finer)
+    matte(make(tmp_path / "source.mp4", recipe), tmp_path / "out.mov")
+    assert times(tmp_path / "out.mov") == exact(Fraction(30), numbers)
+
+
+def test_the_decimal_form_of_a_rate_becomes_the_exact_one(tmp_path: Path) -> None:
+    rate = Fraction(2997, 100)
+    recipe = Recipe(rate=rate, pts=tuple(range(12)), timecode="00:00:59;20")
+    source = make(tmp_path / "source.mov", recipe)
+    summary = matte(source, tmp_path / "out.mov")
+    assert summary.rate == Fraction(30000, 1001)
+    assert times(tmp_path / "out.mov") == exact(Fraction(30000, 1001), range(12))
+
+
+JITTER = [0, 29, 71, 95, 140, 162, 205, 230, 263, 306, 330, 371, 395, 440]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".flv"])
+def test_variable_rates_keep_their_times_and_are_reported(suffix: str, tmp_path: Path) -> None:
+    recipe = rounded(Fraction(30), [], pts=JITTER)
+    source = make(tmp_path / f"source{suffix}", recipe)
+    summary = matte(source, tmp_path / "out.mov")
+    assert times(tmp_path / "out.mov") == [Fraction(time, 1000) for time in JITTER]
+    assert "variable rate" in summary.notes[0] and "--cfr 30" in summary.notes[0]
+    assert not matte(source, tmp_path / "even.mov", Settings(cfr=Fraction(30))).notes
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".flv"])
+def test_a_thousand_frames_a_second_are_a_clock(suffix: str, tmp_path: Path) -> None:
+    source = make(tmp_path / f"source{suffix}", rounded(UNKNOWN, [], pts=JITTER))
+    assert 25 < matte(source, tmp_path / "out.mov").rate < 35
+
+
+def test_a_later_frame_off_the_grid_keeps_its_own_time(tmp_path: Path) -> None:
+    """Only the beginning and a few other places are read to tell the rate."""
+    pts = [round(n * 1000 / 30) for n in range(900)]
+    pts[200] += 11
+    source = make(tmp_path / "source.mkv", rounded(Fraction(30), [], pts=pts, size=(32, 32)))
+    with Clip(source) as clip:
+        assert clip.facts.rate == 30 and not clip.facts.variable_rate
+        kept = [frame.pts * clip.facts.time_base for frame in clip.frames()]
+    assert kept == [Fraction(pts[n], 1000) if n == 200 else Fraction(n, 30) for n in range(900)]
