@@ -226,8 +226,10 @@ def _timecode(movie: Movie, video: Track) -> Iterator[Finding]:
         yield warning("timecode", f"counts {counter.rate} frames/s, the video runs at {rate}")
     if counter.base != round(counter.rate):
         yield warning("timecode", f"numbers {counter.base} frames a second at {counter.rate}")
-    if counter.drop and counter.rate.denominator != 1001:
+    if counter.drop and counter.base % 30:
         yield warning("timecode", "is drop-frame at a rate that drops none")
+    elif counter.drop and counter.rate == counter.base:
+        yield note("timecode", f"is drop-frame at exactly {counter.rate}: it drifts from the clock")
     if track.ident not in video.references.get("tmcd", ()):
         yield warning("timecode", "its track is not tied to the video: editors may not see it")
 

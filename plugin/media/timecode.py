@@ -68,4 +68,6 @@ def _dropped(base: int) -> int:
 
 
 def _can_drop(rate: Fraction) -> bool:
-    return rate.denominator == 1001 and round(rate) % 30 == 0
+    """Whether drop-frame is defined: at a nominal 30 or 60, which files also write as 2997/100 or
+    as 30 itself."""
+    return round(rate) > 0 and round(rate) % 30 == 0

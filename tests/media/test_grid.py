@@ -84,13 +84,17 @@ def test_milliseconds_in_mp4_are_a_coarse_clock_too(tmp_path: Path) -> None:
     assert times(tmp_path / "out.mov") == exact(Fraction(30), numbers)
 
 
-def test_the_decimal_form_of_a_rate_becomes_the_exact_one(tmp_path: Path) -> None:
-    rate = Fraction(2997, 100)
-    recipe = Recipe(rate=rate, pts=tuple(range(12)), timecode="00:00:59;20")
+@pytest.mark.parametrize("hundredths", [2997, 5994])
+def test_the_decimal_form_of_a_rate_becomes_the_exact_one(hundredths: int, tmp_path: Path) -> None:
+    written, rate = Fraction(hundredths, 100), Fraction(round(hundredths / 99.9) * 1000, 1001)
+    recipe = Recipe(rate=written, pts=tuple(range(12)), timecode="01:00:00;10")
     source = make(tmp_path / "source.mov", recipe)
     summary = matte(source, tmp_path / "out.mov")
-    assert summary.rate == Fraction(30000, 1001)
-    assert times(tmp_path / "out.mov") == exact(Fraction(30000, 1001), range(12))
+    assert summary.rate == rate and summary.timecode == "01:00:00;10"
+    assert times(tmp_path / "out.mov") == exact(rate, range(12))
+    findings = check(tmp_path / "out.mov").findings
+    assert any("01:00:00;10, drop-frame" in each.detail for each in findings)
+    assert not [each for each in findings if each.what == "timecode" and each.level != "ok"]
 
 
 JITTER = [0, 29, 71, 95, 140, 162, 205, 230, 263, 306, 330, 371, 395, 440]

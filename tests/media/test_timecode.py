@@ -91,6 +91,15 @@ def test_what_is_no_timecode(text: str, rate: Fraction) -> None:
         Timecode.parse(text, rate)
 
 
+@pytest.mark.parametrize(
+    "rate", [Fraction(30), Fraction(60), Fraction(2997, 100), Fraction(5994, 100)], ids=str
+)
+def test_a_semicolon_means_dropped_numbers_at_a_nominal_30_or_60(rate: Fraction) -> None:
+    text = "01:00:00;10"
+    timecode = Timecode.parse(text, rate)
+    assert timecode.drop and str(timecode) == text
+
+
 def test_a_semicolon_means_nothing_where_no_numbers_are_dropped() -> None:
     assert Timecode.parse("00:01:00;00", Fraction(25)) == Timecode(1500, 25, False)
 
