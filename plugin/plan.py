@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 from mattecast.errors import UsageError
-from mattecast.media.colour import Colour
+from mattecast.media.colour import JPEG_MATRIX, Colour
 from mattecast.media.facts import Facts
 from mattecast.media.formats import (
     BIT_RATES,
@@ -27,7 +28,6 @@ from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.timecode import Timecode
 from mattecast.settings import Settings, parse_size
 
-_OPAQUE_DEFAULT = "green"
 _CLOCK = re.compile(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,9})?|\.\d{1,9})", re.ASCII)
 # The working pixel formats for the pixel formats of some encoders.
 _WORKING_PIXELS = {
@@ -35,6 +35,7 @@ _WORKING_PIXELS = {
     "gbrpf32le": "gbrp16le",
     "rgba64be": "gbrap16le",
     "rgb48be": "gbrp16le",
+    "gray16be": "gray16le",
 }
 # Encoders of 4:2:0 mp4 take even sizes only.
 _EVEN_ONLY = ("h264", "hevc")
@@ -67,12 +68,18 @@ class Plan:
     audio: bool
     options: Mapping[str, str]
     losses: tuple[str, ...]
+    # Whether frames are placed at a constant rate, not at their own times.
+    constant: bool = False
     # Whether the source is a single picture.
     still: bool = False
     # What a person should know, though nothing is lost; a line each.
     notes: tuple[str, ...] = ()
     # Where the first of picture and sound that the output keeps begins, on the clip's clock.
     begins: Fraction = Fraction(0)
+    # The number asked for of the first numbered picture; and the one that the source has at pts 0,
+    # or None where the pictures are counted.
+    number: int | None = None
+    source_number: int | None = None
     # Pixel formats where they differ from `pixels`: with the depth and chroma sampling of the
     # source, if nothing else sets the source apart; and what the encoder is handed.
     source_pixels: str | None = None
@@ -115,13 +122,10 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         size = parse_size(settings.size, *size)
     _check_size(size, format)
     pixels = pixel_format(format, facts, bits=settings.depth, opaque=opaque)
-    limited = format.range == "limited"
-    yuv = pixels.startswith("yuv")
-    colour = facts.colour.as_yuv(limited=limited) if yuv else facts.colour.as_rgb()
-    if format.codec == "prores_ks":
-        colour = colour.as_prores()
+    colour = _colour(facts.colour, format, pixels)
+    cfr = _slower(facts.rate, settings.cfr, format)
     premultiplied = not opaque and _premultiplied(settings, format, pixels)
-    audio = bool(facts.audio and settings.audio and not format.matte_only)
+    audio = bool(facts.audio and settings.audio and format.audio_codec is not None)
     return Plan(
         format=format,
         size=size,
@@ -133,8 +137,8 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         background=background,
         start=start,
         end=end,
-        time_base=1 / settings.cfr if settings.cfr else facts.time_base,
-        rate=settings.cfr or facts.rate,
+        time_base=1 / cfr if cfr else facts.time_base,
+        rate=cfr or facts.rate,
         timecode=_timecode(facts, start),
         audio=audio,
         options=_options(settings, format),
@@ -142,6 +146,9 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         losses=_losses(facts, settings, format, pixels),
         begins=Fraction(0) if audio else facts.start,
         still=is_still(facts.path) and facts.codec != "apng",  # an animated PNG is a clip
+        number=settings.start,
+        source_number=None if cfr else _number(facts, start),
+        constant=cfr is not None,
         source_pixels=None
         if opaque or premultiplied
         else _source_pixels(facts, settings, pixels, colour),
@@ -163,6 +170,35 @@ def _check_size(size: tuple[int, int], format: Format) -> None:
     )
 
 
+def _colour(source: Colour, format: Format, pixels: str) -> Colour:
+    """The colour tags of an output in a pixel format."""
+    limited = format.range == "limited"
+    if pixels.startswith("yuvj"):
+        return replace(source.as_picture(), matrix=JPEG_MATRIX)
+    if format.picture:
+        colour = source.as_picture()
+        return colour if format.profiles else replace(colour, profile=None)
+    colour = source.as_yuv(limited=limited) if pixels.startswith("yuv") else source.as_rgb()
+    return colour.as_prores() if format.codec == "prores_ks" else colour
+
+
+def _slower(rate: Fraction, cfr: Fraction | None, format: Format) -> Fraction | None:
+    """The constant rate of the output: the one asked for, or a whole part of the source's where
+    that is too fast for the format. None keeps the source's own times."""
+    if format.fastest is None or (cfr or rate) <= format.fastest:
+        return cfr
+    if cfr:
+        raise UsageError(f"cfr {cfr}: format {format.name} holds {format.fastest} a second at most")
+    return rate / ceil(rate / format.fastest)
+
+
+def _number(facts: Facts, start: Fraction | None) -> int | None:
+    """The source's number of the picture at the output's pts 0."""
+    if facts.first_number is None:
+        return None
+    return facts.first_number + round((start or 0) / facts.time_base)
+
+
 def _source_pixels(facts: Facts, settings: Settings, pixels: str, colour: Colour) -> str | None:
     """See Plan.source_pixels."""
     own, unchanged = facts.colour, not facts.turn and not settings.size
@@ -181,7 +217,8 @@ def sequence_name(output: Path, format: Format) -> tuple[Path, str]:
     """Folder and file-name pattern of a sequence: OUT/stem_%06d.png, or OUT as a pattern."""
     if is_pattern(output):
         return output.parent, output.name
-    folder = output.with_suffix("") if output.suffix.lower() == format.suffix else output
+    named = output.suffix.lower() in format.suffixes
+    folder = output.with_suffix("") if named else output
     return folder, f"{folder.name}_%06d{format.suffix}"
 
 
@@ -209,7 +246,7 @@ def _background(settings: Settings, format: Format) -> str | None:
     if format.alpha_pixels is None and not format.matte_only and format.name != FILL_KEY:
         if settings.background == "none":
             raise UsageError(f"format {format.name} holds no alpha: name a background")
-        return _OPAQUE_DEFAULT
+        return format.background
     return None
 
 
@@ -303,6 +340,8 @@ def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tu
         losses.append(f"depth: {facts.bits} bits become {bits}")
     if format.is_sequence and (facts.audio or facts.variable_rate):
         losses.append("sound and timing: numbered pictures hold neither")
+    elif format.picture and facts.audio:
+        losses.append(f"sound: {format.suffix} holds none")
     elif not settings.audio and facts.audio:
         losses.append("sound: left out as asked")
     elif format.matte_only and facts.audio:
@@ -311,7 +350,15 @@ def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tu
         losses.extend(_lossy_sound(format))
     if format.container in ("matroska", "webm") and 1 / facts.time_base % 1000:
         losses.append("timestamps: rounded to the 1 ms that Matroska and WebM hold")
-    if facts.timecode and not format.timecode_track and not format.is_sequence:
+    if format.fastest and facts.rate > format.fastest and not settings.cfr:
+        rate = float(_slower(facts.rate, None, format) or 0)
+        losses.append(f"rate: {float(facts.rate):g} frames a second become {rate:g}")
+    if format.name == "gif" and not is_still(facts.path):
+        losses.append("times: rounded to the 1/100 s that GIF holds")
+    if format.name == "webp" and not is_still(facts.path) and 1 / facts.time_base % 1000:
+        losses.append("times: rounded to the 1 ms that WebP holds")
+    tagged = not (format.timecode_track or format.is_sequence or format.picture)
+    if facts.timecode and tagged:
         losses.append(f"timecode track: kept as a tag only ({format.suffix})")
     if facts.interlaced:
         losses.append("interlacing: matted whole and marked progressive; deinterlace first")

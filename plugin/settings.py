@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from mattecast.errors import UsageError
-from mattecast.media.formats import FILL_KEY, FORMATS, NAMES, PRORES_QUALITY, guess
+from mattecast.media.formats import FILL_KEY, FORMATS, NAMES, PRORES_QUALITY, resolved
 from mattecast.media.hosts import HOSTS
 from mattecast.options import Slider, check_choice, check_range, option, rows
 
@@ -79,6 +79,14 @@ class Settings:
     )
     rate: Fraction | None = option(
         None, "rate of picture sequences read (default: 25)", _OUTPUT, metavar="RATE"
+    )
+    start: int | None = option(
+        None,
+        "number of the first picture of a sequence written (default: the source's own, else 0)",
+        _OUTPUT,
+        metavar="N",
+        least=0,
+        most=999_999_999,
     )
     audio: bool = option(True, "keep the sound", _OUTPUT)
     lossless_audio: bool = option(
@@ -210,7 +218,8 @@ class Settings:
     background: str | None = option(
         None,
         "composite over a colour name, #rrggbb, a picture, a video, blur[:strength] or "
-        "bokeh[:strength]; none keeps alpha (default: none; green for h264 and hevc)",
+        "bokeh[:strength]; none keeps alpha (default: none; green for h264 and hevc, white for "
+        "jpeg)",
         _COMPOSITES,
         metavar="WHAT",
         live=True,
@@ -380,10 +389,13 @@ class Settings:
         return float(tint or TINT)
 
     def resolved_format(self, output: Path | None) -> str:
-        """The format's name: as asked for, else the host's, else guessed from the output."""
+        """The format's name: as asked for, else the host's, else guessed from the output.
+
+        Raises UsageError where the output is named as another format.
+        """
         if self.format is None and self.host is not None:
             return HOSTS[self.host].format(output)
-        return self.format or guess(output)
+        return resolved(self.format, output)
 
 
 def parse_rate(text: str) -> Fraction:

@@ -13,7 +13,7 @@ from mattecast.commands.inputs import Inputs, own_names
 from mattecast.commands.options import settings_of
 from mattecast.errors import UsageError
 from mattecast.media.formats import FILL_KEY, FORMATS
-from mattecast.media.pictures import is_pattern, is_still
+from mattecast.media.pictures import is_pattern, is_still, text_before_number
 from mattecast.report import Progress, Summary
 from mattecast.run import matte
 from mattecast.settings import Settings
@@ -84,11 +84,12 @@ def _named_after(source: Path, settings: Settings) -> str:
     """The output's name: talk.mp4 becomes talk.matte.mov, so no input is its own output."""
     name = settings.resolved_format(None)
     stem = source.stem
-    if is_still(source) and (settings.format is None or FORMATS[name].is_sequence):
+    if is_still(source) and (settings.format in (None, "matte") or FORMATS[name].is_sequence):
         stem = stem.replace("%", "_")  # %d in the name of an output would stand for a number
-        return f"{stem}.matte{FORMATS[settings.format or 'png'].suffix}"
+        name = "matte-png" if settings.format == "matte" else settings.format or "png"
+        return f"{stem}.matte{FORMATS[name].suffix}"
     if is_pattern(source):
-        stem = source.name.partition("%")[0].rstrip("_.-") or "pictures"
+        stem = text_before_number(source.name).rstrip("_.-") or "pictures"
     elif os.path.isdir(source):
         stem = source.resolve().name
     format = FORMATS["prores" if name == FILL_KEY else name]

@@ -106,7 +106,7 @@ class Composer:
 
     def _matte(self, matted: Matted) -> av.VideoFrame:
         height, width = matted.alpha16.shape
-        picture = av.VideoFrame(width, height, self._plan.pixels)
+        picture = av.VideoFrame(width, height, self._plan.working_pixels)
         bits = picture.format.components[0].bits
         luma, *chroma = components(picture)
         luma[:] = to_luma(matted.alpha16, *self._plan.colour.luma_units(bits))

@@ -19,7 +19,8 @@ from mattecast.inspect import hosts, wording
 from mattecast.inspect.finding import Finding, note, ok, warning
 from mattecast.inspect.hosts import Shown
 from mattecast.inspect.premultiplied import Alphas, judge
-from mattecast.media.container import has_known_codec, is_cover_art
+from mattecast.media import profile
+from mattecast.media.container import has_known_codec, is_cover_art, is_picture_file
 from mattecast.media.host import Host, Kind
 from mattecast.media.turn import Turn
 
@@ -35,6 +36,8 @@ TIMES = 250
 JUDGED = 1 << 20
 # FFmpeg's own decoders of these drop the alpha plane.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+# Moving pictures that screens show as sRGB.
+_SRGB = {"apng", "gif"}
 RANGES = {0: "range not stated", 1: "limited range", 2: "full range"}
 
 
@@ -73,12 +76,12 @@ def _clip(
     first = next(frames, None)
     if first is None:
         raise MediaError(f"{path}: no picture of it decodes; play it to see whether it is whole")
-    yield from _format(first)
-    yield _colour(first)
+    yield from _format(first, still=is_picture_file(clip))
+    yield _colour(path, clip, first)
     alphas = _judged(first, frames)
     yield from _alpha(alphas)
     if host is not None:
-        kind = Kind.of(stream.codec_context.name, _is_picture(clip), first.format.name)
+        kind = Kind.of(stream.codec_context.name, is_picture_file(clip), first.format.name)
         sounds = tuple(
             each.codec_context.name for each in clip.streams.audio if has_known_codec(each)
         )
@@ -158,21 +161,23 @@ def _decoder(stream: VideoStream) -> av.VideoCodecContext:
     return decoder
 
 
-def _format(frame: av.VideoFrame) -> Iterator[Finding]:
+def _format(frame: av.VideoFrame, *, still: bool) -> Iterator[Finding]:
     yield ok("pixel format", f"{frame.format.name}, {frame.width}x{frame.height}")
-    if turn := Turn.of(frame):
+    if turn := Turn.of(frame, still=still):
         yield note("display matrix", f"{turn}, left to the player")
 
 
-def _colour(frame: av.VideoFrame) -> Finding:
+def _colour(path: Path, clip: InputContainer, frame: av.VideoFrame) -> Finding:
+    described = profile.of_file(path.read_bytes()) if is_picture_file(clip) else None
+    if described is not None:
+        return ok("colour", f"ICC profile {described.name or 'without a name'}, {described.kind}")
     codes = int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)
     text = f"{wording.colour(codes)}, {RANGES.get(int(frame.color_range), 'unknown range')}"
+    if not set(codes[:2]) <= {0, 2}:
+        return ok("colour", text)
+    if is_picture_file(clip) or clip.format.name in _SRGB:
+        return ok("colour", f"{text}: shown as sRGB")
     return (warning if set(codes) <= {0, 2} else ok)("colour", text)
-
-
-def _is_picture(clip: InputContainer) -> bool:
-    """Whether the file is a single picture, of whatever format."""
-    return clip.format.name.endswith("_pipe") or clip.format.name == "image2"
 
 
 def _judged(first: av.VideoFrame, others: Iterator[av.VideoFrame]) -> Alphas | None:

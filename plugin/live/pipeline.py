@@ -37,7 +37,7 @@ from mattecast.settings import Settings
 LIVE = Format(
     "live",
     "live picture with alpha",
-    "",
+    ("",),
     "nut",
     "rawvideo",
     lambda bits, sampling: "bgra",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mattecast.filters.pictures.composite import Plane
 from mattecast.flow import Immediate
 from mattecast.media.facts import Facts
-from mattecast.media.frame import EXACT, Frame, components, upright
+from mattecast.media.frame import EXACT, Frame, bare, components, upright
 from mattecast.media.gpu import (
     SEMIPLANAR,
     copied_to_device,
@@ -162,7 +162,9 @@ class Convert(Immediate):
         if picture is decoded:
             # The decoder may still predict from this buffer.
             picture.make_writable()
-        return upright(picture, self._facts.turn)
+        turned = upright(picture, self._facts.turn)
+        # A profile that the output may have is written from the plan, once.
+        return bare(turned) if source.profile and turned is picture else turned
 
     def small(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
         """A decoded frame as the network sees it, upright: (h, w, 3) uint8 RGB."""

@@ -71,7 +71,7 @@ def stages(
 
 
 def _prepare(job: Job, *, small_only: bool) -> Group:
-    times = ConstantRate if job.settings.cfr else OwnTimes
+    times = ConstantRate if job.plan.constant else OwnTimes
     conversion = QUICK if job.live else EXACT
     size = job.network_size
     return [

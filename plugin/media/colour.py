@@ -9,13 +9,20 @@ import numpy as np
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
+from mattecast.media.profile import Profile
+
 LIMITED, FULL = int(ColorRange.MPEG), int(ColorRange.JPEG)
 UNSPECIFIED = 2  # the H.273 code of matrix, primaries and transfer alike
 _RGB_MATRIX = 0
+JPEG_MATRIX = 5
 BT709, BT601, BT2020 = 1, 6, 9
-SRGB_TRANSFER, PQ, HLG = 13, 16, 18
+LINEAR, SRGB_TRANSFER, PQ, HLG = 8, 13, 16, 18
 _HIGH_RANGE = {PQ, HLG}
+# Transfers of video in standard range, which screens show as they show sRGB.
+_VIDEO_TRANSFERS = {1, 6, 7, 11, 12, 14, 15}
+_GAMMAS = {4, 5}  # 2.2 and 2.8
 _WIDE = {BT2020, 11, 12}  # primaries: the last two are P3's
+_STANDARD_PRIMARIES = {1, 5, 6, 7}
 
 _PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020", 11: "dci-p3", 12: "display-p3"}
 _TRANSFERS = {
@@ -54,25 +61,34 @@ _LUMA = {
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """The four tags of a picture, as H.273 numbers (range: 1 limited, 2 full)."""
+    """The four tags of a picture, as H.273 numbers (range: 1 limited, 2 full).
+
+    profile: the ICC profile of a picture file, which may say more than primaries and transfer do.
+    """
 
     range: int
     matrix: int
     primaries: int
     transfer: int
     assumed: bool = False
+    profile: Profile | None = None
 
     @classmethod
-    def of(cls, frame: av.VideoFrame) -> Colour:
+    def of(
+        cls, frame: av.VideoFrame, *, still: bool = False, profile: Profile | None = None
+    ) -> Colour:
         """The tags of a decoded frame; for missing tags, what players assume.
 
-        Untagged YUV is BT.709 from 720 lines up and BT.601 below; untagged range is limited.
+        Untagged YUV is BT.709 from 720 lines up and BT.601 below; untagged range is limited. A
+        still and a JPEG have BT.601's matrix (JFIF 1.02) with the primaries and the curve of sRGB.
+        still: whether the frame is a picture file. profile: what that file has.
         """
         rgb = frame.format.is_rgb or frame.format.name.startswith("pal")
         # Gray pictures are full range by convention, as libswscale reads them.
         full = frame.color_range == FULL or rgb or frame.format.name.startswith(("yuvj", "gray"))
         matrix = int(frame.colorspace)
-        guess = BT709 if rgb or frame.height >= 720 or frame.width > 1024 else BT601
+        large = (frame.height >= 720 or frame.width > 1024) and not still
+        guess = BT709 if rgb or large else BT601
         assumed = not rgb and matrix in (UNSPECIFIED, _RGB_MATRIX)
         if rgb:
             matrix = _RGB_MATRIX
@@ -80,6 +96,11 @@ class Colour:
             matrix = guess
         primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
         unknown = (UNSPECIFIED, 0)
+        if still or (matrix == JPEG_MATRIX and frame.format.name.startswith("yuvj")):
+            primaries = BT709 if primaries in unknown else primaries
+            transfer = SRGB_TRANSFER if transfer in unknown else transfer
+        if profile is not None:
+            primaries, transfer = profile.primaries() or BT709, SRGB_TRANSFER
         default = BT2020 if matrix == BT2020 else (guess if matrix == _RGB_MATRIX else matrix)
         return cls(
             range=FULL if full else LIMITED,
@@ -87,25 +108,44 @@ class Colour:
             primaries=default if primaries in unknown else primaries,
             transfer=_default_transfer(rgb, default) if transfer in unknown else transfer,
             assumed=assumed,
+            profile=profile,
         )
 
     def as_yuv(self, *, limited: bool) -> Colour:
         """The tags after conversion to YUV: RGB becomes BT.709; `limited` forces that range."""
         matrix = BT709 if self.matrix == _RGB_MATRIX else self.matrix
-        return replace(self, matrix=matrix, range=LIMITED if limited else self.range)
+        range = LIMITED if limited else self.range
+        return replace(self, matrix=matrix, range=range, profile=None)
 
     def as_prores(self) -> Colour:
-        """The same colours in the codes a ProRes header knows: BT.601 and BT.2020 share BT.709's
-        curve, and both BT.601 matrices are one."""
+        """The same colours in the codes a ProRes header knows (SMPTE RDD 36): editors show every
+        curve of standard range as BT.709's, and both BT.601 matrices are one."""
+        alike = _VIDEO_TRANSFERS | _GAMMAS | {SRGB_TRANSFER}
         return replace(
             self,
             matrix=BT601 if self.matrix == 5 else self.matrix,
-            transfer=1 if self.transfer in (6, 14, 15) else self.transfer,
+            transfer=1 if self.transfer in alike else self.transfer,
         )
 
     def as_rgb(self) -> Colour:
         """The tags after conversion to full-range RGB."""
-        return replace(self, matrix=_RGB_MATRIX, range=FULL)
+        return replace(self, matrix=_RGB_MATRIX, range=FULL, profile=None)
+
+    def as_picture(self) -> Colour:
+        """The tags of a picture file: the curves of video become sRGB's, as screens show them, and
+        so do BT.601's primaries, which are nearly BT.709's. Others stay."""
+        standard = self.primaries in _STANDARD_PRIMARIES
+        # The gamma of a picture file is meant; screens show videos of any as they show BT.709.
+        alike = _VIDEO_TRANSFERS if self.matrix == _RGB_MATRIX else _VIDEO_TRANSFERS | _GAMMAS
+        return replace(
+            self.as_rgb(),
+            primaries=BT709 if standard else self.primaries,
+            transfer=SRGB_TRANSFER if self.transfer in alike else self.transfer,
+            profile=None if self._profile_is_srgb() else self.profile,
+        )
+
+    def _profile_is_srgb(self) -> bool:
+        return self.profile is not None and self.profile.primaries() == BT709
 
     def differs_visibly(self, other: Colour) -> bool:
         """Whether the same R', G', B' are a visibly different colour under the other tags.
@@ -162,14 +202,17 @@ class Colour:
             _TRANSFERS.get(self.transfer, f"transfer {self.transfer}"),
             "full" if self.range == FULL else "limited",
         ]
-        return "/".join(parts) + (" (matrix assumed: untagged)" if self.assumed else "")
+        profile = f" (ICC profile {self.profile.name})" if self.profile else ""
+        assumed = " (matrix assumed: untagged)" if self.assumed else ""
+        return "/".join(parts) + profile + assumed
 
     def tag(self, target: av.VideoFrame | av.VideoCodecContext) -> None:
         """Write the tags on a frame (ProRes puts these in its header) or on a codec context."""
         target.color_range = self.range
         target.colorspace = self.matrix
-        target.color_primaries = self.primaries
-        target.color_trc = self.transfer
+        # A profile and tags beside it would be two answers to one question.
+        target.color_primaries = UNSPECIFIED if self.profile else self.primaries
+        target.color_trc = UNSPECIFIED if self.profile else self.transfer
 
 
 def _default_transfer(rgb: bool, primaries: int) -> int:

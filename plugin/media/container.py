@@ -49,6 +49,11 @@ def open_media(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
         ) from error
 
 
+def is_picture_file(container: InputContainer) -> bool:
+    """Whether a container is a picture file, whose packets are whole files."""
+    return container.format.name == "image2" or container.format.name.endswith("_pipe")
+
+
 def picture_stream(container: InputContainer, path: Path) -> av.VideoStream:
     """The stream to matte: the first that is not cover art. Raises MediaError without one."""
     for stream in container.streams.video:

@@ -15,10 +15,15 @@ from av.container import InputContainer
 
 from mattecast.errors import MediaError
 from mattecast.media import exif
-from mattecast.media.container import frame_rate, frame_step, open_media, time_base
+from mattecast.media.container import (
+    frame_rate,
+    frame_step,
+    is_picture_file,
+    open_media,
+    time_base,
+)
 from mattecast.media.damage import Damage
 from mattecast.media.frame import flip_vertically
-from mattecast.media.turn import Turn
 
 # After this many failed packets in a row the rest of the file is lost: a decoder that has lost its
 # parameters fails on every packet of an hour-long file.
@@ -40,9 +45,7 @@ class Decoder:
         self, path: Path, container: InputContainer, stream: av.VideoStream, damage: Damage
     ) -> None:
         self._path, self._container, self._stream, self._damage = path, container, stream, damage
-        # The packets of a picture file are whole files.
-        name = container.format.name
-        self._is_still = name == "image2" or name.endswith("_pipe")
+        self._is_still = is_picture_file(container)
 
     def frames(self) -> Generator[av.VideoFrame, None, None]:
         """All frames from where the container stands, in display order."""
@@ -96,11 +99,10 @@ class Decoder:
         return packet is not None and packet - frame >= step
 
     def _corrected(self, frame: av.VideoFrame, file: bytes) -> av.VideoFrame:
-        """A still as its file means it, but for what Turn.of reads of the frame."""
+        """A still as its file means it, but for the turn that Facts.turn holds."""
         if self._stream.codec_context.name == "mjpeg":
             self._damage.corrupt += not exif.is_complete_jpeg(file)
-        unread = exif.is_mirrored(file) and not Turn.of(frame).mirrored
-        return flip_vertically(frame) if unread else frame
+        return flip_vertically(frame) if exif.is_mirrored(file) else frame
 
     def _packets(
         self, container: InputContainer, stream: av.VideoStream

@@ -1,4 +1,5 @@
-"""What decoders do not tell about a photograph's file: is it mirrored, is a JPEG complete.
+"""What decoders do not tell about a photograph's file: is it mirrored, is a JPEG complete, where
+the parts of the file lie.
 
 Exif 2.32 (CIPA DC-008): a small TIFF file whose tag 0x0112 is the orientation. It lies in JPEG's
 APP1 segment (ITU-T T.81, annex B), PNG's eXIf chunk, WebP's EXIF chunk; a TIFF file is one itself.
@@ -9,9 +10,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-_JPEG, _PNG, _RIFF, _TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", (b"II*\0", b"MM\0*")
+_JPEG, _PNG, _RIFF, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", (b"II*\0", b"MM\0*")
 _SCAN, _APP1, _END = b"\xda", b"\xe1", b"\xff\xd9"
-_ORIENTATION = 0x0112
+_ORIENTATION, _PROFILE = 0x0112, 0x8773
 # Of the eight orientations. The others only turn the picture, which decoders tell.
 _MIRRORED = (2, 4, 5, 7)
 
@@ -24,15 +25,15 @@ def is_complete_jpeg(data: bytes) -> bool:
 
 def is_mirrored(data: bytes) -> bool:
     """Whether a picture file asks to be mirrored top to bottom before it is turned."""
-    if data.startswith(_TIFF):
+    if data.startswith(TIFF):
         return _orientation(data) in _MIRRORED
-    for name, body in _parts(data):
+    for name, body in parts(data):
         if name in (b"eXIf", b"EXIF") or (name == _APP1 and body.startswith(b"Exif\0\0")):
             return _orientation(body.removeprefix(b"Exif\0\0")) in _MIRRORED
     return False
 
 
-def _parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Name and body of each part of a JPEG, PNG or WebP file."""
     if data.startswith(_JPEG):
         yield from _segments(data)
@@ -73,14 +74,28 @@ def _riff(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _orientation(tiff: bytes) -> int:
     """The orientation in the first directory; 1, upright, where none can be read."""
+    return _entry(tiff, _ORIENTATION, "HIH")[1] or 1
+
+
+def tiff_profile(tiff: bytes) -> bytes:
+    """The ICC profile of a TIFF file; empty where there is none."""
+    length, place = _entry(tiff, _PROFILE, "HII")
+    return tiff[place : place + length]
+
+
+def _entry(tiff: bytes, wanted: int, form: str) -> tuple[int, int]:
+    """Count and value of an entry of the first directory; zeros where it cannot be read.
+
+    form: struct's letters of the entry's type, count and value.
+    """
     order = "<" if tiff.startswith(b"II") else ">"
     try:
         (first,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (count,) = struct.unpack_from(f"{order}H", tiff, first)
-        for place in range(first + 2, first + 2 + 12 * count, 12):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", tiff, place)
-            if tag == _ORIENTATION:
-                return int(value)
+        (entries,) = struct.unpack_from(f"{order}H", tiff, first)
+        for place in range(first + 2, first + 2 + 12 * entries, 12):
+            tag, _, count, value = struct.unpack_from(f"{order}H{form}", tiff, place)
+            if tag == wanted:
+                return int(count), int(value)
     except struct.error:
         pass
-    return 1
+    return 0, 0

@@ -11,8 +11,15 @@ import av
 from av.container import InputContainer
 from av.stream import Stream
 
+from mattecast.media import profile
 from mattecast.media.colour import Colour
-from mattecast.media.container import frame_rate, has_known_codec, kind_of, time_base
+from mattecast.media.container import (
+    frame_rate,
+    has_known_codec,
+    is_picture_file,
+    kind_of,
+    time_base,
+)
 from mattecast.media.grid import Grid
 from mattecast.media.timecode import Timecode
 from mattecast.media.turn import Turn
@@ -23,6 +30,8 @@ _SQUEEZED = Fraction(1, 10), 10
 _AAC_DELAY = 2112
 # Sound that leads the picture by more (seconds) runs on a clock of its own.
 _LONGEST_LEAD = 3600
+# Of an MP4 file that is one picture.
+_PICTURE_BRANDS = {"avif", "mif1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,7 @@ class Facts:
     begins where its picture or its sound does, whichever comes first; zero is that moment on the
     file's own clock, and start is the first frame's time on the clip's. frames: the container's own
     count, 0 where it has none. others: kinds of streams that no output keeps. chapters: how many
-    there are.
+    there are. first_number: of numbered pictures.
     """
 
     path: Path
@@ -73,6 +82,7 @@ class Facts:
     chapters: int
     metadata: Mapping[str, str] = field(default_factory=dict)
     zero: Fraction = Fraction(0)
+    first_number: int | None = None
 
 
 def read_facts(
@@ -88,7 +98,7 @@ def read_facts(
     grid: where the frames lie, for a constant rate; its times are the clip's. rate: frames a
     second, where it is known better than from the container's own words.
     """
-    turn = Turn.of(first)
+    turn = Turn.of(first, still=is_picture_file(container))
     sar = Fraction(stream.sample_aspect_ratio or 1)
     sar = sar if _SQUEEZED[0] <= sar <= _SQUEEZED[1] else Fraction(1)
     width, height = turn.size(first.width, first.height)
@@ -116,7 +126,7 @@ def read_facts(
         start=lead,
         duration=_duration(container, stream),
         frames=stream.frames,
-        colour=Colour.of(first),
+        colour=_colour(path, container, first),
         has_alpha=any(component.is_alpha for component in pixels.components),
         timecode=_timecode(container, stream, rate),
         audio=tuple(_audio_track(track) for track in container.streams.audio),
@@ -145,6 +155,21 @@ def _track_lead(track: av.AudioStream, begin: Fraction, frame: Fraction) -> Frac
         frame = max(frame, Fraction(_AAC_DELAY, context.sample_rate))
     lead = begin - track.start_time * time_base(track)
     return lead if frame <= lead <= _LONGEST_LEAD else Fraction(0)
+
+
+def _colour(path: Path, container: InputContainer, first: av.VideoFrame) -> Colour:
+    """The colours of a clip, or of a picture file with the profile that it has."""
+    if is_picture_file(container):
+        return Colour.of(first, still=True, profile=profile.of_file(path.read_bytes()))
+    return Colour.of(first, still=container.metadata.get("major_brand") in _PICTURE_BRANDS)
+
+
+def _is_variable(stream: av.VideoStream) -> bool:
+    """Whether the container's two estimates of the rate disagree, or no single step fits."""
+    average, base = stream.average_rate, stream.base_rate
+    if not average or not base:
+        return False
+    return abs(Fraction(average) / Fraction(base) - 1) > Fraction(1, 500)
 
 
 def _duration(container: InputContainer, stream: av.VideoStream) -> Fraction | None:

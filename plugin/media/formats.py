@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,7 +26,8 @@ PRORES_QUALITY: Mapping[str, Mapping[str, str]] = {
 class Format:
     """One kind of output.
 
-    about: a line for people. suffix: of the file, or of each picture of a sequence.
+    about: a line for people. suffixes: of the file, or of each picture of a sequence; the first is
+    the usual one.
     container: libavformat's name; None for numbered pictures. codec: libavcodec's name.
     alpha_pixels, opaque_pixels: the pixel format for a source's bits and its chroma sampling
     ('420', '422', '444', 'rgb'), with alpha and without; None where the format holds none.
@@ -36,12 +38,14 @@ class Format:
     for the other sound, by sample bits; None where the format holds no sound.
     premultiplied: by default. linear: whether colours are stored as linear light.
     matte_only: whether the alpha is written as a gray picture. timecode_track: whether timecode
-    has a track of its own. archive: whether colours far from the person are kept.
+    has a track of its own. archive: whether colours far from the person are kept. picture: whether
+    screens show its untagged colours as sRGB. profiles: whether ICC profiles are written. fastest:
+    frames a second at most. background: what stands behind the person where it has no alpha.
     """
 
     name: str
     about: str
-    suffix: str
+    suffixes: tuple[str, ...]
     container: str | None
     codec: str
     alpha_pixels: Callable[[int, str], str] | None
@@ -58,10 +62,19 @@ class Format:
     archive: bool = False
     width_step: int = 1
     least_side: int = 1
+    picture: bool = False
+    profiles: bool = False
+    fastest: Fraction | None = None
+    background: str = "green"
+
+    @property
+    def suffix(self) -> str:
+        """The usual suffix."""
+        return self.suffixes[0]
 
     @property
     def is_sequence(self) -> bool:
-        """Whether the output is a folder of numbered pictures."""
+        """Whether a clip becomes a folder of numbered pictures."""
         return self.container is None
 
 
@@ -115,7 +128,7 @@ def _mov(
     return Format(
         name,
         about,
-        suffix=".mov",
+        suffixes=(".mov",),
         container="mov",
         codec=codec,
         alpha_pixels=_always(alpha) if alpha else None,
@@ -137,7 +150,7 @@ def _mp4(
     return Format(
         name,
         about,
-        suffix=".mp4",
+        suffixes=(".mp4", ".m4v"),
         container="mp4",
         codec=codec,
         alpha_pixels=None,
@@ -149,6 +162,50 @@ def _mp4(
     )
 
 
+def _picture(
+    name: str,
+    about: str,
+    suffix: str,
+    *,
+    container: str | None,
+    codec: str,
+    pixels: str,
+    options: Mapping[str, str] | None = None,
+    container_options: Mapping[str, str] | None = None,
+    fastest: Fraction | None = None,
+) -> Format:
+    """A picture of eight bits: with alpha, or JPEG."""
+    jpeg = codec == "mjpeg"
+    return Format(
+        name,
+        about,
+        suffixes=(suffix, ".jpeg") if jpeg else (suffix,),
+        container=container,
+        codec=codec,
+        alpha_pixels=None if jpeg else _always(pixels),
+        opaque_pixels=_always(pixels),
+        options=options or {},
+        container_options=container_options or {},
+        picture=True,
+        profiles=jpeg,
+        fastest=fastest,
+        background="white",
+    )
+
+
+_PNG = Format(
+    "png",
+    "PNG pictures, straight RGBA, 8 or 16 bit",
+    suffixes=(".png",),
+    container=None,
+    codec="png",
+    alpha_pixels=_by_depth("rgba", "rgba64be"),
+    opaque_pixels=_by_depth("rgb24", "rgb48be"),
+    # Level 1 is five times faster than the default for a tenth more bytes.
+    options={"compression_level": "1", "pred": "sub"},
+    picture=True,
+    profiles=True,
+)
 _TABLE = (
     _mov(
         "prores",
@@ -169,7 +226,7 @@ _TABLE = (
     Format(
         "webm",
         "VP9 with alpha, for web pages (8 bit)",
-        suffix=".webm",
+        suffixes=(".webm",),
         container="webm",
         codec="libvpx-vp9",
         alpha_pixels=_always("yuva420p"),
@@ -185,21 +242,51 @@ _TABLE = (
         copies=frozenset({"opus", "vorbis"}),
         audio_codec=_OPUS,
     ),
-    Format(
-        "png",
-        "PNG pictures, straight RGBA, 8 or 16 bit",
-        suffix=".png",
+    _PNG,
+    replace(
+        _PNG,
+        name="apng",
+        about="one moving PNG with alpha, 8 or 16 bit",
+        suffixes=(".apng",),
+        container="apng",
+        codec="apng",
+        container_options={"plays": "0"},
+        profiles=False,
+    ),
+    _picture(
+        "webp",
+        "WebP with alpha, lossless, 8 bit; one moving file of a clip",
+        ".webp",
+        container="webp",
+        codec="libwebp_anim",
+        pixels="bgra",
+        options={"lossless": "1", "compression_level": "2"},
+        container_options={"loop": "0"},
+    ),
+    _picture(
+        "gif",
+        "one moving GIF: 256 colours a picture, alpha all or nothing at a half",
+        ".gif",
+        container="gif",
+        codec="gif",
+        pixels="bgra",
+        container_options={"loop": "0"},
+        # Browsers show pictures of less than 2/100 s for 10/100 s.
+        fastest=Fraction(50),
+    ),
+    _picture(
+        "jpeg",
+        "JPEG pictures over a background",
+        ".jpg",
         container=None,
-        codec="png",
-        alpha_pixels=_by_depth("rgba", "rgba64be"),
-        opaque_pixels=_by_depth("rgb24", "rgb48be"),
-        # Level 1 is five times faster than the default for a tenth more bytes.
-        options={"compression_level": "1", "pred": "sub"},
+        codec="mjpeg",
+        pixels="yuvj444p",
+        options={"flags": "+qscale", "global_quality": str(2 * 118), "huffman": "optimal"},
     ),
     Format(
         "exr",
         "OpenEXR pictures, premultiplied, linear light, half float",
-        suffix=".exr",
+        suffixes=(".exr",),
         container=None,
         codec="exr",
         alpha_pixels=_always("gbrapf32le"),
@@ -211,7 +298,7 @@ _TABLE = (
     Format(
         "ffv1",
         "FFV1 in Matroska: lossless archive with alpha",
-        suffix=".mkv",
+        suffixes=(".mkv",),
         container="matroska",
         codec="ffv1",
         alpha_pixels=_archive(True),
@@ -250,6 +337,15 @@ _TABLE = (
         options={**_PRORES, "profile": "standard"},
         matte_only=True,
     ),
+    replace(
+        _PNG,
+        name="matte-png",
+        about="the gray matte alone, PNG pictures, 8 or 16 bit",
+        alpha_pixels=None,
+        opaque_pixels=_by_depth("gray", "gray16be"),
+        matte_only=True,
+        profiles=False,
+    ),
     _mp4(
         "h264",
         "H.264 over a background",
@@ -270,16 +366,8 @@ FORMATS: Mapping[str, Format] = {row.name: row for row in _TABLE}
 FILL_KEY = "fill-key"
 NAMES = (*FORMATS, FILL_KEY)
 
-_BY_SUFFIX = {
-    ".mov": "prores",
-    ".webm": "webm",
-    ".mkv": "ffv1",
-    ".mp4": "h264",
-    ".m4v": "h264",
-    ".png": "png",
-    ".exr": "exr",
-    ".apng": "png",
-}
+# A suffix belongs to the first format that has it.
+_BY_SUFFIX = {suffix: row.name for row in reversed(_TABLE) for suffix in row.suffixes}
 
 
 def guess(output: Path | None) -> str:
@@ -305,6 +393,28 @@ def with_lossless_audio(format: Format) -> Format:
             f"format {format.name} holds no lossless sound: leave --lossless-audio out"
         )
     return replace(format, copies=_COMMON_AUDIO | _MP4_AUDIO, audio_codec=_FLAC)
+
+
+def resolved(name: str | None, output: Path | None) -> str:
+    """The format of an output: the one asked for, or the one of its suffix.
+
+    The matte becomes PNG where the output is named so. Raises UsageError for an output whose suffix
+    belongs to another format.
+    """
+    if name is None:
+        return guess(output)
+    suffix = output.suffix.lower() if output else ""
+    if name == "matte" and suffix in FORMATS["matte-png"].suffixes:
+        return "matte-png"
+    row = FORMATS["prores" if name == FILL_KEY else name]
+    # A folder of pictures may have any name that is not one of another kind of file.
+    fits = suffix in ("", *row.suffixes) or (row.is_sequence and suffix not in _BY_SUFFIX)
+    if not fits:
+        known = " or ".join(row.suffixes)
+        raise UsageError(
+            f"{output}: format {name} is {known}, not {suffix}; change the name or --format"
+        )
+    return name
 
 
 def sampling(facts: Facts) -> str:

@@ -147,6 +147,14 @@ def upright(picture: av.VideoFrame, turn: Turn) -> av.VideoFrame:
     return turned
 
 
+def bare(picture: av.VideoFrame) -> av.VideoFrame:
+    """A copy of a picture without side data, such as an ICC profile, which encoders would write."""
+    copy = av.VideoFrame(picture.width, picture.height, picture.format.name)
+    for source, target in zip(components(picture), components(copy), strict=True):
+        target[:] = source
+    return copy
+
+
 def flip_vertically(picture: av.VideoFrame) -> av.VideoFrame:
     """Mirror a picture top to bottom, in place and in any pixel format; gives the picture."""
     picture.make_writable()

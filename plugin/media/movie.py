@@ -14,6 +14,7 @@ from av.container import OutputContainer
 
 from mattecast.errors import MattecastError
 from mattecast.media.destinations import hidden_path, output_errors
+from mattecast.media.palette import Palette
 from mattecast.media.sound import Sound
 from mattecast.media.source import Description
 from mattecast.plan import Plan
@@ -46,6 +47,7 @@ class MovieWriter:
         self._sound: Sound | None = None
         self._durations: dict[int | None, int] = {}  # by pts
         self._whole = self._done = False
+        self._palette = Palette(plan.size) if plan.format.codec == "gif" else None
         self._container = _container(self._part, plan)
         try:
             self._add_streams(source, threads)
@@ -74,6 +76,8 @@ class MovieWriter:
 
     def write(self, picture: av.VideoFrame, pts: int, duration: int) -> None:
         """See Writer.write."""
+        if self._palette:
+            picture = self._palette(picture)
         picture.pts, picture.time_base = pts, self._plan.time_base
         self._durations[pts] = duration
         with output_errors(self.output):
@@ -160,7 +164,7 @@ def _video_stream(container: OutputContainer, plan: Plan, threads: int) -> av.Vi
     stream.width, stream.height = (
         side + extra for side, extra in zip(plan.size, plan.padding, strict=True)
     )
-    stream.pix_fmt = plan.encoder_pixels or plan.pixels
+    stream.pix_fmt = "pal8" if plan.format.codec == "gif" else plan.encoder_pixels or plan.pixels
     context = stream.codec_context
     # The source's own clock carries every pts exactly, constant rate or not.
     context.time_base = plan.time_base

@@ -39,12 +39,14 @@ SUFFIXES = frozenset(
     }
 )
 DEFAULT_RATE = Fraction(25)
-_NUMBER = re.compile(r"%(0?\d{0,2})d")
+# A frame number as printf writes it, %04d, or as compositors do, ####. One # alone stands in names
+# of other things, unless it is a part of its own (shot.#.png).
+_NUMBER = re.compile(r"%(0?\d{0,2})d|(#{2,}|(?<=[._-])#(?=\.))")
 
 
 def is_pattern(path: str | Path) -> bool:
-    """Whether the name holds a frame number as printf writes it (shot_%04d.png) and no file has
-    exactly this name."""
+    """Whether the name holds a frame number (shot_%04d.png, shot_####.png) and no file has exactly
+    this name."""
     return bool(_NUMBER.search(Path(path).name)) and not os.path.isfile(path)
 
 
@@ -77,15 +79,47 @@ def is_still(path: str | Path) -> bool:
 
 def matches(pattern: str, name: str) -> bool:
     """Whether a file name is the pattern with some number in it."""
-    before, digits, after = _NUMBER.split(pattern, maxsplit=1)
-    number = rf"\d{{{digits.lstrip('0') or '1'},}}"
-    return bool(re.fullmatch(re.escape(before) + number + re.escape(after), name))
+    return number_of(pattern, name) is not None
+
+
+def number_of(pattern: str, name: str) -> int | None:
+    """The number that stands in a file name at the pattern's place; None for other names."""
+    before, digits, after = _split(pattern)
+    number = rf"(\d{{{digits or 1},}})"
+    match = re.fullmatch(re.escape(before) + number + re.escape(after), name)
+    return int(match[1]) if match else None
 
 
 def numbered_name(pattern: str, number: int) -> str:
     """The file name of one picture: shot_0007.png for shot_%04d.png and 7."""
-    before, digits, after = _NUMBER.split(pattern, maxsplit=1)
-    return f"{before}{number:{digits}d}{after}"
+    before, digits, after = _split(pattern)
+    return f"{before}{number:0{digits}d}{after}"
+
+
+def text_before_number(pattern: str) -> str:
+    """What stands before the number: shot_ for shot_%04d.png."""
+    return _split(pattern)[0]
+
+
+def _split(pattern: str) -> tuple[str, int, str]:
+    """What stands before and after the number of a pattern, and its least count of digits."""
+    match = _NUMBER.search(pattern)
+    assert match is not None
+    digits = len(match[2]) if match[2] else int(match[1] or 0)
+    return pattern[: match.start()], digits, pattern[match.end() :]
+
+
+def _common_pattern(names: list[str]) -> str | None:
+    """The pattern of names that differ in their last number alone, as those of a rendered shot do;
+    None where they do not, or where more numbers are missing than there: an album's names."""
+    parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", name) for name in names]
+    found = [part for part in parts if part]
+    if len(found) < max(2, len(names)) or len({(part[1], part[3]) for part in found}) > 1:
+        return None
+    numbers = [int(part[2]) for part in found]
+    if max(numbers) - min(numbers) >= 2 * len(numbers) or len(set(numbers)) < len(numbers):
+        return None
+    return f"{found[0][1]}%0{min(len(part[2]) for part in found)}d{found[0][3]}"
 
 
 def _natural_order(path: Path) -> list[tuple[int, int, str]]:
@@ -97,6 +131,7 @@ def _natural_order(path: Path) -> list[tuple[int, int, str]]:
 class Pictures:
     """Stills as a source of constant rate (see media.source.Source).
 
+    Numbered pictures have the times of their numbers, so the time of a missing one stays empty.
     Raises MediaError when there is no picture, or none that can be read.
     """
 
@@ -105,6 +140,7 @@ class Pictures:
         self.damage = Damage()
         self.chapters: list[Chapter] = []
         self.files = picture_files(self.path)
+        self._first_number, self._places = _places(self.path, self.files)
         self._rate = rate or DEFAULT_RATE
         self.facts = self._sequence_facts(self._first_facts())
 
@@ -128,17 +164,20 @@ class Pictures:
         *,
         passing: int | None = None,
     ) -> Iterator[av.VideoFrame]:
-        """See Source.frames. The pictures have pts 0, 1, 2 ... in units of 1/rate.
+        """See Source.frames. The first picture has pts 0, in units of 1/rate.
 
         A picture that cannot be read is skipped and counted, and its time stays empty. passing
         has no effect: no picture has to be read on the way to another.
         """
-        for pts, file in enumerate(self.files):
+        last: int | None = None
+        for pts, file in zip(self._places, self.files, strict=True):
             time = pts / self._rate
             if end is not None and time >= end:
                 return
             if start is not None and time < start:
                 continue
+            self.damage.missing += pts - last - 1 if last is not None else 0
+            last = pts
             frame = self._read(file)
             if frame is not None:
                 frame.pts, frame.time_base = pts, self.facts.time_base
@@ -187,7 +226,7 @@ class Pictures:
             variable_rate=False,
             time_base=1 / self._rate,
             start=Fraction(0),
-            duration=count / self._rate,
+            duration=(self._places[-1] + 1) / self._rate,
             frames=count,
             colour=first.colour,
             has_alpha=first.has_alpha,
@@ -195,4 +234,15 @@ class Pictures:
             audio=(),
             others=(),
             chapters=0,
+            first_number=self._first_number,
         )
+
+
+def _places(path: Path, files: list[Path]) -> tuple[int | None, list[int]]:
+    """The number of the first picture, None where there are none; and each picture's frame."""
+    names = [file.name for file in files]
+    pattern = path.name if is_pattern(path) else _common_pattern(names)
+    if pattern is None:
+        return None, list(range(len(files)))
+    numbers = [number_of(pattern, name) or 0 for name in names]
+    return numbers[0], [number - numbers[0] for number in numbers]

@@ -31,13 +31,17 @@ class Turn:
     mirrored: bool = False
 
     @classmethod
-    def of(cls, frame: av.VideoFrame) -> Turn:
+    def of(cls, frame: av.VideoFrame, *, still: bool = False) -> Turn:
         """The turn that a frame's display matrix says.
 
         A matrix (ISO/IEC 14496-12, 6.2.2) takes a place (x, y) to (a x + c y, b x + d y), with y
         downwards. Mirroring top to bottom leaves the first row (a, b) alone, so that row holds the
-        angle. Sizes and shear of a matrix are no turn.
+        angle. Sizes and shear of a matrix are no turn. still: whether the frame is of a picture
+        file, of which the decoder has mirrored what is to be mirrored.
         """
+        if still:
+            # PyAV 18 frees the name of a PNG's ICC profile twice once side data is looked at.
+            return cls(frame.rotation % 360)
         try:
             found = cast("SideData | None", frame.side_data.get(_MATRIX))
         except ValueError:

@@ -50,7 +50,7 @@ def open_writer(
     Raises OutputError when the output cannot be created.
     """
     with output_errors(output):
-        if plan.still and output.suffix.lower() == plan.format.suffix and not is_pattern(output):
+        if plan.still and output.suffix.lower() in plan.format.suffixes and not is_pattern(output):
             refuse_losing(output, source, overwrite=overwrite)
             if plan.format.is_sequence:
                 return StillWriter(output, plan, threads=threads)

@@ -378,7 +378,8 @@ def test_wide_primaries_are_not_taken_for_others(tmp_path: Path) -> None:
     with Clip(source) as clip:
         ours = plan(clip.facts, Settings(format="png", depth=16), FORMATS["png"])
         still = Still(behind, ours).planes(None, Fraction(0))  # type: ignore[arg-type]
-    light = np.array([plane[32, 48] / 65535 for plane in still[:3]]) ** 2.4  # of a screen, BT.1886
+    codes = np.array([plane[32, 48] / 65535 for plane in still[:3]])
+    light = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)  # sRGB
     np.testing.assert_allclose(light, [0.6274, 0.0691, 0.0164], atol=0.02)  # BT.2087
 
 
@@ -389,7 +390,7 @@ def test_a_video_background_keeps_its_own_pace(source: Path, tmp_path: Path) -> 
     assert shown[0] == shown[1] == shown[4] == shown[5] != shown[2] == shown[3]
 
 
-@pytest.mark.parametrize("format", sorted({*FORMATS} - {"cineform", "hevc"}))
+@pytest.mark.parametrize("format", sorted({*FORMATS} - {"cineform", "hevc", "webp"}))
 @pytest.mark.parametrize("size", [(17, 19), (31, 479), (854, 33)])
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuv422p", "yuv444p"])
 def test_every_format_takes_odd_sizes(
