@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
 from mattecast.errors import UsageError
+from mattecast.media import tags
 from mattecast.media.colour import JPEG_MATRIX, Colour
 from mattecast.media.facts import Facts
 from mattecast.media.formats import (
@@ -70,6 +72,8 @@ class Plan:
     losses: tuple[str, ...]
     # Whether frames are placed at a constant rate, not at their own times.
     constant: bool = False
+    # Title, camera, date, place and the like, which go into the output.
+    tags: Mapping[str, str] = field(default_factory=dict)
     # Whether the source is a single picture.
     still: bool = False
     # What a person should know, though nothing is lost; a line each.
@@ -144,6 +148,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         options=_options(settings, format),
         notes=_notes(facts, settings),
         losses=_losses(facts, settings, format, pixels),
+        tags={} if format.is_sequence else tags.kept(facts.metadata, place=settings.place),
         begins=Fraction(0) if audio else facts.start,
         still=is_still(facts.path) and facts.codec != "apng",  # an animated PNG is a clip
         number=settings.start,
@@ -369,5 +374,10 @@ def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tu
         )
     if facts.has_alpha:
         losses.append("the source's own alpha: replaced by the new matte")
-    losses.extend(f"{kind} stream" for kind in facts.others)
+    if format.is_sequence and (lost := tags.kept(facts.metadata, place=True)):
+        losses.append(f"tags: numbered pictures hold none ({tags.named_briefly(lost)})")
+    elif not settings.place and tags.place_in(facts.metadata):
+        losses.append("place: left out as asked")
+    for kind, count in Counter(facts.others).items():
+        losses.append(kind if count == 1 else f"{count} {kind.replace(' stream', ' streams')}")
     return tuple(losses)

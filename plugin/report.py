@@ -41,6 +41,7 @@ class Summary:
 
     stages: seconds at work (wall time) by the stage's name. losses, notes, damage, audio: a line
     each.
+    place: where the clip was filmed, if the output says so.
     nobody: whether no frame has anybody in it.
     step: what to do in the program that the output is for, a line; None where none was named.
     """
@@ -58,6 +59,7 @@ class Summary:
     colour: str
     timecode: str | None
     audio: tuple[str, ...]
+    place: str | None
     losses: tuple[str, ...]
     notes: tuple[str, ...]
     damage: tuple[str, ...]

@@ -24,6 +24,7 @@ from mattecast.media.gpu import decoder, encoded_on_gpu
 from mattecast.media.host import colours
 from mattecast.media.hosts import HOSTS
 from mattecast.media.source import Source, open_source
+from mattecast.media.tags import place_in
 from mattecast.media.writer import Writer, open_writer
 from mattecast.plan import Plan, fill_and_key, plan
 from mattecast.report import Counter, Progress, Summary
@@ -190,6 +191,7 @@ def _summary(
         colour=str(job.plan.colour),
         timecode=str(job.plan.timecode) if job.plan.timecode else None,
         audio=tuple(writers[0].kept_audio),
+        place=place_in(job.plan.tags),
         losses=job.plan.losses,
         notes=job.plan.notes,
         damage=tuple(clip.damage.lines()),

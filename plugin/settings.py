@@ -95,6 +95,7 @@ class Settings:
         "browsers play and encode the rest as AAC)",
         _OUTPUT,
     )
+    place: bool = option(True, "keep where the clip was filmed", _OUTPUT)
     whole_picture: bool = option(
         False, "keep the source's colours where alpha is 0 too, instead of black", _OUTPUT
     )

@@ -33,6 +33,7 @@ class Recipe:
     audio_rate: int = 48000
     languages: tuple[str, ...] = ()
     chapters: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
     container_options: tuple[tuple[str, str], ...] = ()
 
 
@@ -46,6 +47,7 @@ def make(path: Path, recipe: Recipe = Recipe()) -> Path:
         ]
         for track, language in zip(tracks, recipe.languages, strict=False):
             track.metadata["language"] = language
+        out.metadata.update(dict(recipe.tags))
         if recipe.chapters:
             out.set_chapters(_chapters())
         base = recipe.time_base or 1 / recipe.rate

@@ -166,6 +166,8 @@ def _summary_lines(summary: Summary) -> Iterator[str]:
         yield f"  nobody found: no frame of {summary.source} has a person in it"
     yield f"  engine: {summary.engine}"
     yield from (f"  sound: {line}" for line in summary.audio)
+    if summary.place is not None:
+        yield f"  place kept: {summary.place} (--no-place leaves it out)"
     yield from (f"  not kept: {line}" for line in summary.losses)
     yield from (f"  note: {line}" for line in summary.notes)
     yield from (f"  damage: {line}" for line in summary.damage)

@@ -11,7 +11,7 @@ import av
 from av.container import InputContainer
 from av.stream import Stream
 
-from mattecast.media import profile
+from mattecast.media import dump, profile
 from mattecast.media.colour import Colour
 from mattecast.media.container import (
     frame_rate,
@@ -206,12 +206,19 @@ def _audio_track(stream: av.AudioStream) -> AudioTrack:
 
 
 def _other_streams(container: InputContainer, picture: Stream) -> tuple[str, ...]:
-    """Kinds of the streams that are neither the picture, sound nor timecode: none is kept."""
-    kinds = []
-    for stream in container.streams:
-        if stream.index == picture.index or stream.type == "audio":
-            continue
-        if stream.type == "data" and "timecode" in stream.metadata:
-            continue
-        kinds.append(kind_of(stream))
-    return tuple(kinds)
+    """The streams that are neither the picture, sound nor timecode, in words: none is kept."""
+    printed = dump.streams(container)
+    return tuple(
+        _described(stream, printed.get(stream.index, ""))
+        for stream in container.streams
+        if stream.index != picture.index
+        and stream.type != "audio"
+        and not (stream.type == "data" and "timecode" in stream.metadata)
+        and not dump.is_chapter_text(printed.get(stream.index, ""))
+    )
+
+
+def _described(stream: Stream, printed: str) -> str:
+    """A stream in a few words: 'data stream (mebx)'."""
+    name = dump.codec(printed)
+    return f"{kind_of(stream)} stream ({name})" if name else f"{kind_of(stream)} stream"

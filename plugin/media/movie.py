@@ -13,6 +13,7 @@ import av.error
 from av.container import OutputContainer
 
 from mattecast.errors import MattecastError
+from mattecast.media import tags
 from mattecast.media.destinations import hidden_path, output_errors
 from mattecast.media.palette import Palette
 from mattecast.media.sound import Sound
@@ -22,17 +23,6 @@ from mattecast.plan import Plan
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
-# Tags that describe the old file, not its content.
-_TECHNICAL = {
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-    "encoder",
-    "timecode",
-    "handler_name",
-    "vendor_id",
-    "duration",
-}
 # How long the muxer may hold pictures back for sound that never comes (microseconds). Its own
 # ten seconds would hold ten seconds of ProRes in memory after a sound track ends.
 _INTERLEAVE = "1000000"
@@ -56,10 +46,8 @@ class MovieWriter:
             raise
 
     def _add_streams(self, source: Description, threads: int) -> None:
-        plan, tags = self._plan, source.facts.metadata
-        self._container.metadata.update(
-            {key: value for key, value in tags.items() if key not in _TECHNICAL}
-        )
+        plan = self._plan
+        self._container.metadata.update(plan.tags)
         self._stream = _video_stream(self._container, plan, threads)
         if plan.timecode is not None:
             tagged = self._stream if plan.format.timecode_track else self._container
@@ -155,6 +143,8 @@ def _container(path: Path, plan: Plan) -> OutputContainer:
     if plan.format.container in ("mov", "mp4"):
         # The default movie clock of 1/1000 s would round the edit of a track that begins later.
         options["movie_timescale"] = str(_movie_timescale(plan.time_base))
+        if tags.need_keys(plan.tags):
+            options["movflags"] = options.get("movflags", "") + "+use_metadata_tags"
     return av.open(str(path), "w", format=plan.format.container, options=options)
 
 

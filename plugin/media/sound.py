@@ -15,6 +15,7 @@ from mattecast.media.channels import part
 from mattecast.media.clip import LONGEST_FRAME
 from mattecast.media.container import has_known_codec, open_media
 from mattecast.media.formats import Format
+from mattecast.media.languages import iso639_2
 from mattecast.media.sound_encoder import SoundEncoder
 from mattecast.media.sound_kind import Kind, kinds_in, largest
 from mattecast.media.source import Description
@@ -30,29 +31,6 @@ _ROUNDING = Fraction(1, 1000)
 _OVERLAP = Fraction(1, 2)
 # Longer gaps are no lost packets but a clock that was set anew: hours of silence would not help.
 _BREAK = Fraction(60)
-# QuickTime's language table knows the bibliographic codes of ISO 639-2, not the terminologic ones.
-_BIBLIOGRAPHIC = {
-    "bod": "tib",
-    "ces": "cze",
-    "cym": "wel",
-    "deu": "ger",
-    "ell": "gre",
-    "eus": "baq",
-    "fas": "per",
-    "fra": "fre",
-    "hye": "arm",
-    "isl": "ice",
-    "kat": "geo",
-    "mkd": "mac",
-    "msa": "may",
-    "mya": "bur",
-    "nld": "dut",
-    "ron": "rum",
-    "slk": "slo",
-    "sqi": "alb",
-    "zho": "chi",
-}
-
 
 Packet: TypeAlias = "av.Packet[av.AudioStream]"
 
@@ -200,12 +178,14 @@ class _Track:
 
     def _describe(self, format: Format) -> None:
         """Take the source's language, title and disposition over."""
-        for key in ("language", "title", "handler_name"):
-            if key in self.source.metadata:
-                self._target.metadata[key] = self.source.metadata[key]
-        if format.container == "mov" and "language" in self.source.metadata:
-            code = self.source.metadata["language"]
-            self._target.metadata["language"] = _BIBLIOGRAPHIC.get(code, code)
+        own, target = self.source.metadata, self._target.metadata
+        target.update({key: own[key] for key in ("title", "handler_name") if key in own})
+        if "name" in own:  # QuickTime's title of a track
+            target.setdefault("title", own["name"])
+        if language := own.get("language"):
+            target["language"] = iso639_2(language, bibliographic=format.container != "mp4")
+            if len(language) > 3:
+                target.setdefault("title", language)  # the region or script, which the code lacks
         self._target.disposition = self.source.disposition
 
     @property

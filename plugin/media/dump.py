@@ -1,0 +1,44 @@
+"""What libavformat prints of a file: the side data and the tags of streams, which PyAV lacks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import av.logging
+from av.container import InputContainer
+
+_STREAM = re.compile(r"^  Stream #\d+:(\d+)", re.MULTILINE)
+_CODEC = re.compile(
+    r": (?:Audio|Video|Data|Subtitle|Attachment|Unknown): (\w+)(?:.*?\((\w+) / 0x)?"
+)
+_NAMELESS = ("none", "bin_data", "unknown")
+
+
+def streams(container: InputContainer) -> dict[int, str]:
+    """The lines about each stream of an opened file, by the stream's index."""
+    before = av.logging.get_level()
+    # Below this level libavformat prints nothing. What it prints now goes nowhere else.
+    av.logging.set_level(av.logging.INFO)
+    try:
+        printer: Any = container  # PyAV's own types leave this method out
+        text = printer.dumps_format()
+    finally:
+        av.logging.set_level(before)
+    _, *parts = _STREAM.split(text)
+    return {int(index): lines for index, lines in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def codec(lines: str) -> str:
+    """What a stream holds: its codec's name, else the four letters of its tag, else ''."""
+    found = _CODEC.search(lines)
+    if not found:
+        return ""
+    name, tag = found.groups()
+    return (tag or "") if name in _NAMELESS else name
+
+
+def is_chapter_text(lines: str) -> bool:
+    """Whether a stream is the text of QuickTime's chapters, which libavformat hides as data."""
+    found = _CODEC.search(lines)
+    return found is not None and found[1] == "bin_data" and found[2] in ("text", "tx3g", "sbtl")
