@@ -293,14 +293,16 @@ def parse_time(text: str, facts: Facts) -> Fraction:
         seconds = sum((Fraction(part) * 60**power for power, part in enumerate(parts)), Fraction(0))
     else:
         try:
-            timecode = Timecode.parse(text, facts.rate)
+            timecode = Timecode.parse(text, facts.rate / max(1, facts.fields))
         except ValueError as error:
             raise UsageError(
                 f"time '{text}': expected seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF"
             ) from error
-        first = facts.timecode.frames if facts.timecode else 0
+        # At field rate a timecode still counts the frames of the file.
+        fields = max(1, facts.fields)
+        first = facts.timecode.frames // fields if facts.timecode else 0
         # Timecode counts frames, so the time is exact at the clip's own rate.
-        seconds = Fraction(timecode.frames - first) / facts.rate
+        seconds = Fraction(timecode.frames - first) * fields / facts.rate
     if seconds < 0:
         raise UsageError(f"time '{text}' lies before the clip's first frame")
     return facts.start + seconds
@@ -365,8 +367,7 @@ def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tu
     tagged = not (format.timecode_track or format.is_sequence or format.picture)
     if facts.timecode and tagged:
         losses.append(f"timecode track: kept as a tag only ({format.suffix})")
-    if facts.interlaced:
-        losses.append("interlacing: matted whole and marked progressive; deinterlace first")
+    losses += _lines_lost(facts)
     if not facts.turn.exact:
         losses.append(
             f"display matrix: turned by {90 * facts.turn.quarters} degrees, the quarter turn "
@@ -381,3 +382,13 @@ def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tu
     for kind, count in Counter(facts.others).items():
         losses.append(kind if count == 1 else f"{count} {kind.replace(' stream', ' streams')}")
     return tuple(losses)
+
+
+def _lines_lost(facts: Facts) -> Iterator[str]:
+    """What becomes of interlaced lines, and of lines that are no picture."""
+    if facts.vbi:
+        yield f"VBI: the {facts.vbi} lines above the picture are cut off"
+    if facts.interlaced and facts.fields == 0:
+        yield "interlacing: matted whole and marked progressive; --deinterlace makes pictures of it"
+    if facts.interlaced and facts.fields == 1:
+        yield "interlacing: one picture of two fields; --deinterlace field makes one of each"

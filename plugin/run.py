@@ -99,7 +99,9 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
 
 def _opened(source: str | Path, settings: Settings) -> Source:
     hwaccel = decoder(settings.device) if settings.gpu_video else None
-    return open_source(source, rate=settings.rate, hwaccel=hwaccel)
+    return open_source(
+        source, rate=settings.rate, hwaccel=hwaccel, deinterlace=settings.deinterlace
+    )
 
 
 def _plans(clip: Source, name: str, settings: Settings, guidance: Guidance) -> list[Plan]:

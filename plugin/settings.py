@@ -88,6 +88,14 @@ class Settings:
         least=0,
         most=999_999_999,
     )
+    deinterlace: str | None = option(
+        None,
+        "interlaced frames: off mattes them as they are; frame makes one picture of two fields; "
+        "field makes a picture of each, at twice the rate (default: frame, for what is marked "
+        "interlaced)",
+        _OUTPUT,
+        choices=("off", "frame", "field"),
+    )
     audio: bool = option(True, "keep the sound", _OUTPUT)
     lossless_audio: bool = option(
         False,

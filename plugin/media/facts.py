@@ -56,6 +56,8 @@ class Facts:
     file's own clock, and start is the first frame's time on the clip's. frames: the container's own
     count, 0 where it has none. others: kinds of streams that no output keeps. chapters: how many
     there are. first_number: of numbered pictures.
+    fields: pictures made of each interlaced frame; 0 where frames stay as they are. vbi:
+    lines cut off above the picture.
     """
 
     path: Path
@@ -83,6 +85,8 @@ class Facts:
     metadata: Mapping[str, str] = field(default_factory=dict)
     zero: Fraction = Fraction(0)
     first_number: int | None = None
+    fields: int = 0
+    vbi: int = 0
 
 
 def read_facts(

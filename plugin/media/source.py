@@ -14,6 +14,7 @@ from av.codec.hwaccel import HWAccel
 from mattecast.media.clip import Clip
 from mattecast.media.damage import Damage
 from mattecast.media.facts import Facts
+from mattecast.media.filtered import Filtered, Filters
 from mattecast.media.pictures import Pictures, is_pattern
 
 if TYPE_CHECKING:
@@ -80,14 +81,27 @@ class Source(Description, Protocol):
 
 
 def open_source(
-    path: str | Path, *, rate: Fraction | None = None, hwaccel: HWAccel | None = None
+    path: str | Path,
+    *,
+    rate: Fraction | None = None,
+    hwaccel: HWAccel | None = None,
+    deinterlace: str | None = None,
 ) -> Source:
     """Open a video file, a folder of pictures or a picture pattern.
 
     rate: frames a second of pictures, which carry no time of their own (25 by default).
-    hwaccel: decodes videos. Raises MediaError where nothing there can be read.
+    hwaccel: decodes videos, unless they need filters of the CPU. deinterlace: 'off', 'frame' or
+    'field'; None for 'frame' where the video is marked interlaced. Raises MediaError where nothing
+    there can be read.
     """
     path = Path(path)
     if is_pattern(path) or os.path.isdir(path):
         return Pictures(path, rate=rate)
-    return Clip(path, hwaccel=hwaccel)
+    clip = Clip(path, hwaccel=hwaccel)
+    filters = Filters.needed(clip.facts, deinterlace)
+    if not filters:
+        return clip
+    if hwaccel is not None:
+        clip.close()
+        clip = Clip(path)
+    return Filtered(clip, filters)
