@@ -100,7 +100,11 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
 def _opened(source: str | Path, settings: Settings) -> Source:
     hwaccel = decoder(settings.device) if settings.gpu_video else None
     return open_source(
-        source, rate=settings.rate, hwaccel=hwaccel, deinterlace=settings.deinterlace
+        source,
+        rate=settings.rate,
+        track=settings.track,
+        hwaccel=hwaccel,
+        deinterlace=settings.deinterlace,
     )
 
 

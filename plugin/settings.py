@@ -67,6 +67,15 @@ class Settings:
     depth: int | None = option(
         None, "bits of PNG or EXR (default: the source's)", _OUTPUT, choices=(8, 16, 32)
     )
+    track: int | None = option(
+        None,
+        "video track to matte, counted from 1 as probe lists them (default: the one that the file "
+        "marks as its default, else the first)",
+        _OUTPUT,
+        metavar="N",
+        least=1,
+        most=1000,
+    )
     range: str | None = option(
         None,
         "part to matte: seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF; open ends allowed",

@@ -48,6 +48,11 @@ def _described(facts: Facts) -> Iterator[str]:
     yield f"  rate: {pace}{_rate(facts.rate)}, {clock}"
     length = "unknown" if facts.duration is None else _s(facts.duration)
     yield f"  length: {length}, {facts.frames or 'unknown'} frames"
+    if len(facts.tracks) > 1:
+        for number, video in enumerate(facts.tracks, 1):
+            named = f", {video.title}" if video.title else ""
+            taken = ", taken" if video.chosen else f", --track {number} takes it"
+            yield f"  track {number}: {video.codec}, {video.width}x{video.height}{named}{taken}"
     for track in facts.audio:
         spoken = f", {track.language}" if track.language else ""
         yield f"  sound: {track.codec}, {track.rate} Hz, {track.layout}{spoken}"

@@ -30,20 +30,26 @@ LONGEST_FRAME = 3600
 class Clip:
     """An opened clip. Use as a context manager; `frames()` may be called once.
 
-    hwaccel: decodes what it can in place of the CPU; its frames may stay where they are. like: the
-    same clip, opened before, whose facts are taken over.
+    track: the number of its video track, from 1; None for the default one. hwaccel: decodes what it
+    can in place of the CPU; its frames may stay where they are. like: the same clip, opened before,
+    whose facts are taken over.
     Raises MediaError when the file is missing, not a regular file, not video, or holds no frame
     that decodes.
     """
 
     def __init__(
-        self, path: str | Path, *, hwaccel: HWAccel | None = None, like: Clip | None = None
+        self,
+        path: str | Path,
+        *,
+        track: int | None = None,
+        hwaccel: HWAccel | None = None,
+        like: Clip | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path, self._track = Path(path), track
         self.damage = Damage()
         self._container = open_media(self.path, hwaccel)
         try:
-            self._stream = picture_stream(self._container, self.path)
+            self._stream = picture_stream(self._container, self.path, track)
             self._stream.thread_type = "AUTO"
             self._decoder = Decoder(self.path, self._container, self._stream, self.damage)
             self._decoded = self._decoder.frames()
@@ -72,7 +78,7 @@ class Clip:
 
     def again(self) -> Clip:
         """The same clip, opened once more."""
-        return Clip(self.path, like=self)
+        return Clip(self.path, track=self._track, like=self)
 
     def _read_facts(self, rate: Fraction) -> Facts:
         return read_facts(

@@ -54,16 +54,32 @@ def is_picture_file(container: InputContainer) -> bool:
     return container.format.name == "image2" or container.format.name.endswith("_pipe")
 
 
-def picture_stream(container: InputContainer, path: Path) -> av.VideoStream:
-    """The stream to matte: the first that is not cover art. Raises MediaError without one."""
-    for stream in container.streams.video:
-        if not is_cover_art(stream):
-            if not has_known_codec(stream):
-                raise MediaError(f"{path}: its video codec is not known to this FFmpeg build")
-            return stream
-    kinds = sorted({kind_of(stream) for stream in container.streams})
-    content = f"only {' and '.join(kinds)}" if kinds else "no streams at all"
-    raise MediaError(f"{path}: holds no video ({content})")
+def picture_stream(
+    container: InputContainer, path: Path, track: int | None = None
+) -> av.VideoStream:
+    """The stream to matte. Raises MediaError where there is none.
+
+    track: its number among the video tracks, from 1; None for the one that the file marks as its
+    default, else the first.
+    """
+    tracks = video_tracks(container)
+    if not tracks:
+        kinds = sorted({kind_of(stream) for stream in container.streams})
+        content = f"only {' and '.join(kinds)}" if kinds else "no streams at all"
+        raise MediaError(f"{path}: holds no video ({content})")
+    if track is not None and not 1 <= track <= len(tracks):
+        count = "1 video track" if len(tracks) == 1 else f"{len(tracks)} video tracks"
+        raise MediaError(f"{path}: has no video track {track}, but {count}; probe lists them")
+    marked = [stream for stream in tracks if stream.disposition & Disposition.default]
+    stream = (marked or tracks)[0] if track is None else tracks[track - 1]
+    if not has_known_codec(stream):
+        raise MediaError(f"{path}: its video codec is not known to this FFmpeg build")
+    return stream
+
+
+def video_tracks(container: InputContainer) -> list[av.VideoStream]:
+    """The video streams that are no cover art."""
+    return [stream for stream in container.streams.video if not is_cover_art(stream)]
 
 
 def holds_clip(path: Path) -> bool:

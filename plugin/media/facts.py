@@ -19,6 +19,7 @@ from mattecast.media.container import (
     is_picture_file,
     kind_of,
     time_base,
+    video_tracks,
 )
 from mattecast.media.grid import Grid
 from mattecast.media.timecode import Timecode
@@ -44,6 +45,17 @@ class AudioTrack:
     channels: int
     layout: str
     language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoTrack:
+    """One video track as the container declares it. chosen: whether it is the one that is read."""
+
+    codec: str
+    width: int
+    height: int
+    title: str | None
+    chosen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,7 @@ class Facts:
     others: tuple[str, ...]
     chapters: int
     metadata: Mapping[str, str] = field(default_factory=dict)
+    tracks: tuple[VideoTrack, ...] = ()
     zero: Fraction = Fraction(0)
     first_number: int | None = None
     fields: int = 0
@@ -137,6 +150,7 @@ def read_facts(
         others=_other_streams(container, stream),
         chapters=len(container.chapters()),
         metadata=dict(container.metadata),
+        tracks=tuple(_video_track(track, stream) for track in video_tracks(container)),
         zero=begin - lead,
     )
 
@@ -195,6 +209,17 @@ def _timecode(container: InputContainer, stream: av.VideoStream, rate: Fraction)
             except ValueError:
                 continue
     return None
+
+
+def _video_track(track: av.VideoStream, chosen: av.VideoStream) -> VideoTrack:
+    context = track.codec_context if has_known_codec(track) else None
+    return VideoTrack(
+        codec=context.codec.canonical_name if context else "unknown",
+        width=context.width if context else 0,
+        height=context.height if context else 0,
+        title=track.metadata.get("title", track.metadata.get("name")),
+        chosen=track.index == chosen.index,
+    )
 
 
 def _audio_track(stream: av.AudioStream) -> AudioTrack:

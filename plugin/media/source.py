@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import av
 from av.codec.hwaccel import HWAccel
 
+from mattecast.errors import MediaError
 from mattecast.media.clip import Clip
 from mattecast.media.damage import Damage
 from mattecast.media.facts import Facts
@@ -84,24 +85,27 @@ def open_source(
     path: str | Path,
     *,
     rate: Fraction | None = None,
+    track: int | None = None,
     hwaccel: HWAccel | None = None,
     deinterlace: str | None = None,
 ) -> Source:
     """Open a video file, a folder of pictures or a picture pattern.
 
-    rate: frames a second of pictures, which carry no time of their own (25 by default).
-    hwaccel: decodes videos, unless they need filters of the CPU. deinterlace: 'off', 'frame' or
-    'field'; None for 'frame' where the video is marked interlaced. Raises MediaError where nothing
-    there can be read.
+    rate: frames a second of pictures, which carry no time of their own (25 by default). track: the
+    number of a video's track, from 1; None for its default one. hwaccel: decodes videos, unless
+    they need filters of the CPU. deinterlace: 'off', 'frame' or 'field'; None for 'frame' where the
+    video is marked interlaced. Raises MediaError where nothing there can be read.
     """
     path = Path(path)
     if is_pattern(path) or os.path.isdir(path):
+        if track not in (None, 1):
+            raise MediaError(f"{path}: has no video track {track}: numbered pictures are one")
         return Pictures(path, rate=rate)
-    clip = Clip(path, hwaccel=hwaccel)
+    clip = Clip(path, track=track, hwaccel=hwaccel)
     filters = Filters.needed(clip.facts, deinterlace)
     if not filters:
         return clip
     if hwaccel is not None:
         clip.close()
-        clip = Clip(path)
+        clip = Clip(path, track=track)
     return Filtered(clip, filters)
