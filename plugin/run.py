@@ -21,7 +21,7 @@ from mattecast.matting.stages import Stages, stages
 from mattecast.media.formats import FILL_KEY, FORMATS
 from mattecast.media.frame import Matted
 from mattecast.media.gpu import decoder, encoded_on_gpu
-from mattecast.media.host import colours
+from mattecast.media.host import Kind, colours
 from mattecast.media.hosts import HOSTS
 from mattecast.media.source import Source, open_source
 from mattecast.media.tags import place_in
@@ -208,9 +208,11 @@ def _summary(
 
 
 def _step(job: Job) -> str | None:
-    if job.settings.host is None or job.plan.background is not None:
+    plan, host = job.plan, job.settings.host
+    if host is None or plan.background is not None:
         return None
-    return HOSTS[job.settings.host].told(colours(job.plan.premultiplied))
+    kind = Kind.written(plan.format, plan.pixels) if plan.format.alpha_pixels else None
+    return HOSTS[host].told(kind, colours(plan.premultiplied))
 
 
 def _bytes(output: Path) -> int:

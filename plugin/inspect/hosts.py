@@ -45,16 +45,25 @@ def _of_version(row: Host, clip: Shown) -> Iterator[Finding]:
     if row.hdr is False and clip.transfer in _TRANSFERS:
         name = _TRANSFERS[clip.transfer]
         yield error(row.title, f"takes {name} for SDR: wrong colours")
-    for codec in clip.sounds:
-        if codec in row.mute:
-            yield error(row.title, f"plays {codec} silently")
-        elif codec not in row.plays and "*" not in row.plays:
-            yield warning(row.title, f"is not known to play {codec}; it may be silent")
+    yield from (_sound(row, codec) for codec in clip.sounds if not _plays(row, codec))
+
+
+def _plays(row: Host, codec: str) -> bool:
+    return bool({codec, "*"} & (row.copies | row.plays))
+
+
+def _sound(row: Host, codec: str) -> Finding:
+    if codec not in row.mute:
+        return note(row.title, f"whether it plays {codec} is not known")
+    where = row.mute[codec]
+    level = warning if where else error
+    return level(row.title, f"plays {codec} silently{where}")
 
 
 def _alpha(row: Host, clip: Shown) -> Finding:
     level, text = _alpha_shown(row, clip)
-    return level(row.title, f"{text} ({row.known})")
+    unknown = row.reading(clip.kind) is None
+    return level(row.title, text if unknown else f"{text} ({row.known})")
 
 
 def _alpha_shown(row: Host, clip: Shown) -> tuple[Callable[[str, str], Finding], str]:

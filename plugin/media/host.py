@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -54,7 +55,8 @@ class Reading:
     """How a host reads some kinds of clips.
 
     codecs: the codecs of these clips; empty for every codec. pictures, deep (more than 8 bits),
-    yuv: None where it makes no difference. hint: what the user has to do for it, or what happens.
+    yuv: None where it makes no difference. hint: what the user has to do for it, or what happens;
+    '{}' stands for the kind of colours.
     """
 
     alpha: Alpha
@@ -84,12 +86,12 @@ class Host:
     """One program.
 
     title: for people. formats: what it is given, the best first; another is taken where the suffix
-    of the output asks for it. step: what to do in the program, a line; '{}' stands for the kind of
-    colours. known: how its readings were found out. readings: the first that holds for a clip.
-    plays: audio codecs it plays ('*' for all that libav decodes); others become PCM, or Opus in
-    WebM. mute: audio codecs it is known to play silently. depth: bits of PNG. hdr: whether it heeds
-    the transfers PQ and HLG, None where that is not known. versions: rows of versions that a clip
-    has to be right in, all of them.
+    of the output asks for it. step: what to do in the program, a line. known: how its readings were
+    found out. readings: the first that holds for a clip. copies: audio codecs that are copied for
+    it ('*' for all that the format takes); others become PCM, or Opus in WebM. plays: audio codecs
+    that it plays too. mute: audio codecs that it plays silently, and where ('' for everywhere). depth:
+    bits of PNG. hdr: whether it heeds the transfers PQ and HLG, None where that is not known.
+    versions: rows of versions that a clip has to be right in, all of them.
     """
 
     name: str
@@ -98,8 +100,9 @@ class Host:
     step: str
     known: str
     readings: tuple[Reading, ...] = ()
+    copies: frozenset[str] = frozenset()
     plays: frozenset[str] = frozenset()
-    mute: frozenset[str] = frozenset()
+    mute: Mapping[str, str] = field(default_factory=dict)
     depth: int | None = None
     hdr: bool | None = None
     versions: tuple[Host, ...] = ()
@@ -145,16 +148,24 @@ class Host:
         faults = [(row, reading.wrong(kind, colours)) for row, reading in readings if reading]
         return [f"{row.title} {fault}" for row, fault in faults if fault]
 
-    def told(self, colours: Colours) -> str:
-        """What to do in the program with such colours, a line."""
-        return f"in {self.title}: {self.step.format(colours)}"
+    def told(self, kind: Kind | None, colours: Colours) -> str:
+        """What to do in the program, a line. kind: of the clip, None where it has no alpha."""
+        hints = [_hint(row.reading(kind), kind, colours) for row in self.rows()] if kind else []
+        # Versions that read alike have the same hint.
+        return f"in {self.title}: " + "; ".join(dict.fromkeys([self.step, *filter(None, hints)]))
 
     def adapted(self, format: Format) -> Format:
         """A format whose sound this host plays."""
-        if "*" in self.plays or not format.copies:
+        if "*" in self.copies or not format.copies:
             return format
-        kept = self.plays if "*" in format.copies else format.copies & self.plays
+        kept = self.copies if "*" in format.copies else format.copies & self.copies
         return replace(format, copies=kept)
+
+
+def _hint(reading: Reading | None, kind: Kind, colours: Colours) -> str:
+    if reading is None:
+        return f"how it reads {kind} is not known"
+    return reading.hint.format(colours)
 
 
 def colours(premultiplied: bool) -> Colours:

@@ -14,16 +14,16 @@ from mattecast.media.host import Host, Reading
 _EVERY = frozenset({"*"})
 _PCM = frozenset(f"pcm_{kind}" for kind in ("s16le", "s24le", "s32le", "s16be", "s24be", "s32be"))
 _MOV = frozenset({"prores", "qtrle", "cfhd", "png"})  # codecs with alpha that editors read in .mov
+_MUSIC = frozenset({"aac", "mp3"})
 _VPX = frozenset({"vp8", "vp9"})
 _EXR = Reading("premultiplied", frozenset({"exr"}), pictures=True)
 _PNG = Reading("straight", frozenset({"png"}), pictures=True)
 _STRAIGHT = Reading("straight")
 
 
-def _asking(hint: str) -> tuple[Reading, ...]:
-    """The readings of an editor that has a setting for the alpha of each clip."""
-    setting = Reading("setting", _MOV, hint=hint)
-    return (setting, Reading("setting", frozenset({"exr"}), hint=hint))
+def _asking(hint: str, *codecs: str) -> Reading:
+    """The reading of an editor that has a setting for the alpha of each clip of these codecs."""
+    return Reading("setting", frozenset(codecs), hint=hint)
 
 
 _SEQUENCER = "edges are 7/255 off in the Video Sequencer, which does not divide by alpha"
@@ -39,7 +39,7 @@ _BLENDER_4_2 = Host(
         replace(_EXR, hint=_SEQUENCER),
         _STRAIGHT,
     ),
-    plays=_EVERY,
+    copies=_EVERY,
     depth=16,
     hdr=False,
 )
@@ -54,7 +54,7 @@ _BLENDER_4_5 = Host(
         Reading("premultiplied", pictures=False, deep=True),
         _STRAIGHT,
     ),
-    plays=_EVERY,
+    copies=_EVERY,
     depth=16,
     hdr=False,
 )
@@ -76,10 +76,11 @@ _MLT = Host(
         Reading("dark", frozenset({"exr"})),
         _STRAIGHT,
     ),
-    plays=_EVERY,
+    copies=_EVERY,
     hdr=False,
 )
 _TRACK = "a track above another"
+_GUESSED = "the kind of alpha is guessed from the pictures; it has to be {}"
 _ON_MLT = "not tried itself; it builds on MLT, measured with melt 7.12"
 _TABLE = (
     Host(
@@ -88,7 +89,7 @@ _TABLE = (
         ("qtrle", "png"),
         _BLENDER_STEP,
         "measured with 3.4.1 to 5.3.0",
-        plays=_EVERY,
+        copies=_EVERY,
         depth=16,
         versions=(_BLENDER_4_2, _BLENDER_4_5, _BLENDER_5),
     ),
@@ -99,43 +100,47 @@ _TABLE = (
         "resolve",
         "DaVinci Resolve",
         ("prores", "prores-xq", "exr", "png"),
-        "Clip Attributes, Video, Alpha Mode: {}",
-        "read in the manual of Resolve 18.6",
-        _asking("Clip Attributes, Alpha Mode, has to be {}"),
-        plays=_PCM,
+        _TRACK,
+        "read in the manual of Resolve 18.6 and in issues of tools for Linux",
+        (_asking("set Clip Attributes, Video, Alpha Mode to {}", "prores", "exr", "png"),),
+        copies=_PCM,
+        plays=frozenset({"mp3"}),
+        mute={"aac": " on Linux"},
     ),
     Host(
         "premiere",
         "Premiere Pro",
-        ("prores", "prores-xq", "cineform", "qtrle", "png"),
-        "Modify, Interpret Footage, Alpha Channel: {}",
-        "read in Adobe's Classroom in a Book and in its list of formats",
+        ("prores", "prores-xq", "png"),
+        _TRACK,
+        "read in Adobe's Classroom in a Book and list of formats, and fnord's WebM plug-in",
         (
-            *_asking("Interpret Footage, Premultiplied Alpha, has to fit {} colours"),
-            Reading("refused", _VPX | {"ffv1"}),
+            _asking("set Modify, Interpret Footage, Alpha Channel to {}", "prores", "png"),
+            Reading("refused", _VPX),
         ),
-        plays=_PCM,
+        copies=_PCM,
+        plays=_MUSIC,
     ),
     Host(
         "after-effects",
         "After Effects",
-        ("prores", "prores-xq", "cineform", "qtrle", "png", "exr"),
-        "Interpret Footage, Main, Alpha: {}",
+        ("prores", "prores-xq", "png", "exr"),
+        "a layer above another",
         "read in Adobe's help",
         (
-            *_asking("Interpret Footage, Alpha, has to be {}"),
-            Reading("refused", _VPX | {"ffv1"}),
+            _asking("set Interpret Footage, Main, Alpha to {}", "prores", "png", "exr"),
+            Reading("refused", _VPX),
         ),
-        plays=_PCM,
+        copies=_PCM,
+        plays=_MUSIC,
     ),
     Host(
         "fcp",
         "Final Cut Pro",
         ("prores", "prores-xq", "png"),
-        "a clip above another; Info inspector, Alpha Handling, if edges are wrong",
+        "a clip above another",
         "read in the manual of Final Cut Pro 6",
-        _asking("the kind of alpha is guessed from the pictures; it has to be {}"),
-        plays=_PCM,
+        (_asking(_GUESSED, "prores", "png"),),
+        copies=_PCM,
     ),
     Host(
         "avid",
@@ -143,20 +148,22 @@ _TABLE = (
         (FILL_KEY, "prores"),
         "Matte Key: the fill on a track, the key on the track above it",
         "read in Avid's QuickTime guide and manual",
-        (Reading("setting", _MOV, hint="import it (linked clips lose alpha) as {}"),),
-        plays=_PCM,
+        (_asking("import it, since linked clips lose alpha; it is {}", "prores"),),
+        copies=_PCM,
     ),
     Host(
         "vegas",
         "VEGAS Pro",
         ("prores", "png"),
-        "Properties, Media, Alpha channel: {}",
+        _TRACK,
         "read in the manual of Vegas Pro",
         (
             _PNG,
-            Reading("setting", _MOV, hint="opaque until Properties, Alpha channel, is {}"),
+            Reading(
+                "setting", _MOV, hint="opaque until Properties, Media, Alpha channel is set to {}"
+            ),
         ),
-        plays=_PCM,
+        copies=_PCM,
     ),
     Host(
         "vmix",
@@ -165,7 +172,7 @@ _TABLE = (
         "Add Input, Image Sequence / Stinger",
         "read in the user guide of vMix",
         (_PNG,),
-        plays=_PCM,
+        copies=_PCM,
         depth=8,
     ),
     Host(
@@ -178,7 +185,7 @@ _TABLE = (
             Reading("straight", frozenset({"prores"})),
             Reading("straight", hint="tick Apply alpha in linear space, else edges are dark"),
         ),
-        plays=_EVERY,
+        copies=_EVERY,
     ),
     replace(_MLT, name="kdenlive", title="Kdenlive", step=_TRACK, known=_ON_MLT),
     replace(_MLT, name="shotcut", title="Shotcut", step=_TRACK, known=_ON_MLT),
@@ -193,7 +200,7 @@ _TABLE = (
             _PNG,
             Reading("premultiplied"),
         ),
-        plays=_EVERY,
+        copies=_EVERY,
     ),
     Host(
         "nuke",
@@ -201,8 +208,8 @@ _TABLE = (
         ("exr", "prores"),
         "Read, then Merge over",
         "read in Foundry's reference guide",
-        (_EXR, Reading("setting", hint="Merge takes multiplied colours: these are {}")),
-        plays=_PCM,
+        (_EXR, Reading("setting", hint="Merge takes premultiplied colours; these are {}")),
+        copies=_PCM,
     ),
     Host(
         "fusion",
@@ -210,21 +217,24 @@ _TABLE = (
         ("exr", "prores"),
         "MediaIn or Loader, then Merge",
         "read in the manual of Resolve 18.6",
-        (_EXR, *_asking("Clip Attributes, Alpha Mode, has to be {}")),
-        plays=_PCM,
+        (
+            _EXR,
+            _asking("set Clip Attributes, Video, Alpha Mode to {}", "prores", "png"),
+        ),
+        copies=_PCM,
     ),
     Host(
         "ffmpeg",
         "FFmpeg",
         ("prores", "prores-xq", "ffv1", "cineform", "qtrle", "png"),
-        "overlay=format=gbrp:alpha={}",
+        "the filter overlay",
         "measured with 5.1",
         (
-            Reading("opaque", _VPX, hint="put -c:v libvpx-vp9 before its -i"),
+            Reading("setting", _VPX, hint="opaque unless -c:v libvpx-vp9 is before its -i"),
             Reading("dark", frozenset({"exr"})),
-            Reading("setting", hint="overlay has to say alpha={}"),
+            Reading("setting", hint="write overlay=format=gbrp:alpha={}"),
         ),
-        plays=_EVERY,
+        copies=_EVERY,
         hdr=False,
     ),
     Host(
@@ -234,7 +244,7 @@ _TABLE = (
         "compositor, the clip on a sink of a higher zorder",
         "measured with 1.22",
         (_STRAIGHT,),
-        plays=_EVERY,
+        copies=_EVERY,
         hdr=False,
     ),
     Host(
@@ -248,8 +258,9 @@ _TABLE = (
             Reading("straight", frozenset({"png", "apng", "webp", "gif", "av1"}), pictures=True),
             Reading("refused"),
         ),
-        plays=frozenset({"opus", "vorbis"}),
-        mute=frozenset({"alac"}),
+        copies=frozenset({"opus", "vorbis"}),
+        plays=_MUSIC,
+        mute={"alac": ""},
     ),
     Host(
         "safari",
@@ -269,7 +280,7 @@ _TABLE = (
             ),
             Reading("refused"),
         ),
-        plays=_PCM,
+        copies=_PCM,
     ),
 )
 HOSTS: Mapping[str, Host] = {row.name: row for row in _TABLE}

@@ -184,7 +184,10 @@ def test_a_run_names_its_output_after_the_host_and_says_the_step(
 ) -> None:
     summary = matte(clip, tmp_path / "out", Settings(host="vegas", detail="fast"))
     assert summary.outputs == (tmp_path / "out.mov",)
-    assert summary.step == "in VEGAS Pro: Properties, Media, Alpha channel: straight"
+    assert summary.step == (
+        "in VEGAS Pro: a track above another; opaque until Properties, Media, Alpha channel is set "
+        "to straight"
+    )
     assert summary.audio == ("aac as pcm_s24le",)
 
 
