@@ -89,8 +89,8 @@ class Host:
     of the output asks for it. step: what to do in the program, a line. known: how its readings were
     found out. readings: the first that holds for a clip. copies: audio codecs that are copied for
     it ('*' for all that the format takes); others become PCM, or Opus in WebM. plays: audio codecs
-    that it plays too. mute: audio codecs that it plays silently, and where ('' for everywhere). depth:
-    bits of PNG. hdr: whether it heeds the transfers PQ and HLG, None where that is not known.
+    that it plays too. mute: audio codecs that it plays silently, and where ('' for everywhere).
+    depth: bits of PNG. hdr: whether it heeds the transfers PQ and HLG, None where that is unknown.
     versions: rows of versions that a clip has to be right in, all of them.
     """
 
