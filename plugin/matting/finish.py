@@ -21,6 +21,7 @@ from mattecast.filters.pictures.upsampling import (
 from mattecast.flow import Abreast, Immediate, Stage
 from mattecast.matting.detail import ABREAST, FINE, solved
 from mattecast.media.colour import Colour
+from mattecast.media.fit import clear_outside
 from mattecast.media.frame import Estimated, Frame, Matted, components
 from mattecast.plan import Plan
 from mattecast.settings import Settings
@@ -72,6 +73,8 @@ class Edges(Immediate):
         if self._solver and not self._solved_already(alpha, whole):
             whole = solved(whole, frame, self._solver)
         alpha16 = adjust(whole, self._adjustment)
+        if frame.inside is not None:
+            clear_outside(alpha16, frame.inside)
         scale = alpha.shape[0] / alpha16.shape[0]
         return Matted(frame, alpha16, _reaching(alpha, self._adjustment, scale))
 

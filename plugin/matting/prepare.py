@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeAlias
 
 import av
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from mattecast.filters.pictures.composite import Plane
 from mattecast.flow import Immediate
 from mattecast.media.facts import Facts
+from mattecast.media.fit import Fit
 from mattecast.media.frame import EXACT, Frame, bare, components, upright
 from mattecast.media.gpu import (
     SEMIPLANAR,
@@ -22,6 +24,7 @@ from mattecast.media.gpu import (
     pixel_format_name,
     shrunk,
 )
+from mattecast.media.turn import Turn
 from mattecast.plan import Plan
 
 # libswscale's quickest way to B, G, R, A, for live pictures: a tenth of the cost of the exact one,
@@ -98,6 +101,8 @@ class Convert(Immediate):
         self._size = facts.turn.size(*plan.size)
         self._network = facts.turn.size(*network)
         self._conversion = conversion
+        self._fit = Fit(facts)
+        self._others: Convert | None = None
         # One each: a reformatter keeps its tables as long as sizes and formats stay.
         self._to_output, self._to_network, self._to_gray = (VideoReformatter() for _ in range(3))
 
@@ -105,11 +110,25 @@ class Convert(Immediate):
         """See flow.Stage."""
         return [self._frame(*timed)]
 
+    def _fitted(self) -> Convert:
+        """The stage for pictures that were fitted, which are upright."""
+        if self._others is None:
+            self._others = Convert(
+                replace(self._facts, turn=Turn()),
+                self._plan,
+                self._facts.turn.size(*self._network),
+                conversion=self._conversion,
+                small_only=self._small_only,
+            )
+        return self._others
+
     def _frame(self, decoded: av.VideoFrame, pts: int, repeats: int) -> Frame:
+        if not is_readable_by_torch(decoded) and (other := self._fit(decoded)):
+            return replace(self._fitted()._frame(other[0], pts, repeats), inside=other[1])
         duration = decoded.duration or round(1 / (self._facts.rate * self._facts.time_base))
         if self._plan.time_base != self._facts.time_base:
             duration = 1
-        small = self.small(decoded)
+        small = self._shrunk(decoded)
         if self._small_only:
             picture, guide = decoded, _NO_GUIDE
         elif self._plan.device is not None:
@@ -168,6 +187,10 @@ class Convert(Immediate):
 
     def small(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
         """A decoded frame as the network sees it, upright: (h, w, 3) uint8 RGB."""
+        other = None if is_readable_by_torch(decoded) else self._fit(decoded)
+        return self._fitted()._shrunk(other[0]) if other else self._shrunk(decoded)
+
+    def _shrunk(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
         colour = self._facts.colour
         if is_readable_by_torch(decoded):
             picture = shrunk(decoded, self._network, colour)

@@ -27,7 +27,7 @@ class Damage:
             (self.missing, "frame", "missing: the others keep their times"),
             (self.corrupt, "frame", "damaged: kept as decoded"),
             (self.retimed, "frame", "without a time of its own: given one"),
-            (self.resized, "frame", "of another size: scaled to that of the first"),
+            (self.resized, "frame", "of another size: fitted into that of the first"),
             (self.sound, "sound packet", "damaged: left out"),
         )
         lines = [

@@ -70,6 +70,7 @@ class Facts:
     there are. first_number: of numbered pictures.
     fields: pictures made of each interlaced frame; 0 where frames stay as they are. vbi:
     lines cut off above the picture.
+    still: whether frames are picture files.
     """
 
     path: Path
@@ -100,6 +101,7 @@ class Facts:
     first_number: int | None = None
     fields: int = 0
     vbi: int = 0
+    still: bool = False
 
 
 def read_facts(
@@ -152,6 +154,7 @@ def read_facts(
         metadata=dict(container.metadata),
         tracks=tuple(_video_track(track, stream) for track in video_tracks(container)),
         zero=begin - lead,
+        still=is_picture_file(container),
     )
 
 

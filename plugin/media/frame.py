@@ -38,6 +38,8 @@ class Frame:
     small: (h, w, 3) uint8 RGB at the network's size.
     pts, duration: in units of the output's time base.
     repeats: how many frames of the output it fills; more than 1 only at a constant rate.
+    inside: where the picture lies in a black one, as shares of its sides: top, bottom, left, right;
+    None for one that fills it.
     """
 
     picture: av.VideoFrame
@@ -46,6 +48,7 @@ class Frame:
     pts: int
     duration: int
     repeats: int = 1
+    inside: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

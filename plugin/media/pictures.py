@@ -15,6 +15,7 @@ from mattecast.errors import MattecastError, MediaError
 from mattecast.media.clip import Clip
 from mattecast.media.damage import Damage
 from mattecast.media.facts import Facts
+from mattecast.media.turn import Turn
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -205,8 +206,8 @@ class Pictures:
             return None
 
     def _has_other_size(self, frame: av.VideoFrame) -> bool:
-        expected = (self.facts.width, self.facts.height)
-        return expected not in ((frame.width, frame.height), (frame.height, frame.width))
+        size = Turn.of(frame, still=True).size(frame.width, frame.height)
+        return size != (self.facts.width, self.facts.height)
 
     def _sequence_facts(self, first: Facts) -> Facts:
         """The facts of all the pictures as a clip, from those of the first one."""
@@ -235,6 +236,7 @@ class Pictures:
             others=(),
             chapters=0,
             first_number=self._first_number,
+            still=True,
         )
 
 
