@@ -121,10 +121,12 @@ class Host:
         Raises UsageError for a suffix that no format has.
         """
         suffix = output.suffix.lower() if output else ""
-        if not suffix:
-            return self.formats[0]
-        fitting = (name for name in self.formats if _suffix(name) == suffix)
-        return next(fitting, None) or guess(output)
+        for name in self.formats:
+            if suffix in ("", *_row(name).suffixes):
+                return name
+        # A folder of pictures may have any name that is not one of another kind of file.
+        other = any(suffix in row.suffixes for row in FORMATS.values())
+        return guess(output) if other or not _row(self.formats[0]).is_sequence else self.formats[0]
 
     def multiplied(self, format: Format, pixel_format: str, asked: bool | None) -> bool:
         """Whether colours are written multiplied by alpha.
@@ -182,5 +184,6 @@ _WRONG = {
 }
 
 
-def _suffix(name: str) -> str:
-    return ".mov" if name == FILL_KEY else FORMATS[name].suffix
+def _row(name: str) -> Format:
+    """The format of this name; for fill-key, that of the fill."""
+    return FORMATS["prores" if name == FILL_KEY else name]

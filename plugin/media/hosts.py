@@ -18,12 +18,16 @@ _MUSIC = frozenset({"aac", "mp3"})
 _VPX = frozenset({"vp8", "vp9"})
 _EXR = Reading("premultiplied", frozenset({"exr"}), pictures=True)
 _PNG = Reading("straight", frozenset({"png"}), pictures=True)
-_STRAIGHT = Reading("straight")
+_MOVING = frozenset({"apng", "webp", "gif"})
 
 
 def _asking(hint: str, *codecs: str) -> Reading:
     """The reading of an editor that has a setting for the alpha of each clip of these codecs."""
     return Reading("setting", frozenset(codecs), hint=hint)
+
+
+def _straight(*codecs: str) -> Reading:
+    return Reading("straight", frozenset(codecs))
 
 
 _SEQUENCER = "edges are 7/255 off in the Video Sequencer, which does not divide by alpha"
@@ -37,7 +41,7 @@ _BLENDER_4_2 = Host(
     (
         Reading("opaque", _VPX),
         replace(_EXR, hint=_SEQUENCER),
-        _STRAIGHT,
+        _straight("prores", "ffv1", "cfhd", "qtrle", "png"),
     ),
     copies=_EVERY,
     depth=16,
@@ -52,7 +56,7 @@ _BLENDER_4_5 = Host(
     (
         replace(_EXR, hint=_SEQUENCER),
         Reading("premultiplied", pictures=False, deep=True),
-        _STRAIGHT,
+        _straight("qtrle", "png", "vp9", "ffv1"),
     ),
     copies=_EVERY,
     depth=16,
@@ -74,7 +78,7 @@ _MLT = Host(
     (
         Reading("opaque", yuv=True, deep=True),
         Reading("dark", frozenset({"exr"})),
-        _STRAIGHT,
+        _straight("qtrle", "cfhd", "png", "vp9"),
     ),
     copies=_EVERY,
     hdr=False,
@@ -182,8 +186,11 @@ _TABLE = (
         "Media Source, Local File",
         "measured with 29.0.2",
         (
-            Reading("straight", frozenset({"prores"})),
-            Reading("straight", hint="tick Apply alpha in linear space, else edges are dark"),
+            _straight("prores"),
+            replace(
+                _straight("qtrle", "png", "vp9"),
+                hint="tick Apply alpha in linear space, else edges are dark",
+            ),
         ),
         copies=_EVERY,
     ),
@@ -243,19 +250,20 @@ _TABLE = (
         ("prores", "prores-xq", "ffv1", "cineform", "qtrle", "webm"),
         "compositor, the clip on a sink of a higher zorder",
         "measured with 1.22",
-        (_STRAIGHT,),
+        (_straight("prores", "ffv1", "cfhd", "qtrle", "vp9"),),
         copies=_EVERY,
         hdr=False,
     ),
     Host(
         "web",
         "web browsers other than Safari",
-        ("webm", "png"),
+        ("webm", "webp", "apng", "gif", "png"),
         '<video src="talk.webm" muted autoplay></video>',
         "measured with Chromium 156",
         (
             Reading("straight", _VPX),
-            Reading("straight", frozenset({"png", "apng", "webp", "gif", "av1"}), pictures=True),
+            Reading("straight", _MOVING),
+            _PNG,
             Reading("refused"),
         ),
         copies=frozenset({"opus", "vorbis"}),
@@ -265,12 +273,13 @@ _TABLE = (
     Host(
         "safari",
         "Safari",
-        ("prores", "png"),
+        ("prores", "apng", "webp", "gif", "png"),
         "on a Mac: avconvert --source talk.mov --preset PresetHEVCHighestQualityWithAlpha "
         "--output talk.mp4; mattecast has no encoder for HEVC with alpha",
         "read in Apple's session 506 of 2019 and Remotion's notes",
         (
-            Reading("straight", frozenset({"png", "apng", "webp", "gif"}), pictures=True),
+            Reading("straight", _MOVING),
+            _PNG,
             Reading("setting", frozenset({"hevc"}), hint="the file says that it is {}"),
             Reading("opaque", _VPX),
             Reading(

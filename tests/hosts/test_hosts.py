@@ -250,15 +250,17 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "chromium"
 )
 PAGE = """<html><body style="margin:0;background:#{colour}">
-<video src="{clip}" muted preload="auto" style="display:block"></video></body></html>
+<{element} src="{clip}" muted preload="auto" style="display:block"></body></html>
 """
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_chromium(talk: Path, tmp_path: Path, colour: str) -> None:
-    clip, shown = made_for("web", talk, tmp_path), tmp_path / "shown.png"
-    page = tmp_path / "page.html"
-    page.write_text(PAGE.format(colour=hexadecimal(colour), clip=clip.name))
+@pytest.mark.parametrize("format", [None, "webp", "apng", "png"])
+def test_chromium(talk: Path, tmp_path: Path, format: str | None, colour: str) -> None:
+    clip, shown = made_for("web", talk, tmp_path, format), tmp_path / "shown.png"
+    page, element = tmp_path / "page.html", "img" if format else "video"
+    relative = clip.relative_to(tmp_path)
+    page.write_text(PAGE.format(element=element, colour=hexadecimal(colour), clip=relative))
     width, height = size_of(clip)
     # A window without a screen has 500 pixels at the least.
     window = f"--window-size={max(width, 500)},{height}"

@@ -129,6 +129,8 @@ def test_every_format_of_a_row_is_one_that_its_host_takes() -> None:
         ("a.mov", "avid", FILL_KEY),
         ("a.exr", "resolve", "exr"),
         ("a.mp4", "premiere", "h264"),
+        ("a.apng", "safari", "apng"),
+        ("shot.v2", "vmix", "png"),
     ],
 )
 def test_the_suffix_chooses_among_the_formats_of_a_host(
