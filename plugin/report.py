@@ -121,7 +121,7 @@ class Counter:
                 f"{self.source.path}: no frame could be decoded in the range asked for"
             )
         facts = self.source.facts
-        if facts.duration is not None and self.plan.end is None:
+        if facts.duration is not None and self.plan.end is None and not self.source.damage.breaks:
             missing = facts.start + facts.duration - self._end
             cut_off = missing > (_CUT_OFF if facts.audio else 2 / facts.rate)
             self.source.damage.ended_early |= cut_off

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
@@ -17,7 +18,7 @@ from mattecast.media.container import frame_step, open_media, picture_stream, ti
 from mattecast.media.damage import Damage
 from mattecast.media.decoder import Decoder
 from mattecast.media.facts import Facts, read_facts
-from mattecast.media.grid import find_grid
+from mattecast.media.grid import SMALL, Pace, find_pace
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -56,10 +57,11 @@ class Clip:
             self._first = self._first_frame()
             self._head = deque([self._first])
             if like is None:
-                self._grid, rate = find_grid(self.path, self._container, self._stream)
-                self.facts = self._read_facts(rate)
+                pace = find_pace(self.path, self._container, self._stream)
+                self._grid, self.facts = pace.grid, self._read_facts(pace)
             else:
                 self._grid, self.facts = like._grid, like.facts
+            self.damage.zero = self.facts.zero + self.facts.start
             self._regular = not self.facts.variable_rate
         except BaseException:
             self._container.close()
@@ -80,10 +82,8 @@ class Clip:
         """The same clip, opened once more."""
         return Clip(self.path, track=self._track, like=self)
 
-    def _read_facts(self, rate: Fraction) -> Facts:
-        return read_facts(
-            self.path, self._container, self._stream, self._first, grid=self._grid, rate=rate
-        )
+    def _read_facts(self, pace: Pace) -> Facts:
+        return read_facts(self.path, self._container, self._stream, self._first, pace)
 
     @property
     def files(self) -> list[Path]:
@@ -108,6 +108,27 @@ class Clip:
         start, end: seconds on the clip's clock; frames with start <= time < end are given.
         passing: how many frames may lie before the start; where more do, none are given.
         """
+        if passing is not None and not self._finds_times():
+            return
+        try:
+            yield from self._within(start, end, passing)
+        finally:
+            self._forget_breaks(start, end)
+
+    def _finds_times(self) -> bool:
+        """Whether a place of the file is soon found; else all before is read."""
+        return self.facts.seekable or os.path.getsize(self.path) <= SMALL
+
+    def _forget_breaks(self, start: Fraction | None, end: Fraction | None) -> None:
+        """Forget breaks of the clock that lie outside of a range."""
+        for place in tuple(self.damage.breaks):
+            time = place - self.facts.zero
+            if (start is not None and time < start) or (end is not None and time >= end):
+                self.damage.breaks.remove(place)
+
+    def _within(
+        self, start: Fraction | None, end: Fraction | None, passing: int | None
+    ) -> Iterator[av.VideoFrame]:
         base = self.facts.time_base
         # Frames without times of their own are counted, so from the first one on.
         if start is not None and start > self.facts.start and self._first.pts is not None:
@@ -140,7 +161,9 @@ class Clip:
         try:
             # Half a frame earlier, because exact times differ a little from the container's.
             place = start + self.facts.zero - 1 / self.facts.rate / 2
-            decoded = self._decoder.frames_from(int(place / time_base(self._stream)))
+            decoded = self._decoder.frames_from(
+                int(place / time_base(self._stream)), seek=self.facts.seekable
+            )
         except (av.error.FFmpegError, OSError, OverflowError):
             return  # Some files only play from their start: frames before `start` are dropped.
         self._head.clear()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+# How many breaks of the clock are told apart.
+_TOLD = 5
 
 
 @dataclass(slots=True)
 class Damage:
     """What had to be skipped or guessed while reading; zero everywhere for a sound file.
 
-    undecodable, sound: packets. missing, corrupt, retimed, resized: frames.
+    undecodable, sound: packets. missing, corrupt, retimed, resized: frames. breaks: where the
+    file's clock was set anew, in seconds; zero is the clip's first frame on the same clock.
     """
 
     undecodable: int = 0
@@ -19,6 +24,8 @@ class Damage:
     resized: int = 0
     sound: int = 0
     ended_early: bool = False
+    breaks: list[Fraction] = field(default_factory=list)
+    zero: Fraction = Fraction(0)
 
     def lines(self) -> list[str]:
         """One line for each kind of damage met."""
@@ -35,6 +42,10 @@ class Damage:
             for count, noun, outcome in kinds
             if count
         ]
+        if self.breaks:
+            times = ", ".join(f"{float(each - self.zero):.3f}" for each in self.breaks[:_TOLD])
+            more = f" and {len(self.breaks) - _TOLD} more" if len(self.breaks) > _TOLD else ""
+            lines.append(f"the clock is set anew at {times} s{more}: joined there, sound too")
         if self.ended_early:
             lines.append("the file ends before its own index says; what is there was used")
         return lines

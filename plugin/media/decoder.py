@@ -15,6 +15,7 @@ from av.container import InputContainer
 
 from mattecast.errors import MediaError
 from mattecast.media import exif
+from mattecast.media.clock import Clock
 from mattecast.media.container import (
     frame_rate,
     frame_step,
@@ -51,9 +52,17 @@ class Decoder:
         """All frames from where the container stands, in display order."""
         return self._decoded(self._packets(self._container, self._stream))
 
-    def frames_from(self, pts: int) -> Generator[av.VideoFrame, None, None]:
+    def frames_from(self, pts: int, *, seek: bool = True) -> Generator[av.VideoFrame, None, None]:
         """The frames from the last key frame at or before a pts. Where no key frame is found there,
-        they begin with the file. Raises FFmpegError or OSError where the container cannot seek."""
+        they begin with the file.
+
+        seek: whether the container finds times; else all before is read, though not decoded.
+        Raises FFmpegError or OSError where the container cannot seek.
+        """
+        if not seek:
+            self._damage.breaks.clear()
+            self._container.seek(0, unsupported_byte_offset=True)
+            return self._decoded(_from_key(self._packets(self._container, self._stream), pts))
         for seconds in _STEPS_BACK:
             place = pts - round(seconds / time_base(self._stream))
             self._container.seek(place, stream=self._stream)
@@ -108,8 +117,9 @@ class Decoder:
         self, container: InputContainer, stream: av.VideoStream
     ) -> Iterator[av.Packet[av.VideoStream]]:
         """The stream's packets, then an empty one, at which the decoder gives its last frames."""
+        clock = Clock(container, self._damage.breaks)
         try:
-            for packet in container.demux(stream):
+            for packet in clock.packets(stream):
                 if packet.has_sidedata("encryption_info"):
                     raise MediaError(f"{self._path}: is encrypted; only clear files can be read")
                 # A decoder takes an empty packet for the end.
@@ -132,15 +142,37 @@ class Decoder:
             stream = container.streams[self._stream.index]
             assert isinstance(stream, av.VideoStream)
             stream.thread_type = "SLICE"
-            with suppress(av.error.FFmpegError, OSError):
-                container.seek(last, stream=stream)
-            for packet in self._packets(container, stream):
+            packets = self._packets(container, stream)
+            if self._damage.breaks:
+                self._damage.breaks.clear()
+                packets = _from_key(packets, last)
+            else:
+                with suppress(av.error.FFmpegError, OSError):
+                    container.seek(last, stream=stream)
+            for packet in packets:
                 try:
                     frames = stream.decode(packet)
                 except (av.error.FFmpegError, OSError):
                     self._damage.undecodable += (packet.pts or 0) > last
                     continue
                 yield from (frame for frame in frames if (frame.pts or 0) > last)
+
+
+def _from_key(
+    packets: Iterator[av.Packet[av.VideoStream]], pts: int
+) -> Iterator[av.Packet[av.VideoStream]]:
+    """The packets from the last key frame at or before a pts on; else from the first key frame."""
+    held: list[av.Packet[av.VideoStream]] = []
+    for packet in packets:
+        time = packet.pts if packet.dts is None else packet.dts
+        if time is None or time > pts:
+            yield from (*held, packet)
+            break
+        if packet.is_keyframe and (packet.pts is None or packet.pts <= pts):
+            held.clear()
+        if held or packet.is_keyframe:
+            held.append(packet)
+    yield from packets
 
 
 def _empty_packet(stream: av.VideoStream) -> av.Packet[av.VideoStream]:

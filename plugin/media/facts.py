@@ -21,7 +21,7 @@ from mattecast.media.container import (
     time_base,
     video_tracks,
 )
-from mattecast.media.grid import Grid
+from mattecast.media.grid import Pace
 from mattecast.media.timecode import Timecode
 from mattecast.media.turn import Turn
 
@@ -67,7 +67,7 @@ class Facts:
     begins where its picture or its sound does, whichever comes first; zero is that moment on the
     file's own clock, and start is the first frame's time on the clip's. frames: the container's own
     count, 0 where it has none. others: kinds of streams that no output keeps. chapters: how many
-    there are. first_number: of numbered pictures.
+    there are. seekable: whether the file finds a time; else its clock may be set anew in mid-file. first_number: of numbered pictures.
     fields: pictures made of each interlaced frame; 0 where frames stay as they are. vbi:
     lines cut off above the picture.
     still: whether frames are picture files.
@@ -102,6 +102,7 @@ class Facts:
     fields: int = 0
     vbi: int = 0
     still: bool = False
+    seekable: bool = True
 
 
 def read_facts(
@@ -109,13 +110,11 @@ def read_facts(
     container: InputContainer,
     stream: av.VideoStream,
     first: av.VideoFrame,
-    grid: Grid | None = None,
-    rate: Fraction | None = None,
+    pace: Pace | None = None,
 ) -> Facts:
     """The facts of an opened container, its picture stream, and the first frame of that stream.
 
-    grid: where the frames lie, for a constant rate; its times are the clip's. rate: frames a
-    second, where it is known better than from the container's own words.
+    pace: how the clip's times run; None for what the container says.
     """
     turn = Turn.of(first, still=is_picture_file(container))
     sar = Fraction(stream.sample_aspect_ratio or 1)
@@ -123,7 +122,8 @@ def read_facts(
     width, height = turn.size(first.width, first.height)
     # The format of a frame on a GPU only says that the frame is there.
     pixels = first.sw_format or first.format
-    rate, base = rate or frame_rate(stream), time_base(stream)
+    pace = pace or Pace(None, frame_rate(stream))
+    grid, rate, base = pace.grid, pace.rate, time_base(stream)
     begin = (first.pts or 0) * base
     if grid is not None:
         base, begin = grid.time_base(base), grid.time(begin)
@@ -143,7 +143,7 @@ def read_facts(
         variable_rate=grid is None,
         time_base=base,
         start=lead,
-        duration=_duration(container, stream),
+        duration=_duration(container, stream) if pace.seekable else None,
         frames=stream.frames,
         colour=_colour(path, container, first),
         has_alpha=any(component.is_alpha for component in pixels.components),
@@ -155,6 +155,7 @@ def read_facts(
         tracks=tuple(_video_track(track, stream) for track in video_tracks(container)),
         zero=begin - lead,
         still=is_picture_file(container),
+        seekable=pace.seekable,
     )
 
 

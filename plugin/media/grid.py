@@ -7,6 +7,8 @@ of 33, 33 and 34 ms there.
 from __future__ import annotations
 
 import math
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ import av.error
 import numpy as np
 from av.container import InputContainer
 
+from mattecast.media.clock import Clock
 from mattecast.media.container import frame_rate, may_jump, open_media, plausible_rates, time_base
 
 # Rates in use, frames a second. Those of NTSC are n/1001 (SMPTE ST 170).
@@ -40,6 +43,10 @@ _FIRST, _LATER, _PLACES = 120, 40, 6
 _PATIENCE = 2000
 # Clocks of GIF and of Matroska, WebM, FLV; libav may take their steps for frames.
 _CLOCKS = Fraction(1, 100), Fraction(1, 1000)
+# Files of up to so many bytes are read whole to find breaks of the clock: a tenth of a second.
+SMALL = 16_000_000
+# Of a larger file's parts of one size, one may last so many times as long as another.
+_UNEVEN = 5
 # The clock on which frames of a grid are written has about as many steps a second.
 _FINE = 90_000
 
@@ -88,10 +95,21 @@ def standard_rate(rate: Fraction) -> Fraction:
     return min(STANDARD, key=lambda each: abs(rate / each - 1))
 
 
-def find_grid(
-    path: Path, container: InputContainer, stream: av.VideoStream
-) -> tuple[Grid | None, Fraction]:
-    """The grid on which the times of a clip's pictures lie, or None; and the frame rate.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How the times of a clip run.
+
+    grid: where its frames lie, if the rate is constant. rate: frames a second. seekable: whether a
+    time is found by seeking, because the clock is set anew nowhere.
+    """
+
+    grid: Grid | None
+    rate: Fraction
+    seekable: bool = True
+
+
+def find_pace(path: Path, container: InputContainer, stream: av.VideoStream) -> Pace:
+    """How the times of a clip's pictures run.
 
     container, stream: the opened clip, which is not read. Where it does not say enough, the times
     of packets at a few places of the file are read.
@@ -100,7 +118,7 @@ def find_grid(
     base = time_base(stream)
     if claims and (_counts_frames(base, claims[0]) or _is_regular(container, stream)):
         rate = exact_rate(claims[0])
-        return Grid(rate, claims[0], (stream.start_time or 0) * base, base), rate
+        return Pace(Grid(rate, claims[0], (stream.start_time or 0) * base, base), rate)
     codec = stream.codec_context.framerate
     if codec:
         claims.append(Fraction(codec))
@@ -108,7 +126,20 @@ def find_grid(
     # A clock that may be set anew between two places has a phase of its own at each.
     groups = [[place] for place in places] if may_jump(container) else [places] if places else []
     grid = _fitted(groups, base, claims)
-    return grid, grid.rate if grid else _average(frame_rate(stream), places, base)
+    rate = grid.rate if grid else _average(frame_rate(stream), places, base)
+    return Pace(grid, rate, not may_jump(container) or _is_steady(path, places, base))
+
+
+def _is_steady(path: Path, places: Sequence[Sequence[int]], base: Fraction) -> bool:
+    """Whether the clock of a file seems to be set anew nowhere. Small files are read whole."""
+    if os.path.getsize(path) <= SMALL:
+        breaks: list[Fraction] = []
+        with suppress(av.error.FFmpegError, OSError), open_media(path) as container:
+            deque(Clock(container, breaks).packets(), maxlen=0)
+        return not breaks
+    begins = [place[0] * base for place in places]
+    steps = [later - earlier for earlier, later in pairwise(begins)]
+    return bool(steps) and min(steps) > 0 and max(steps) <= _UNEVEN * min(steps)
 
 
 def _counts_frames(base: Fraction, rate: Fraction) -> bool:

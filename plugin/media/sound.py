@@ -13,6 +13,7 @@ from av.container import OutputContainer
 
 from mattecast.media.channels import part
 from mattecast.media.clip import LONGEST_FRAME
+from mattecast.media.clock import Clock
 from mattecast.media.container import has_known_codec, open_media
 from mattecast.media.formats import Format
 from mattecast.media.languages import iso639_2
@@ -52,13 +53,13 @@ class Sound:
         self._output = output
         tracks = self._input.streams.audio
         usable = [stream for stream in tracks if _usable(stream)]
-        kinds = kinds_in(source.path, usable, self._end)
+        kinds = kinds_in(source.path, usable, self._end if source.facts.seekable else None)
         self._tracks = {
             stream.index: _Track(stream, output, plan.format, kinds[stream.index])
             for stream in usable
         }
         self._lost = ["a track of unknown kind left out"] * (len(tracks) - len(usable))
-        if self._start is not None:
+        if self._start is not None and source.facts.seekable:
             # Where that fails, reading from the start gives the same packets later.
             with suppress(av.error.FFmpegError, OSError, OverflowError):
                 self._input.seek(int(self._start * av.time_base))
@@ -98,7 +99,7 @@ class Sound:
         streams = tuple(track.source for track in self._tracks.values())
         if not streams:
             return
-        packets = self._input.demux(streams)
+        packets = Clock(self._input).packets(*streams)
         times: dict[int, Fraction] = {}
         while True:
             try:
@@ -202,7 +203,7 @@ class _Track:
             packet.pts -= shift
             packet.dts -= shift
             packet.stream = self._target
-            if self._hides or packet.pts * packet.time_base >= self._earliest:
+            if self._follows(packet):
                 yield packet
             return
         for frame in self._gapless(packet.decode()):
@@ -210,6 +211,17 @@ class _Track:
                 frame.pts -= round(origin / _clock(frame))
             for heard in _from_zero(frame):
                 yield from self._encoder.encode(heard)
+
+    def _follows(self, packet: Packet) -> bool:
+        """Whether a packet to be copied begins where the output can hold it: not before its zero,
+        and not amid the one before, as after a splice."""
+        begin, lasts = _time(packet), (packet.duration or 0) * packet.time_base
+        if not self._hides and begin < self._earliest:
+            return False
+        if self._due is not None and lasts / 2 < self._due - begin < _OVERLAP:
+            return False
+        self._due = begin + lasts
+        return True
 
     def _gapless(self, frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
         """The frames, with silence where some are missing, and without what two of them both hold.
