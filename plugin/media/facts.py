@@ -67,10 +67,10 @@ class Facts:
     begins where its picture or its sound does, whichever comes first; zero is that moment on the
     file's own clock, and start is the first frame's time on the clip's. frames: the container's own
     count, 0 where it has none. others: kinds of streams that no output keeps. chapters: how many
-    there are. seekable: whether the file finds a time; else its clock may be set anew in mid-file. first_number: of numbered pictures.
-    fields: pictures made of each interlaced frame; 0 where frames stay as they are. vbi:
-    lines cut off above the picture.
-    still: whether frames are picture files.
+    there are. seekable: whether the file finds a time; else its clock may be set anew in mid-file.
+    first_number: of numbered pictures. fields: pictures made of each interlaced frame; 0 where
+    frames stay as they are. vbi: lines cut off above the picture. still: whether frames are picture
+    files.
     """
 
     path: Path
