@@ -251,6 +251,11 @@ def _background(settings: Settings, format: Format) -> str | None:
     if format.alpha_pixels is None and not format.matte_only and format.name != FILL_KEY:
         if settings.background == "none":
             raise UsageError(f"format {format.name} holds no alpha: name a background")
+        if settings.host is not None:  # it is to lay the person over something itself
+            raise UsageError(
+                f"for {settings.host}: {format.name} holds no alpha; leave --format and the suffix "
+                f"out, which makes {HOSTS[settings.host].formats[0]}, or name a --background"
+            )
         return format.background
     return None
 

@@ -163,6 +163,12 @@ def test_the_suffix_chooses_among_the_formats_of_a_host(
             "for premiere: Premiere Pro does not open vp9 movies of 8 bits; leave --format and the "
             "suffix out, which makes prores, or leave --for out",
         ),
+        (
+            Settings(host="premiere"),
+            "a.mp4",
+            "for premiere: h264 holds no alpha; leave --format and the suffix out, which makes "
+            "prores, or name a --background",
+        ),
     ],
 )
 def test_what_contradicts_the_host_is_refused_in_one_line(
