@@ -150,7 +150,8 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         losses=_losses(facts, settings, format, pixels),
         tags={} if format.is_sequence else tags.kept(facts.metadata, place=settings.place),
         begins=Fraction(0) if audio else facts.start,
-        still=is_still(facts.path) and facts.codec != "apng",  # an animated PNG is a clip
+        # Moving PNG and WebP are clips.
+        still=is_still(facts.path) and facts.codec != "apng" and facts.frames <= 1,
         number=settings.start,
         source_number=None if cfr else _number(facts, start),
         constant=cfr is not None,

@@ -20,6 +20,7 @@ from mattecast.media.clip import Clip
 from mattecast.media.colour import Colour
 from mattecast.media.facts import Facts
 from mattecast.media.frame import components, upright
+from mattecast.media.photograph import open_file
 from mattecast.media.pictures import SUFFIXES
 from mattecast.media.turn import Turn
 from mattecast.plan import Plan
@@ -90,7 +91,7 @@ class Still:
     """A picture, enlarged to cover the frame and cut at its middle."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
-        with Clip(path) as clip:
+        with open_file(path) as clip:
             frame = next(clip.frames())
             self._planes = components(Fitting(plan)(frame, clip.facts))
 

@@ -22,6 +22,7 @@ from mattecast.inspect.premultiplied import Alphas, judge
 from mattecast.media import profile
 from mattecast.media.container import has_known_codec, is_cover_art, is_picture_file
 from mattecast.media.host import Host, Kind
+from mattecast.media.photograph import Photograph, kind_of
 from mattecast.media.turn import Turn
 
 # Pictures decoded to judge the alpha, spread over the clip.
@@ -49,6 +50,9 @@ def findings(path: Path, described: bool, host: Host | None = None) -> Iterator[
 
     Raises MediaError when the file is no video or none of its pictures decodes.
     """
+    if kind := kind_of(path):
+        yield from _photograph(path, kind, host)
+        return
     # With the protocol named, no file name and no playlist reaches past this file.
     options = {"protocol_whitelist": "file"}
     try:
@@ -58,6 +62,25 @@ def findings(path: Path, described: bool, host: Host | None = None) -> Iterator[
         reason = getattr(failure, "strerror", None) or failure
         advice = "play it to see whether it is whole"
         raise MediaError(f"{path}: cannot be decoded: {reason}; {advice}") from failure
+
+
+def _photograph(path: Path, kind: str, host: Host | None) -> Iterator[Finding]:
+    """Findings on a picture file that libav does not read."""
+    with Photograph(path, kind) as photograph:
+        facts, frames = photograph.facts, photograph.frames()
+        yield ok("container", kind)
+        pace = "variable rate" if facts.variable_rate else wording.rate(facts.rate)
+        yield ok("timing", f"{pace}, {facts.frames} pictures in {float(facts.duration or 0):.3f} s")
+        first = next(frames)
+        yield from _format(first, still=True)
+        yield ok("colour", str(facts.colour))
+        yield from (warning("file", line) for line in photograph.damage.lines())
+        alphas = _judged(first, islice(frames, 0, None, max(1, facts.frames // LOOKS)))
+        yield from _alpha(alphas)
+        if host is not None:
+            shown = Kind.of(kind.lower(), facts.frames == 1, first.format.name)
+            verdict = alphas.verdict if alphas else None
+            yield from hosts.findings(host, Shown(path, shown, verdict, facts.colour.transfer, ()))
 
 
 def _clip(

@@ -23,6 +23,8 @@ from mattecast.inspect.sample_descriptions import Counter, Picture, counter, pic
 # Ten hours of 60 frames a second with every table at its largest stay below this.
 MAX_HEADER = 256 << 20
 MAX_TRACKS = 64
+# Brands of pictures, which have no tracks.
+PICTURES = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"}
 FIRST_BOXES = {"ftyp", "moov", "mdat", "wide", "free", "skip", "pnot"}
 
 Table = NDArray[np.int64]
@@ -95,10 +97,11 @@ class Movie:
 
 
 def is_quicktime(path: Path) -> bool:
-    """Whether a file starts like a QuickTime or MP4 file."""
+    """Whether a file starts like a QuickTime or MP4 file, and is no HEIF or AVIF picture."""
     with open(path, "rb") as file:
-        start = file.read(8)
-    return len(start) == 8 and start[4:].decode("latin-1") in FIRST_BOXES
+        start = file.read(12)
+    picture = start[4:8] == b"ftyp" and start[8:] in PICTURES
+    return len(start) >= 8 and start[4:8].decode("latin-1") in FIRST_BOXES and not picture
 
 
 def read(path: Path) -> Movie:

@@ -204,11 +204,8 @@ class Clip:
         """The first frame that decodes. Raises MediaError without one, or for its size."""
         first = next(self._decoded, None)
         width, height = size = _size(first or self._stream.codec_context)
-        if any(size) and (max(size) > LARGEST_SIDE or min(size) < SMALLEST_SIDE):
-            raise MediaError(
-                f"{self.path}: pictures of {width}x{height} are not supported; "
-                f"sides from {SMALLEST_SIDE} to {LARGEST_SIDE} are"
-            )
+        if any(size):
+            check_size(self.path, width, height)
         if first is None:
             raise MediaError(
                 f"{self.path}: no frame could be decoded (empty, damaged, or too large); "
@@ -221,6 +218,15 @@ def _earlier(chapter: Chapter, seconds: Fraction) -> Chapter:
     base = chapter["time_base"] or Fraction(1, av.time_base)
     start, end = (place - round(seconds / base) for place in (chapter["start"], chapter["end"]))
     return {**chapter, "start": start, "end": end}
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Raise MediaError for pictures of a size that is not supported."""
+    if max(width, height) > LARGEST_SIDE or min(width, height) < SMALLEST_SIDE:
+        raise MediaError(
+            f"{path}: pictures of {width}x{height} are not supported; "
+            f"sides from {SMALLEST_SIDE} to {LARGEST_SIDE} are"
+        )
 
 
 def _pts_after(last: int | None, pts: int | None, step: int, longest: int) -> int:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 import av
 
 from mattecast.errors import MattecastError, MediaError
-from mattecast.media.clip import Clip
 from mattecast.media.damage import Damage
 from mattecast.media.facts import Facts
+from mattecast.media.photograph import open_file
 from mattecast.media.turn import Turn
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ SUFFIXES = frozenset(
         ".jp2",
         ".hdr",
         ".avif",
+        ".heic",
+        ".heif",
+        ".hif",
     }
 )
 DEFAULT_RATE = Fraction(25)
@@ -189,7 +192,7 @@ class Pictures:
         """The facts of the first picture that can be read."""
         for file in self.files:
             try:
-                with Clip(file) as still:
+                with open_file(file) as still:
                     return still.facts
             except MediaError as error:
                 reason = error
@@ -197,7 +200,7 @@ class Pictures:
 
     def _read(self, file: Path) -> av.VideoFrame | None:
         try:
-            with Clip(file) as still:
+            with open_file(file) as still:
                 frame = next(still.frames())
                 self.damage.corrupt += still.damage.corrupt
                 return frame

@@ -16,6 +16,7 @@ from mattecast.media.clip import Clip
 from mattecast.media.damage import Damage
 from mattecast.media.facts import Facts
 from mattecast.media.filtered import Filtered, Filters
+from mattecast.media.photograph import open_file
 from mattecast.media.pictures import Pictures, is_pattern
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def open_source(
         if track not in (None, 1):
             raise MediaError(f"{path}: has no video track {track}: numbered pictures are one")
         return Pictures(path, rate=rate)
-    clip = Clip(path, track=track, hwaccel=hwaccel)
+    clip = open_file(path, track=track, hwaccel=hwaccel)
+    if not isinstance(clip, Clip):
+        return clip
     filters = Filters.needed(clip.facts, deinterlace)
     if not filters:
         return clip
