@@ -26,6 +26,7 @@ from mattecast.media.formats import (
 )
 from mattecast.media.grid import standard_rate
 from mattecast.media.hosts import HOSTS
+from mattecast.media.mastering import Mastering
 from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.timecode import Timecode
 from mattecast.settings import Settings, parse_size
@@ -145,9 +146,9 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         rate=cfr or facts.rate,
         timecode=_timecode(facts, start),
         audio=audio,
-        options=_options(settings, format),
+        options=_options(settings, format, facts.mastering if colour.is_hdr else None),
         notes=_notes(facts, settings),
-        losses=_losses(facts, settings, format, pixels),
+        losses=_losses(facts, settings, format, pixels, colour),
         tags={} if format.is_sequence else tags.kept(facts.metadata, place=settings.place),
         begins=Fraction(0) if audio else facts.start,
         # Moving PNG and WebP are clips.
@@ -261,8 +262,11 @@ def _background(settings: Settings, format: Format) -> str | None:
     return None
 
 
-def _options(settings: Settings, format: Format) -> Mapping[str, str]:
-    """The encoder's options for the quality and depth asked for."""
+def _options(settings: Settings, format: Format, mastering: Mastering | None) -> Mapping[str, str]:
+    """The encoder's options for the quality and depth asked for, and for HDR."""
+    if format.codec == "libx265" and mastering:
+        own = format.options["x265-params"]
+        return {**format.options, "x265-params": f"{own}:{mastering.x265}"}
     if format.codec == "prores_ks":
         return {**format.options, **PRORES_QUALITY[settings.quality]}
     if format.linear and settings.depth == 32:
@@ -344,7 +348,21 @@ def _words(rate: Fraction) -> str:
     return f"{float(rate):.5g}" if rate.denominator in (1, 2) else str(rate)
 
 
-def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tuple[str, ...]:
+def _hdr_losses(facts: Facts, format: Format, colour: Colour) -> Iterator[str]:
+    """What is said about metadata of HDR."""
+    for kind in facts.dynamic:
+        yield f"{kind}: its metadata of each scene; the picture below it is kept"
+    if facts.mastering and colour.is_hdr and not _carries_mastering(format):
+        yield "HDR mastering metadata (ST 2086, MaxCLL): hevc in .mp4 keeps it"
+
+
+def _carries_mastering(format: Format) -> bool:
+    return format.codec == "libx265"
+
+
+def _losses(
+    facts: Facts, settings: Settings, format: Format, pixels: str, colour: Colour
+) -> tuple[str, ...]:
     """What the source has and the output will not have, a line each."""
     losses = []
     bits = 10 if "10" in pixels else 12 if "12" in pixels else 8
@@ -379,6 +397,8 @@ def _losses(facts: Facts, settings: Settings, format: Format, pixels: str) -> tu
             f"display matrix: turned by {90 * facts.turn.quarters} degrees, the quarter turn "
             f"nearest to its {facts.turn.angle:g}"
         )
+    losses.extend(_hdr_losses(facts, format, colour))
+    losses.extend(f"{view}: the output is not marked as such" for view in facts.views)
     if facts.has_alpha:
         losses.append("the source's own alpha: replaced by the new matte")
     if format.is_sequence and (lost := tags.kept(facts.metadata, place=True)):

@@ -162,6 +162,11 @@ class Colour:
         )
 
     @property
+    def is_hdr(self) -> bool:
+        """Whether the transfer is one of high dynamic range: PQ or HLG."""
+        return self.transfer in _HIGH_RANGE
+
+    @property
     def swscale_matrix(self) -> int:
         """libswscale's number of this matrix (its tables hold BT.709, 601, 240M and 2020)."""
         return {1: 1, 4: 4, 7: 7, 9: 9, 10: 9}.get(self.matrix, 5)

@@ -12,6 +12,9 @@ _STREAM = re.compile(r"^  Stream #\d+:(\d+)", re.MULTILINE)
 _CODEC = re.compile(
     r": (?:Audio|Video|Data|Subtitle|Attachment|Unknown): (\w+)(?:.*?\((\w+) / 0x)?"
 )
+_DOLBY_VISION = re.compile(r"DOVI configuration.* profile: (\d+),.* compatibility id: (\d+)")
+_STEREO = re.compile(r"Stereo 3D: ([^,\n]+)")
+_SPHERE = re.compile(r"Spherical Mapping: ([^,\n]+)")
 _NAMELESS = ("none", "bin_data", "unknown")
 
 
@@ -42,3 +45,19 @@ def is_chapter_text(lines: str) -> bool:
     """Whether a stream is the text of QuickTime's chapters, which libavformat hides as data."""
     found = _CODEC.search(lines)
     return found is not None and found[1] == "bin_data" and found[2] in ("text", "tx3g", "sbtl")
+
+
+def dolby_vision(lines: str) -> tuple[int, int] | None:
+    """The profile of Dolby Vision, and what its base layer alone can be shown as: 0 for nothing."""
+    found = _DOLBY_VISION.search(lines)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def views(lines: str) -> tuple[str, ...]:
+    """What the pictures are beside flat ones: '360 degrees (...)', 'stereo 3D (...)'."""
+    stereo, sphere = _STEREO.search(lines), _SPHERE.search(lines)
+    return tuple(
+        f"{kind} ({found[1].strip()})"
+        for kind, found in (("360 degrees", sphere), ("stereo 3D", stereo))
+        if found and found[1].strip() not in ("2D", "rectilinear")
+    )

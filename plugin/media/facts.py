@@ -9,8 +9,10 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.sidedata.sidedata import Type
 from av.stream import Stream
 
+from mattecast.errors import MediaError
 from mattecast.media import dump, profile
 from mattecast.media.colour import Colour
 from mattecast.media.container import (
@@ -22,6 +24,7 @@ from mattecast.media.container import (
     video_tracks,
 )
 from mattecast.media.grid import Pace
+from mattecast.media.mastering import Mastering, side_data
 from mattecast.media.timecode import Timecode
 from mattecast.media.turn import Turn
 
@@ -71,6 +74,8 @@ class Facts:
     first_number: of numbered pictures. fields: pictures made of each interlaced frame; 0 where
     frames stay as they are. vbi: lines cut off above the picture. still: whether frames are picture
     files.
+    tracks: the video tracks. mastering: of HDR. dynamic: what Dolby Vision and HDR10+ add to the
+    picture. views: '360 degrees (...)' and 'stereo 3D (...)', where the pictures are such.
     """
 
     path: Path
@@ -97,6 +102,9 @@ class Facts:
     chapters: int
     metadata: Mapping[str, str] = field(default_factory=dict)
     tracks: tuple[VideoTrack, ...] = ()
+    mastering: Mastering | None = None
+    dynamic: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
     zero: Fraction = Fraction(0)
     first_number: int | None = None
     fields: int = 0
@@ -127,6 +135,7 @@ def read_facts(
     begin = (first.pts or 0) * base
     if grid is not None:
         base, begin = grid.time_base(base), grid.time(begin)
+    printed = dump.streams(container)
     lead = round(_lead(container, begin, 1 / rate) / base) * base
     return Facts(
         path=path,
@@ -146,13 +155,16 @@ def read_facts(
         duration=_duration(container, stream) if pace.seekable else None,
         frames=stream.frames,
         colour=_colour(path, container, first),
-        has_alpha=any(component.is_alpha for component in pixels.components),
+        has_alpha=any(component.is_alpha for component in pixels.components) or _has_alpha(stream),
         timecode=_timecode(container, stream, rate),
         audio=tuple(_audio_track(track) for track in container.streams.audio),
-        others=_other_streams(container, stream),
+        others=_other_streams(container, stream, printed),
         chapters=len(container.chapters()),
         metadata=dict(container.metadata),
         tracks=tuple(_video_track(track, stream) for track in video_tracks(container)),
+        mastering=Mastering.of(first),
+        dynamic=_dynamic(path, first, printed[stream.index]),
+        views=dump.views(printed[stream.index]),
         zero=begin - lead,
         still=is_picture_file(container),
         seekable=pace.seekable,
@@ -215,6 +227,33 @@ def _timecode(container: InputContainer, stream: av.VideoStream, rate: Fraction)
     return None
 
 
+def _has_alpha(stream: Stream) -> bool:
+    """Whether VP8 or VP9 has alpha beside the picture, which libavcodec leaves out."""
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    return tags.get("alpha_mode", "0") == "1"
+
+
+def _dynamic(path: Path, first: av.VideoFrame, printed: str) -> tuple[str, ...]:
+    """What changes the look of the picture from scene to scene, in words.
+
+    Raises MediaError for Dolby Vision whose base layer shows nothing without it.
+    """
+    found = []
+    vision = dump.dolby_vision(printed)
+    if vision and (vision[0] == 5 or (vision[0] >= 9 and vision[1] == 0)):
+        raise MediaError(
+            f"{path}: Dolby Vision of profile {vision[0]} is green and purple without Dolby's "
+            "decoder; export it as HDR10, HLG or SDR, or as profile 8"
+        )
+    if vision:
+        found.append(f"Dolby Vision (profile {vision[0]})")
+    elif side_data(first, Type.DOVI_RPU_BUFFER):
+        found.append("Dolby Vision")
+    if side_data(first, Type.DYNAMIC_HDR_PLUS):
+        found.append("HDR10+")
+    return tuple(found)
+
+
 def _video_track(track: av.VideoStream, chosen: av.VideoStream) -> VideoTrack:
     context = track.codec_context if has_known_codec(track) else None
     return VideoTrack(
@@ -238,9 +277,10 @@ def _audio_track(stream: av.AudioStream) -> AudioTrack:
     )
 
 
-def _other_streams(container: InputContainer, picture: Stream) -> tuple[str, ...]:
+def _other_streams(
+    container: InputContainer, picture: Stream, printed: Mapping[int, str]
+) -> tuple[str, ...]:
     """The streams that are neither the picture, sound nor timecode, in words: none is kept."""
-    printed = dump.streams(container)
     return tuple(
         _described(stream, printed.get(stream.index, ""))
         for stream in container.streams

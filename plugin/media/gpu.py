@@ -99,7 +99,10 @@ def encoded_on_gpu(plan: Plan, settings: Settings, guidance: Guidance) -> Plan:
         _LOG.warning("no GPU encodes this (%s); the CPU does", reason)
         return plan
     format = replace(plan.format, codec=codec)
-    plan = replace(plan, format=format, options=_QUALITY, encoder_pixels=pixels)
+    losses = plan.losses
+    if "master-display" in plan.options.get("x265-params", ""):
+        losses += ("HDR mastering metadata: the GPU's encoder writes none",)
+    plan = replace(plan, format=format, options=_QUALITY, encoder_pixels=pixels, losses=losses)
     if reasons := _cpu_only_reasons(plan, settings, guidance):
         _LOG.warning("composites are made on the CPU (%s); the GPU encodes them", reasons)
         return plan
