@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mattecast.errors import UsageError
 from mattecast.media import tags
-from mattecast.media.colour import JPEG_MATRIX, Colour
+from mattecast.media.colour import HIGH_RANGE, JPEG_MATRIX, Colour
 from mattecast.media.facts import Facts
 from mattecast.media.formats import (
     BIT_RATES,
@@ -147,7 +147,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         timecode=_timecode(facts, start),
         audio=audio,
         options=_options(settings, format, facts.mastering if colour.is_hdr else None),
-        notes=_notes(facts, settings),
+        notes=(*_notes(facts, settings), *_unheeded(settings, colour)),
         losses=_losses(facts, settings, format, pixels, colour),
         tags={} if format.is_sequence else tags.kept(facts.metadata, place=settings.place),
         begins=Fraction(0) if audio else facts.start,
@@ -243,6 +243,14 @@ def _premultiplied(settings: Settings, format: Format, pixels: str) -> bool:
     if settings.host is not None and format.alpha_pixels is not None:
         return HOSTS[settings.host].multiplied(format, pixels, settings.premultiplied)
     return format.premultiplied if settings.premultiplied is None else settings.premultiplied
+
+
+def _unheeded(settings: Settings, colour: Colour) -> tuple[str, ...]:
+    """A line for each version of the host that takes high dynamic range for SDR."""
+    if settings.host is None or colour.transfer not in HIGH_RANGE:
+        return ()
+    deaf = (row.title for row in HOSTS[settings.host].rows() if row.hdr is False)
+    return tuple(f"colours: {title} takes {HIGH_RANGE[colour.transfer]} for SDR" for title in deaf)
 
 
 def _background(settings: Settings, format: Format) -> str | None:

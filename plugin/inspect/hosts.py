@@ -9,11 +9,9 @@ from typing import get_args
 
 from mattecast.inspect.finding import Finding, error, note, ok, warning
 from mattecast.inspect.premultiplied import Verdict
-from mattecast.media.colour import HLG, PQ
+from mattecast.media.colour import HIGH_RANGE
 from mattecast.media.formats import FILL_KEY, FORMATS
 from mattecast.media.host import Colours, Host, Kind
-
-_TRANSFERS = {PQ: "PQ", HLG: "HLG"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +40,8 @@ def findings(host: Host, clip: Shown) -> Iterator[Finding]:
 
 def _of_version(row: Host, clip: Shown) -> Iterator[Finding]:
     yield _alpha(row, clip)
-    if row.hdr is False and clip.transfer in _TRANSFERS:
-        name = _TRANSFERS[clip.transfer]
-        yield error(row.title, f"takes {name} for SDR: wrong colours")
+    if row.hdr is False and clip.transfer in HIGH_RANGE:
+        yield error(row.title, f"takes {HIGH_RANGE[clip.transfer]} for SDR: wrong colours")
     yield from (_sound(row, codec) for codec in clip.sounds if not _plays(row, codec))
 
 

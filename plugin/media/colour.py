@@ -17,7 +17,7 @@ _RGB_MATRIX = 0
 JPEG_MATRIX = 5
 BT709, BT601, BT2020 = 1, 6, 9
 LINEAR, SRGB_TRANSFER, PQ, HLG = 8, 13, 16, 18
-_HIGH_RANGE = {PQ, HLG}
+HIGH_RANGE = {PQ: "PQ", HLG: "HLG"}
 # Transfers of video in standard range, which screens show as they show sRGB.
 _VIDEO_TRANSFERS = {1, 6, 7, 11, 12, 14, 15}
 _GAMMAS = {4, 5}  # 2.2 and 2.8
@@ -158,7 +158,7 @@ class Colour:
     def differs_in_range(self, other: Colour) -> bool:
         """Whether one of the two has a high dynamic range, in which white is no full code."""
         return self.transfer != other.transfer and bool(
-            {self.transfer, other.transfer} & _HIGH_RANGE
+            {self.transfer, other.transfer} & HIGH_RANGE.keys()
         )
 
     @property

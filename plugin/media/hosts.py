@@ -36,9 +36,9 @@ _BLENDER_4_2 = Host(
     "blender-4.2",
     "Blender to 4.3",
     ("prores", "qtrle", "png", "exr"),
-    _BLENDER_STEP,
-    "measured with 3.4.1, 4.2.23, 4.3.0",
-    (
+    step=_BLENDER_STEP,
+    known="measured with 3.4.1, 4.2.23, 4.3.0",
+    readings=(
         Reading("opaque", _VPX),
         replace(_EXR, hint=_SEQUENCER),
         _straight("prores", "ffv1", "cfhd", "qtrle", "png"),
@@ -51,9 +51,9 @@ _BLENDER_4_5 = Host(
     "blender-4.5",
     "Blender 4.4, 4.5",
     ("prores", "qtrle", "png", "exr"),
-    _BLENDER_STEP,
-    "measured with 4.4.0, 4.5.15",
-    (
+    step=_BLENDER_STEP,
+    known="measured with 4.4.0, 4.5.15",
+    readings=(
         replace(_EXR, hint=_SEQUENCER),
         Reading("premultiplied", pictures=False, deep=True),
         _straight("qtrle", "png", "vp9", "ffv1"),
@@ -73,9 +73,9 @@ _MLT = Host(
     "mlt",
     "MLT",
     ("qtrle", "cineform", "png", "webm"),
-    "a transition such as qtblend or affine between the tracks",
-    "measured with melt 7.12",
-    (
+    step="a transition such as qtblend or affine between the tracks",
+    known="measured with melt 7.12",
+    readings=(
         Reading("opaque", yuv=True, deep=True),
         Reading("dark", frozenset({"exr"})),
         _straight("qtrle", "cfhd", "png", "vp9"),
@@ -85,14 +85,19 @@ _MLT = Host(
 )
 _TRACK = "a track above another"
 _GUESSED = "the kind of alpha is guessed from the pictures; it has to be {}"
+# mattecast has no encoder for HEVC with alpha: x265 has none.
+_AVCONVERT = (
+    "make HEVC of it on a Mac: avconvert --preset PresetHEVCHighestQualityWithAlpha "
+    "--source talk.mov --output talk.mp4"
+)
 _ON_MLT = "not tried itself; it builds on MLT, measured with melt 7.12"
 _TABLE = (
     Host(
         "blender",
         "Blender",
         ("qtrle", "png"),
-        _BLENDER_STEP,
-        "measured with 3.4.1 to 5.3.0",
+        step=_BLENDER_STEP,
+        known="measured with 3.4.1 to 5.3.0",
         copies=_EVERY,
         depth=16,
         versions=(_BLENDER_4_2, _BLENDER_4_5, _BLENDER_5),
@@ -104,9 +109,9 @@ _TABLE = (
         "resolve",
         "DaVinci Resolve",
         ("prores", "prores-xq", "exr", "png"),
-        _TRACK,
-        "read in the manual of Resolve 18.6 and in issues of tools for Linux",
-        (_asking("set Clip Attributes, Video, Alpha Mode to {}", "prores", "exr", "png"),),
+        step=_TRACK,
+        known="read in the manual of Resolve 18.6 and in issues of tools for Linux",
+        readings=(_asking("set Clip Attributes, Video, Alpha Mode to {}", "prores", "exr", "png"),),
         copies=_PCM,
         plays=frozenset({"mp3"}),
         mute={"aac": " on Linux"},
@@ -115,9 +120,9 @@ _TABLE = (
         "premiere",
         "Premiere Pro",
         ("prores", "prores-xq", "png"),
-        _TRACK,
-        "read in Adobe's Classroom in a Book and list of formats, and fnord's WebM plug-in",
-        (
+        step=_TRACK,
+        known="read in Adobe's Classroom in a Book and list of formats, and fnord's WebM plug-in",
+        readings=(
             _asking("set Modify, Interpret Footage, Alpha Channel to {}", "prores", "png"),
             Reading("refused", _VPX),
         ),
@@ -128,9 +133,9 @@ _TABLE = (
         "after-effects",
         "After Effects",
         ("prores", "prores-xq", "png", "exr"),
-        "a layer above another",
-        "read in Adobe's help",
-        (
+        step="a layer above another",
+        known="read in Adobe's help",
+        readings=(
             _asking("set Interpret Footage, Main, Alpha to {}", "prores", "png", "exr"),
             Reading("refused", _VPX),
         ),
@@ -141,27 +146,27 @@ _TABLE = (
         "fcp",
         "Final Cut Pro",
         ("prores", "prores-xq", "png"),
-        "a clip above another",
-        "read in the manual of Final Cut Pro 6",
-        (_asking(_GUESSED, "prores", "png"),),
+        step="a clip above another",
+        known="read in the manual of Final Cut Pro 6",
+        readings=(_asking(_GUESSED, "prores", "png"),),
         copies=_PCM,
     ),
     Host(
         "avid",
         "Avid Media Composer",
         (FILL_KEY, "prores"),
-        "Matte Key: the fill on a track, the key on the track above it",
-        "read in Avid's QuickTime guide and manual",
-        (_asking("import it, since linked clips lose alpha; it is {}", "prores"),),
+        step="the effect Matte Key takes fill and key from two tracks",
+        known="read in Avid's QuickTime guide and manual",
+        readings=(_asking("import it, since linked clips lose alpha; it is {}", "prores"),),
         copies=_PCM,
     ),
     Host(
         "vegas",
         "VEGAS Pro",
         ("prores", "png"),
-        _TRACK,
-        "read in the manual of Vegas Pro",
-        (
+        step=_TRACK,
+        known="read in the manual of Vegas Pro",
+        readings=(
             _PNG,
             Reading(
                 "setting", _MOV, hint="opaque until Properties, Media, Alpha channel is set to {}"
@@ -173,9 +178,9 @@ _TABLE = (
         "vmix",
         "vMix",
         ("png",),
-        "Add Input, Image Sequence / Stinger",
-        "read in the user guide of vMix",
-        (_PNG,),
+        step="Add Input, Image Sequence / Stinger",
+        known="read in the user guide of vMix",
+        readings=(_PNG,),
         copies=_PCM,
         depth=8,
     ),
@@ -183,9 +188,9 @@ _TABLE = (
         "obs",
         "OBS Studio",
         ("prores", "qtrle", "webm", "png"),
-        "Media Source, Local File",
-        "measured with 29.0.2",
-        (
+        step="Media Source, Local File",
+        known="measured with 29.0.2",
+        readings=(
             _straight("prores"),
             replace(
                 _straight("qtrle", "png", "vp9"),
@@ -201,9 +206,9 @@ _TABLE = (
         "caspar",
         "CasparCG Server",
         ("prores", "qtrle", "png"),
-        "PLAY 1-10 CLIP on a layer above another",
-        "read in its issue 574 and pull request 1800",
-        (
+        step="PLAY 1-10 CLIP on a layer above another",
+        known="read in its issue 574 and pull request 1800",
+        readings=(
             _PNG,
             Reading("premultiplied"),
         ),
@@ -213,18 +218,18 @@ _TABLE = (
         "nuke",
         "Nuke",
         ("exr", "prores"),
-        "Read, then Merge over",
-        "read in Foundry's reference guide",
-        (_EXR, Reading("setting", hint="Merge takes premultiplied colours; these are {}")),
+        step="Read, then Merge over",
+        known="read in Foundry's reference guide",
+        readings=(_EXR, Reading("setting", hint="Merge takes premultiplied colours; these are {}")),
         copies=_PCM,
     ),
     Host(
         "fusion",
         "Fusion",
         ("exr", "prores"),
-        "MediaIn or Loader, then Merge",
-        "read in the manual of Resolve 18.6",
-        (
+        step="MediaIn or Loader, then Merge",
+        known="read in the manual of Resolve 18.6",
+        readings=(
             _EXR,
             _asking("set Clip Attributes, Video, Alpha Mode to {}", "prores", "png"),
         ),
@@ -234,9 +239,9 @@ _TABLE = (
         "ffmpeg",
         "FFmpeg",
         ("prores", "prores-xq", "ffv1", "cineform", "qtrle", "png"),
-        "the filter overlay",
-        "measured with 5.1",
-        (
+        step="the filter overlay",
+        known="measured with 5.1",
+        readings=(
             Reading("setting", _VPX, hint="opaque unless -c:v libvpx-vp9 is before its -i"),
             Reading("dark", frozenset({"exr"})),
             Reading("setting", hint="write overlay=format=gbrp:alpha={}"),
@@ -248,9 +253,9 @@ _TABLE = (
         "gstreamer",
         "GStreamer",
         ("prores", "prores-xq", "ffv1", "cineform", "qtrle", "webm"),
-        "compositor, the clip on a sink of a higher zorder",
-        "measured with 1.22",
-        (_straight("prores", "ffv1", "cfhd", "qtrle", "vp9"),),
+        step="compositor, the clip on a sink of a higher zorder",
+        known="measured with 1.22",
+        readings=(_straight("prores", "ffv1", "cfhd", "qtrle", "vp9"),),
         copies=_EVERY,
         hdr=False,
     ),
@@ -258,9 +263,9 @@ _TABLE = (
         "web",
         "web browsers other than Safari",
         ("webm", "webp", "apng", "gif", "png"),
-        '<video src="talk.webm" muted autoplay></video>',
-        "measured with Chromium 156",
-        (
+        step="a <video> element; <img> for moving pictures",
+        known="measured with Chromium 156",
+        readings=(
             Reading("straight", _VPX),
             Reading("straight", _MOVING),
             _PNG,
@@ -274,19 +279,14 @@ _TABLE = (
         "safari",
         "Safari",
         ("prores", "apng", "webp", "gif", "png"),
-        "on a Mac: avconvert --source talk.mov --preset PresetHEVCHighestQualityWithAlpha "
-        "--output talk.mp4; mattecast has no encoder for HEVC with alpha",
-        "read in Apple's session 506 of 2019 and Remotion's notes",
-        (
+        step="a <video> element; <img> for moving pictures",
+        known="read in Apple's session 506 of 2019 and Remotion's notes",
+        readings=(
             Reading("straight", _MOVING),
             _PNG,
             Reading("setting", frozenset({"hevc"}), hint="the file says that it is {}"),
             Reading("opaque", _VPX),
-            Reading(
-                "setting",
-                frozenset({"prores"}),
-                hint="make HEVC of it with avconvert on a Mac; it is {}",
-            ),
+            _asking(_AVCONVERT, "prores"),
             Reading("refused"),
         ),
         copies=_PCM,

@@ -7,12 +7,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from clips import Recipe, make
 from people import first_picture, person, source, written
 
 from mattecast import Settings, UsageError
 from mattecast.inspect.check import check
 from mattecast.media.formats import FILL_KEY, FORMATS
 from mattecast.media.hosts import HOSTS
+from mattecast.media.source import open_source
+from mattecast.plan import plan
 from mattecast.run import matte
 
 SIZE = 160, 96
@@ -204,3 +207,21 @@ def test_avid_is_given_a_fill_and_a_key(clip: Path, tmp_path: Path) -> None:
     assert [path.name for path in summary.outputs] == ["out.fill.mov", "out.key.mov"]
     assert summary.audio == ("aac as pcm_s24le",)
     assert check(summary.outputs[0], "avid").ok
+
+
+@pytest.mark.parametrize(
+    ("host", "notes"),
+    [
+        ("blender-4.2", ("colours: Blender to 4.3 takes PQ for SDR",)),
+        ("mlt", ("colours: MLT takes PQ for SDR",)),
+        ("resolve", ()),
+    ],
+)
+def test_a_host_that_does_not_heed_pq_is_named(
+    host: str, notes: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = make(tmp_path / "hdr.mkv", Recipe(pixels="yuv420p10le", colour=(1, 9, 9, 16)))
+    with open_source(path) as clip:
+        settings = Settings(host=host)
+        format = FORMATS[settings.resolved_format(None)]
+        assert plan(clip.facts, settings, format).notes == notes
