@@ -247,7 +247,7 @@ def _premultiplied(settings: Settings, format: Format, pixels: str) -> bool:
 
 def _unheeded(settings: Settings, colour: Colour) -> tuple[str, ...]:
     """A line for each version of the host that takes high dynamic range for SDR."""
-    if settings.host is None or colour.transfer not in HIGH_RANGE:
+    if settings.host is None or not colour.is_hdr:
         return ()
     deaf = (row.title for row in HOSTS[settings.host].rows() if row.hdr is False)
     return tuple(f"colours: {title} takes {HIGH_RANGE[colour.transfer]} for SDR" for title in deaf)

@@ -164,7 +164,7 @@ class Colour:
     @property
     def is_hdr(self) -> bool:
         """Whether the transfer is one of high dynamic range: PQ or HLG."""
-        return self.transfer in _HIGH_RANGE
+        return self.transfer in HIGH_RANGE
 
     @property
     def swscale_matrix(self) -> int:
