@@ -30,6 +30,7 @@ _EXITS = """exit codes:
 
 _MATTE_EXAMPLES = f"""examples:
   mattecast matte talk.mp4 -o talk.mov               ProRes 4444 with true alpha
+  mattecast matte talk.mp4 --for blender             what that program reads rightly
   mattecast matte *.mp4 shots/ --out-dir mattes      many clips; one that fails stops no other
   mattecast matte talk.mp4 -o look.mp4 --background blur
   mattecast matte talk.mov -o frames --format png --range 00:00:10..00:00:20
