@@ -162,6 +162,16 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     )
 
 
+def becomes_standard(facts: Facts, settings: Settings, format: Format) -> bool:
+    """Whether an HDR source is tone-mapped: as the settings say, else for outputs of 8 bits."""
+    settings, format = _for_host(settings, format)
+    if not facts.colour.is_hdr or settings.sdr is not None:
+        return facts.colour.is_hdr and bool(settings.sdr)
+    opaque = _background(settings, format) is not None or format.matte_only
+    pixels = pixel_format(format, facts, bits=settings.depth, opaque=opaque)
+    return not format.matte_only and _bits(pixels) == 8
+
+
 def _check_size(size: tuple[int, int], format: Format) -> None:
     """Raise UsageError for a size that the encoder refuses, with the nearest one that it takes."""
     width, height = size
@@ -356,6 +366,13 @@ def _words(rate: Fraction) -> str:
     return f"{float(rate):.5g}" if rate.denominator in (1, 2) else str(rate)
 
 
+def _bits(pixels: str) -> int:
+    """The depth of a pixel format that is written; 16 for floats."""
+    if any(each in pixels for each in ("16", "64", "48", "f32")):
+        return 16
+    return 10 if "10" in pixels else 12 if "12" in pixels else 8
+
+
 def _hdr_losses(facts: Facts, format: Format, colour: Colour) -> Iterator[str]:
     """What is said about metadata of HDR."""
     for kind in facts.dynamic:
@@ -373,8 +390,7 @@ def _losses(
 ) -> tuple[str, ...]:
     """What the source has and the output will not have, a line each."""
     losses = []
-    bits = 10 if "10" in pixels else 12 if "12" in pixels else 8
-    bits = 16 if "16" in pixels or "64" in pixels or "48" in pixels or "f32" in pixels else bits
+    bits = _bits(pixels)
     if facts.bits > bits and not format.matte_only:
         losses.append(f"depth: {facts.bits} bits become {bits}")
     if format.is_sequence and (facts.audio or facts.variable_rate):
@@ -400,6 +416,8 @@ def _losses(
     if facts.timecode and tagged:
         losses.append(f"timecode track: kept as a tag only ({format.suffix})")
     losses += _lines_lost(facts)
+    if facts.tone_mapped:
+        losses.append("high dynamic range: tone-mapped to BT.709; --no-sdr leaves it as it is")
     if not facts.turn.exact:
         losses.append(
             f"display matrix: turned by {90 * facts.turn.quarters} degrees, the quarter turn "

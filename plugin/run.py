@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mattecast.matting.guidance import find as find_guidance
 from mattecast.matting.network import load_network
 from mattecast.matting.second_pass import SecondPass
 from mattecast.matting.stages import Stages, stages
-from mattecast.media.formats import FILL_KEY, FORMATS
+from mattecast.media.formats import FILL_KEY, FORMATS, Format
 from mattecast.media.frame import Matted
 from mattecast.media.gpu import decoder, encoded_on_gpu
 from mattecast.media.host import Kind, colours
@@ -26,7 +27,7 @@ from mattecast.media.hosts import HOSTS
 from mattecast.media.source import Source, open_source
 from mattecast.media.tags import place_in
 from mattecast.media.writer import Writer, open_writer
-from mattecast.plan import Plan, fill_and_key, plan
+from mattecast.plan import Plan, becomes_standard, fill_and_key, plan
 from mattecast.report import Counter, Progress, Summary
 from mattecast.settings import Settings
 
@@ -52,7 +53,7 @@ def matte(
     name = settings.resolved_format(output)
     began = time.perf_counter()
     with opencv_aside(), ExitStack() as stack:
-        clip = stack.enter_context(_opened(source, settings))
+        clip = stack.enter_context(_opened(source, settings, _formats(name)[0]))
         guidance = find_guidance(clip.path, settings)
         plans = _plans(clip, name, settings, guidance)
         # Outputs that cannot be are refused before the network takes its time to load.
@@ -89,7 +90,7 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
     """
     settings = settings or Settings()
     with ExitStack() as stack:
-        clip = stack.enter_context(_opened(source, settings))
+        clip = stack.enter_context(_opened(source, settings, FORMATS["prores"]))
         guidance = find_guidance(clip.path, settings)
         ours = plan(clip.facts, settings, FORMATS["prores"])
         job, again = _job(clip, ours, settings, guidance, stack)
@@ -97,7 +98,12 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
         yield from stack.enter_context(closing(matted))
 
 
-def _opened(source: str | Path, settings: Settings) -> Source:
+def _formats(name: str) -> tuple[Format, ...]:
+    """The formats of the outputs: one, or the picture and the matte of fill-key."""
+    return fill_and_key() if name == FILL_KEY else (FORMATS[name],)
+
+
+def _opened(source: str | Path, settings: Settings, format: Format) -> Source:
     hwaccel = decoder(settings.device) if settings.gpu_video else None
     return open_source(
         source,
@@ -105,13 +111,13 @@ def _opened(source: str | Path, settings: Settings) -> Source:
         track=settings.track,
         hwaccel=hwaccel,
         deinterlace=settings.deinterlace,
+        sdr=partial(becomes_standard, settings=settings, format=format),
     )
 
 
 def _plans(clip: Source, name: str, settings: Settings, guidance: Guidance) -> list[Plan]:
-    """What each output will be: one, or the picture and the matte of fill-key."""
-    formats = fill_and_key() if name == FILL_KEY else (FORMATS[name],)
-    plans = [plan(clip.facts, settings, format) for format in formats]
+    """What each output will be."""
+    plans = [plan(clip.facts, settings, format) for format in _formats(name)]
     # The picture and its matte begin together, though only one has sound.
     plans = [replace(each, begins=plans[0].begins) for each in plans]
     if settings.gpu_video:

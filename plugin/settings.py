@@ -105,6 +105,12 @@ class Settings:
         _OUTPUT,
         choices=("off", "frame", "field"),
     )
+    sdr: bool | None = option(
+        None,
+        "make HDR (HLG, PQ) standard BT.709: highlights are compressed, the rest stays as bright "
+        "(default: for outputs of 8 bits)",
+        _OUTPUT,
+    )
     audio: bool = option(True, "keep the sound", _OUTPUT)
     lossless_audio: bool = option(
         False,

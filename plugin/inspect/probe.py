@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from mattecast.errors import UsageError
 from mattecast.media.facts import Facts
 from mattecast.media.formats import FILL_KEY, FORMATS, NAMES
 from mattecast.media.source import open_source
-from mattecast.plan import plan
+from mattecast.plan import becomes_standard, plan
 from mattecast.settings import Settings
 
 
@@ -21,9 +22,11 @@ def probe(path: str | Path, format: str = "prores") -> list[str]:
     """
     if format not in NAMES:
         raise UsageError(f"format '{format}' is not known: choose one of {', '.join(NAMES)}")
-    with open_source(path) as clip:
+    row, settings = FORMATS["prores" if format == FILL_KEY else format], Settings()
+    sdr = partial(becomes_standard, settings=settings, format=row)
+    with open_source(path, sdr=sdr) as clip:
         facts = clip.facts
-    output = plan(facts, Settings(), FORMATS["prores" if format == FILL_KEY else format])
+    output = plan(facts, settings, row)
     lines = [str(path), *_described(facts), f"as {format}:"]
     width, height = output.size
     lines.append(f"  {width}x{height} {output.pixels}, {output.colour}")

@@ -147,6 +147,11 @@ class Colour:
     def _profile_is_srgb(self) -> bool:
         return self.profile is not None and self.profile.primaries() == BT709
 
+    @property
+    def is_rgb(self) -> bool:
+        """Whether pictures are R'G'B'."""
+        return self.matrix == _RGB_MATRIX
+
     def differs_visibly(self, other: Colour) -> bool:
         """Whether the same R', G', B' are a visibly different colour under the other tags.
 

@@ -72,10 +72,9 @@ class Facts:
     count, 0 where it has none. others: kinds of streams that no output keeps. chapters: how many
     there are. seekable: whether the file finds a time; else its clock may be set anew in mid-file.
     first_number: of numbered pictures. fields: pictures made of each interlaced frame; 0 where
-    frames stay as they are. vbi: lines cut off above the picture. still: whether frames are picture
-    files.
-    tracks: the video tracks. mastering: of HDR. dynamic: what Dolby Vision and HDR10+ add to the
-    picture. views: '360 degrees (...)' and 'stereo 3D (...)', where the pictures are such.
+    frames stay as they are. vbi: lines cut off above the picture. tone_mapped: whether HDR became
+    standard. still: whether frames are picture files. tracks: the video tracks. mastering: of HDR.
+    dynamic: what Dolby Vision and HDR10+ add to the picture. views: '360 degrees (...)' and 'stereo 3D (...)', where the pictures are such.
     """
 
     path: Path
@@ -109,6 +108,7 @@ class Facts:
     first_number: int | None = None
     fields: int = 0
     vbi: int = 0
+    tone_mapped: bool = False
     still: bool = False
     seekable: bool = True
 
@@ -124,7 +124,8 @@ def read_facts(
 
     pace: how the clip's times run; None for what the container says.
     """
-    turn = Turn.of(first, still=is_picture_file(container))
+    still = is_picture_file(container)
+    turn = Turn.of(first, still=still)
     sar = Fraction(stream.sample_aspect_ratio or 1)
     sar = sar if _SQUEEZED[0] <= sar <= _SQUEEZED[1] else Fraction(1)
     width, height = turn.size(first.width, first.height)
@@ -162,11 +163,12 @@ def read_facts(
         chapters=len(container.chapters()),
         metadata=dict(container.metadata),
         tracks=tuple(_video_track(track, stream) for track in video_tracks(container)),
-        mastering=Mastering.of(first),
-        dynamic=_dynamic(path, first, printed[stream.index]),
+        # Of photographs no side data is looked at: see Turn.of.
+        mastering=None if still else Mastering.of(first),
+        dynamic=() if still else _dynamic(path, first, printed[stream.index]),
         views=dump.views(printed[stream.index]),
         zero=begin - lead,
-        still=is_picture_file(container),
+        still=still,
         seekable=pace.seekable,
     )
 

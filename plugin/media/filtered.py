@@ -1,8 +1,9 @@
-"""A source through libav's filters: interlaced fields become whole pictures, VBI lines go."""
+"""A source through libav's filters: whole pictures of fields, no VBI lines, HDR made standard."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -12,11 +13,15 @@ from typing import TYPE_CHECKING, Self
 import av
 import av.error
 
+from mattecast.media.colour import BT709, FULL
 from mattecast.media.damage import Damage
 from mattecast.media.facts import Facts
+from mattecast.media.formats import sampling
+from mattecast.media.tone import peak, standard, table_file
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
+    from av.filter.context import FilterContext
 
     from mattecast.media.source import Source
 
@@ -32,28 +37,33 @@ class Filters:
 
     fields: how many pictures are made of an interlaced frame, 1 or 2; 0 leaves frames as they are.
     every: whether frames that are not marked interlaced are deinterlaced too. vbi: lines that are
-    cut off at the top.
+    cut off at the top. tone: whether HDR is made standard.
     """
 
     fields: int = 0
     every: bool = False
     vbi: int = 0
+    tone: bool = False
 
     @classmethod
-    def needed(cls, facts: Facts, deinterlace: str | None) -> Filters:
+    def needed(cls, facts: Facts, deinterlace: str | None, *, sdr: bool) -> Filters:
         """The filters for a source. deinterlace: 'off', 'frame' or 'field'; None for 'frame' where
-        the source is marked interlaced."""
+        the source is marked interlaced. sdr: whether HDR is made standard."""
         asked = deinterlace or ("frame" if facts.interlaced else "off")
-        return cls({"off": 0, "frame": 1, "field": 2}[asked], deinterlace is not None, _vbi(facts))
+        return cls(
+            {"off": 0, "frame": 1, "field": 2}[asked], deinterlace is not None, _vbi(facts), sdr
+        )
 
     def __bool__(self) -> bool:
-        return bool(self.fields or self.vbi)
+        return bool(self.fields or self.vbi or self.tone)
 
     def facts(self, facts: Facts) -> Facts:
         """The facts of a source after the filters."""
         height = facts.height - self.vbi
         sar = _imx_sar(facts, height) if self.vbi else facts.sar
         facts = replace(facts, height=height, sar=sar, vbi=self.vbi, fields=self.fields)
+        if self.tone:
+            facts = replace(facts, colour=standard(facts.colour), tone_mapped=True)
         if self.fields != 2:
             return facts
         timecode = facts.timecode
@@ -135,7 +145,7 @@ class Filtered:
         for frame in frames:
             if graph is None or graph.kind != _kind(frame):
                 yield from graph.flush() if graph else ()
-                graph = _Graph(frame, self._filters, self._source.facts.time_base)
+                graph = _Graph(frame, self._filters, self._source.facts)
             yield from graph.push(frame)
         yield from graph.flush() if graph else ()
 
@@ -143,15 +153,16 @@ class Filtered:
 class _Graph:
     """libav's filters for frames of one size, pixel format and colour."""
 
-    def __init__(self, frame: av.VideoFrame, filters: Filters, time_base: Fraction) -> None:
+    def __init__(self, frame: av.VideoFrame, filters: Filters, facts: Facts) -> None:
         self.kind = _kind(frame)
         width, height, pixels, matrix, range = self.kind
-        self._time_base, self._halved = time_base, filters.fields == 1
+        self._time_base, self._halved = facts.time_base, filters.fields == 1
+        self._colour = standard(facts.colour) if filters.tone else None
         graph = av.filter.Graph()
         steps = [
             graph.add(
                 "buffer",
-                f"video_size={width}x{height}:pix_fmt={pixels}:time_base={time_base}"
+                f"video_size={width}x{height}:pix_fmt={pixels}:time_base={facts.time_base}"
                 f":colorspace={matrix}:range={range}",
             )
         ]
@@ -162,10 +173,14 @@ class _Graph:
             mode = "send_field" if filters.fields == 2 else "send_frame"
             which = "all" if filters.every else "interlaced"
             steps.append(graph.add("bwdif", f"mode={mode}:parity=auto:deint={which}"))
-        steps.append(graph.add("buffersink"))
-        for one, other in pairwise(steps):
-            one.link_to(other)
-        graph.configure()
+        with ExitStack() as stack:
+            if filters.tone:
+                path = stack.enter_context(table_file(facts.colour, peak(facts.mastering)))
+                steps += _tone_mapping(graph, facts, path)
+            steps.append(graph.add("buffersink"))
+            for one, other in pairwise(steps):
+                one.link_to(other)
+            graph.configure()
         # The graph is kept too, since its filters do not keep it.
         self._graph, self._first, self._last = graph, steps[0], steps[-1]
 
@@ -190,7 +205,28 @@ class _Graph:
             frame.pts //= 2
             frame.duration //= 2
             frame.time_base = self._time_base
+        if self._colour is not None:
+            self._colour.tag(frame)
         return frame
+
+
+def _tone_mapping(graph: av.filter.Graph, facts: Facts, path: str) -> list[FilterContext]:
+    """The filters that take pictures through a .cube table, which is for R'G'B', and back. With 16
+    bits they are quickest."""
+    exact, colour = "flags=bicubic+accurate_rnd+full_chroma_int", facts.colour
+    matrix = "" if colour.is_rgb else f":in_color_matrix={colour.matrix}:in_range={colour.range}"
+    steps = [
+        graph.add("scale", f"{exact}{matrix}:out_range={FULL}"),
+        graph.add("format", "gbrp16le"),
+        graph.add("lut3d", file=path, interp="tetrahedral"),
+    ]
+    if not colour.is_rgb:
+        pixels = f"yuv{sampling(facts)}p10le"
+        steps += [
+            graph.add("scale", f"{exact}:out_color_matrix={BT709}:out_range={colour.range}"),
+            graph.add("format", pixels),
+        ]
+    return steps
 
 
 def _kind(frame: av.VideoFrame) -> tuple[int, int, str, int, int]:

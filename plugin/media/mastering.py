@@ -59,9 +59,15 @@ class Mastering:
 
 
 def side_data(frame: av.VideoFrame, kind: Type) -> bytes | None:
-    """What comes with a decoded frame beside its pixels, as libavutil stores it; None without."""
-    found: Any = frame.side_data  # PyAV's own types know no get()
-    data = found.get(kind)
+    """What comes with a decoded frame beside its pixels, as libavutil stores it; None without.
+
+    PyAV 18 lists nothing of a frame that has side data of a kind unknown to it: None there too.
+    """
+    try:
+        found: Any = frame.side_data  # PyAV's own types know no get()
+        data = found.get(kind)
+    except ValueError:
+        return None
     return None if data is None else bytes(data)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
@@ -89,23 +89,27 @@ def open_source(
     track: int | None = None,
     hwaccel: HWAccel | None = None,
     deinterlace: str | None = None,
+    sdr: Callable[[Facts], bool] = lambda facts: False,
 ) -> Source:
     """Open a video file, a folder of pictures or a picture pattern.
 
     rate: frames a second of pictures, which carry no time of their own (25 by default). track: the
     number of a video's track, from 1; None for its default one. hwaccel: decodes videos, unless
     they need filters of the CPU. deinterlace: 'off', 'frame' or 'field'; None for 'frame' where the
-    video is marked interlaced. Raises MediaError where nothing there can be read.
+    video is marked interlaced. sdr: whether a source of these facts is made a standard one. Raises
+    MediaError where nothing there can be read.
     """
     path = Path(path)
     if is_pattern(path) or os.path.isdir(path):
         if track not in (None, 1):
             raise MediaError(f"{path}: has no video track {track}: numbered pictures are one")
-        return Pictures(path, rate=rate)
+        pictures = Pictures(path, rate=rate)
+        filters = Filters(tone=sdr(pictures.facts))
+        return Filtered(pictures, filters) if filters else pictures
     clip = open_file(path, track=track, hwaccel=hwaccel)
     if not isinstance(clip, Clip):
         return clip
-    filters = Filters.needed(clip.facts, deinterlace)
+    filters = Filters.needed(clip.facts, deinterlace, sdr=sdr(clip.facts))
     if not filters:
         return clip
     if hwaccel is not None:
