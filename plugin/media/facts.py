@@ -74,7 +74,8 @@ class Facts:
     first_number: of numbered pictures. fields: pictures made of each interlaced frame; 0 where
     frames stay as they are. vbi: lines cut off above the picture. tone_mapped: whether HDR became
     standard. still: whether frames are picture files. tracks: the video tracks. mastering: of HDR.
-    dynamic: what Dolby Vision and HDR10+ add to the picture. views: '360 degrees (...)' and 'stereo 3D (...)', where the pictures are such.
+    dynamic: what Dolby Vision and HDR10+ add to the picture. views: '360 degrees (...)' and
+    'stereo 3D (...)', where the pictures are such.
     """
 
     path: Path
