@@ -128,7 +128,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     _check_size(size, format)
     pixels = pixel_format(format, facts, bits=settings.depth, opaque=opaque)
     colour = _colour(facts.colour, format, pixels)
-    cfr = _slower(facts.rate, settings.cfr, format)
+    cfr = _slower(facts.rate, settings.cfr, format) or (facts.rate if facts.repeats else None)
     premultiplied = not opaque and _premultiplied(settings, format, pixels)
     audio = bool(facts.audio and settings.audio and format.audio_codec is not None)
     return Plan(

@@ -62,7 +62,7 @@ class Clip:
             else:
                 self._grid, self.facts = like._grid, like.facts
             self.damage.zero = self.facts.zero + self.facts.start
-            self._regular = not self.facts.variable_rate
+            self._regular = not self.facts.variable_rate and not self.facts.repeats
         except BaseException:
             self._container.close()
             raise
@@ -83,7 +83,10 @@ class Clip:
         return Clip(self.path, track=self._track, like=self)
 
     def _read_facts(self, pace: Pace) -> Facts:
-        return read_facts(self.path, self._container, self._stream, self._first, pace)
+        lost = self.damage.headless > 0
+        return read_facts(
+            self.path, self._container, self._stream, self._first, pace, headless=lost
+        )
 
     @property
     def files(self) -> list[Path]:
@@ -169,13 +172,14 @@ class Clip:
         self._head.clear()
         self._decoded.close()
         self._decoded = decoded
+        self.damage.headless = 0
 
     def _timed(self) -> Iterator[av.VideoFrame]:
         """Every frame with a strictly growing pts on the clip's clock; the step is guessed where
         the file has none."""
         step = frame_step(self.facts.rate, self.facts.time_base)
         last: int | None = None
-        for frame in self._all():
+        for frame in _with_times_in_order(self._all()):
             own = None if frame.pts is None else self._own_pts(frame.pts)
             pts = _pts_after(last, own, step, round(LONGEST_FRAME / self.facts.time_base))
             self.damage.retimed += pts != (own or 0)
@@ -212,6 +216,24 @@ class Clip:
                 "check that a player shows it"
             )
         return first
+
+
+def _with_times_in_order(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """The frames; where two that follow each other have each other's times, they change them.
+
+    Decoders give frames in their order. AVI with more than one picture in a chunk (packed B-frames)
+    has times by the order of its chunks.
+    """
+    held: av.VideoFrame | None = None
+    for frame in frames:
+        if held is not None:
+            early, late = held.pts, frame.pts
+            if early is not None and late is not None and 0 < early - late <= 4 * held.duration:
+                held.pts, frame.pts = late, early
+            yield held
+        held = frame
+    if held is not None:
+        yield held
 
 
 def _earlier(chapter: Chapter, seconds: Fraction) -> Chapter:

@@ -13,11 +13,13 @@ _TOLD = 5
 class Damage:
     """What had to be skipped or guessed while reading; zero everywhere for a sound file.
 
-    undecodable, sound: packets. missing, corrupt, retimed, resized: frames. breaks: where the
+    undecodable, sound: packets. missing, corrupt, retimed, resized: frames. headless: pictures
+    before the first key frame, which need one that the file lacks. breaks: where the
     file's clock was set anew, in seconds; zero is the clip's first frame on the same clock.
     """
 
     undecodable: int = 0
+    headless: int = 0
     missing: int = 0
     corrupt: int = 0
     retimed: int = 0
@@ -42,6 +44,11 @@ class Damage:
             for count, noun, outcome in kinds
             if count
         ]
+        if self.headless:
+            pictures = "picture" if self.headless == 1 else f"{self.headless} pictures"
+            lines.insert(
+                0, f"the file begins between key frames: its first {pictures} cannot be decoded"
+            )
         if self.breaks:
             times = ", ".join(f"{float(each - self.zero):.3f}" for each in self.breaks[:_TOLD])
             more = f" and {len(self.breaks) - _TOLD} more" if len(self.breaks) > _TOLD else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -80,7 +80,10 @@ class Decoder:
         newest_packet: int | None = None
         newest_frame: int | None = None
         file = b""  # of a picture; its frame may come out after a later packet only
+        waiting: list[av.Packet[av.VideoStream]] = []  # for the first frame
         for packet in packets:
+            if newest_frame is None:
+                waiting.append(packet)
             if self._is_still and packet.size:
                 file = bytes(packet)
             try:
@@ -89,10 +92,14 @@ class Decoder:
                 frames = []
                 failures += 1
                 self._damage.undecodable += 1
-                if failures == _HOPELESS:
+                # A stream that begins between key frames fails until the next one.
+                if failures == _HOPELESS * (1 if waiting[0].is_keyframe else 10):
                     self._damage.ended_early = True
                     return
             for frame in frames:
+                if newest_frame is None and not waiting[0].is_keyframe:
+                    self._damage.headless = _count_before(waiting, frame)
+                    self._damage.undecodable -= failures
                 failures = 0
                 newest_frame = _later(newest_frame, frame.pts)
                 yield self._corrected(frame, file) if self._is_still else frame
@@ -156,6 +163,12 @@ class Decoder:
                     self._damage.undecodable += (packet.pts or 0) > last
                     continue
                 yield from (frame for frame in frames if (frame.pts or 0) > last)
+
+
+def _count_before(packets: Sequence[av.Packet[av.VideoStream]], frame: av.VideoFrame) -> int:
+    """How many packets are of pictures that come before a frame."""
+    times = (packet.pts for packet in packets if packet.pts is not None)
+    return sum(frame.pts is not None and time < frame.pts for time in times)
 
 
 def _from_key(

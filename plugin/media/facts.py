@@ -71,6 +71,7 @@ class Facts:
     file's own clock, and start is the first frame's time on the clip's. frames: the container's own
     count, 0 where it has none. others: kinds of streams that no output keeps. chapters: how many
     there are. seekable: whether the file finds a time; else its clock may be set anew in mid-file.
+    repeats: whether a picture left out means the one before.
     first_number: of numbered pictures. fields: pictures made of each interlaced frame; 0 where
     frames stay as they are. vbi: lines cut off above the picture. tone_mapped: whether HDR became
     standard. still: whether frames are picture files. tracks: the video tracks. mastering: of HDR.
@@ -112,6 +113,7 @@ class Facts:
     tone_mapped: bool = False
     still: bool = False
     seekable: bool = True
+    repeats: bool = False
 
 
 def read_facts(
@@ -120,10 +122,13 @@ def read_facts(
     stream: av.VideoStream,
     first: av.VideoFrame,
     pace: Pace | None = None,
+    *,
+    headless: bool = False,
 ) -> Facts:
     """The facts of an opened container, its picture stream, and the first frame of that stream.
 
-    pace: how the clip's times run; None for what the container says.
+    pace: how the clip's times run; None for what the container says. headless: whether pictures
+    before the first one are lost; the sound beside them is left out too.
     """
     still = is_picture_file(container)
     turn = Turn.of(first, still=still)
@@ -138,7 +143,7 @@ def read_facts(
     if grid is not None:
         base, begin = grid.time_base(base), grid.time(begin)
     printed = dump.streams(container)
-    lead = round(_lead(container, begin, 1 / rate) / base) * base
+    lead = Fraction(0) if headless else round(_lead(container, begin, 1 / rate) / base) * base
     return Facts(
         path=path,
         container=container.format.name,
@@ -154,7 +159,7 @@ def read_facts(
         variable_rate=grid is None,
         time_base=base,
         start=lead,
-        duration=_duration(container, stream) if pace.seekable else None,
+        duration=_duration(container, stream, first) if pace.seekable else None,
         frames=stream.frames,
         colour=_colour(path, container, first),
         has_alpha=any(component.is_alpha for component in pixels.components) or _has_alpha(stream),
@@ -171,6 +176,8 @@ def read_facts(
         zero=begin - lead,
         still=still,
         seekable=pace.seekable,
+        # AVI leaves a picture out to show the one before again.
+        repeats=container.format.name == "avi" and grid is not None,
     )
 
 
@@ -209,9 +216,13 @@ def _is_variable(stream: av.VideoStream) -> bool:
     return abs(Fraction(average) / Fraction(base) - 1) > Fraction(1, 500)
 
 
-def _duration(container: InputContainer, stream: av.VideoStream) -> Fraction | None:
+def _duration(
+    container: InputContainer, stream: av.VideoStream, first: av.VideoFrame
+) -> Fraction | None:
+    """How long the pictures last from the first one that can be decoded (seconds)."""
     if stream.duration:
-        return stream.duration * time_base(stream)
+        lost = (first.pts or 0) - (stream.start_time or 0)
+        return max(1, stream.duration - max(0, lost)) * time_base(stream)
     if container.duration:
         return Fraction(container.duration, av.time_base)
     return None

@@ -76,8 +76,8 @@ def test_a_broken_packet_costs_one_frame(
     spoil(source, [packet])
     choose = clip.picture_stream
 
-    def with_threads(container: Any, path: Path) -> Any:
-        stream = choose(container, path)
+    def with_threads(container: Any, path: Path, track: int | None) -> Any:
+        stream = choose(container, path, track)
         stream.codec_context.thread_count = threads
         return stream
 

@@ -117,3 +117,18 @@ def _click(path: Path, later: float = 0.2) -> float:
                     if time - begin > later:
                         return time
     raise AssertionError(f"{path} has no click")
+
+
+@pytest.mark.parametrize("options", [X264, (*X264, ("bf", "2"), ("b_strategy", "0"))])
+def test_a_stream_that_begins_between_key_frames(options: object, tmp_path: Path) -> None:
+    """The output begins with the first picture that can be decoded; nothing else is wrong."""
+    whole = make(tmp_path / "whole.ts", stream(126000, options=(*options, ("g", "15"))))  # type: ignore[misc]
+    data = whole.read_bytes()
+    source = tmp_path / "cut.ts"
+    source.write_bytes(data[len(data) // 188 // 5 * 188 :])
+    summary = matte(source, tmp_path / "out.mov")
+    assert times(tmp_path / "out.mov") == [Fraction(n, 25) for n in range(15)]
+    (line,) = summary.damage
+    assert "begins between key frames" in line and "pictures cannot be decoded" in line
+    # The click one second after the whole clip's first frame is 0.4 s after the output's.
+    assert _ahead(tmp_path / "out.mov") == pytest.approx(0.4, abs=0.03)
