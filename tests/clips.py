@@ -31,6 +31,7 @@ class Recipe:
     audio_start: Fraction = Fraction(0)
     layout: str = "stereo"
     audio_rate: int = 48000
+    audio_bit_rate: int | None = None
     languages: tuple[str, ...] = ()
     chapters: bool = False
     tags: tuple[tuple[str, str], ...] = ()
@@ -42,7 +43,12 @@ def make(path: Path, recipe: Recipe = Recipe()) -> Path:
     with av.open(str(path), "w", options=dict(recipe.container_options)) as out:
         stream = _picture_stream(out, recipe)
         tracks = [
-            out.add_stream(codec, rate=recipe.audio_rate, layout=recipe.layout)
+            out.add_stream(
+                codec,
+                rate=recipe.audio_rate,
+                layout=recipe.layout,
+                bit_rate=recipe.audio_bit_rate or 0,
+            )
             for codec in recipe.audio
         ]
         for track, language in zip(tracks, recipe.languages, strict=False):

@@ -44,10 +44,10 @@ def nearest(name: str, codec: str) -> str | None:
 
     It has every channel of the source where there is such a layout, else the sound is mixed.
     """
-    layout, known = AudioLayout(name), LAYOUTS.get(codec)
+    known = LAYOUTS.get(codec)
     # Nobody knows how to mix channels that have no names.
-    mixed = known and is_named(name) and _mixes(name, known[-1])
-    if codec in _EIGHT and layout.nb_channels > 8 and not mixed:
+    mixes = known and is_named(name) and _mixes(name, known[-1])
+    if codec in _EIGHT and AudioLayout(name).nb_channels > 8 and not mixes:
         return None
     if known is None or name in known:
         return name
@@ -56,8 +56,9 @@ def nearest(name: str, codec: str) -> str | None:
     whole = [each for each in known if own <= _channels(each)]
     # A mix leaves the low frequencies out where the target has no channel for them.
     deep = [each for each in known if "LFE" in _channels(each) or "LFE" not in own]
-    large = [each for each in deep if len(_channels(each)) >= layout.nb_channels]
-    return (same + whole + large + deep[-1:])[0]
+    large = [each for each in deep if len(_channels(each)) >= len(own)] or deep
+    mixed = max(large, key=lambda each: (len(own & _channels(each)), -len(_channels(each))))
+    return [*same, *whole, mixed][0]
 
 
 def part(frame: AudioFrame, first: int, layout: str) -> AudioFrame:

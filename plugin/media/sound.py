@@ -79,7 +79,7 @@ class Sound:
             self._waiting = None
             self._take(packet)
         for track in self._tracks.values():
-            self._mux(track.flush())
+            self._mux(track.flush(self._origin))
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
@@ -206,7 +206,11 @@ class _Track:
             if self._follows(packet):
                 yield packet
             return
-        for frame in self._gapless(packet.decode()):
+        yield from self._encoded(packet.decode(), origin)
+
+    def _encoded(self, frames: Iterable[av.AudioFrame], origin: Fraction) -> Iterator[Packet]:
+        assert self._encoder is not None
+        for frame in self._gapless(frames):
             if frame.pts is not None:
                 frame.pts -= round(origin / _clock(frame))
             for heard in _from_zero(frame):
@@ -244,10 +248,19 @@ class _Track:
                 self._kind, self._due = Kind.of(frame), end
             yield frame
 
-    def flush(self) -> Iterator[Packet]:
-        """The packets of the sound that the encoder still holds."""
+    def flush(self, origin: Fraction) -> Iterator[Packet]:
+        """The packets of the sound that the decoder and the encoder still hold."""
         if self._encoder is not None:
+            yield from self._encoded(self._left(), origin)
             yield from self._encoder.flush()
+
+    def _left(self) -> Iterator[av.AudioFrame]:
+        """The frames that the decoder still holds, which have no times of their own."""
+        for frame in self.source.codec_context.decode(None):
+            frame.time_base = self.source.time_base
+            if self._due is not None:
+                frame.pts = round(self._due / _clock(frame))
+            yield frame
 
 
 def _opus_delay(stream: av.AudioStream) -> Fraction:

@@ -72,6 +72,8 @@ def test_sixteen_channels_are_kept_or_refused_at_once(tmp_path: Path) -> None:
         ("5.1(side)", "5.1", "5.1"),
         ("2.1", "5.1", "5.1"),  # the low channel stays, which 3.0 lacks
         ("quad", "5.0", "quad"),
+        ("4.0", "4.0", "5.1"),  # the front centre stays alone, which quad lacks
+        ("6.0", "7.1", "7.1"),
         ("6.1", "7.1", "7.1"),
         ("7.0", "7.1", "7.1"),
         ("7.1(wide)", "7.1", "7.1"),

@@ -84,6 +84,16 @@ def test_webm_holds_no_lossless_sound(tmp_path: Path) -> None:
         matte(source, tmp_path / "out.webm", Settings(lossless_audio=True))
 
 
+def test_the_last_sound_of_a_late_decoder_is_kept(tmp_path: Path) -> None:
+    # WMA's decoder gives its last frame when it is asked for it at the end.
+    source = make(
+        tmp_path / "source.asf",
+        Recipe(codec="mpeg4", options=(), audio=("wmav2",), audio_bit_rate=128000),
+    )
+    matte(source, tmp_path / "out.mov")
+    assert len(_samples(tmp_path / "out.mov")[0]) == len(_samples(source)[0])
+
+
 def test_every_track_and_its_language(tmp_path: Path) -> None:
     recipe = Recipe(pts=TWO_SECONDS, audio=("aac", "aac", "aac"), languages=("eng", "deu", "jpn"))
     source = make(tmp_path / "source.mp4", recipe)
