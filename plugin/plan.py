@@ -12,7 +12,14 @@ from pathlib import Path
 
 from mattecast.errors import UsageError
 from mattecast.media import tags
-from mattecast.media.colour import HIGH_RANGE, JPEG_MATRIX, Colour
+from mattecast.media.colour import (
+    BT709,
+    HIGH_RANGE,
+    JPEG_MATRIX,
+    LINEAR,
+    SRGB_TRANSFER,
+    Colour,
+)
 from mattecast.media.facts import Facts
 from mattecast.media.formats import (
     BIT_RATES,
@@ -26,7 +33,6 @@ from mattecast.media.formats import (
 )
 from mattecast.media.grid import standard_rate
 from mattecast.media.hosts import HOSTS
-from mattecast.media.mastering import Mastering
 from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.timecode import Timecode
 from mattecast.settings import Settings, parse_size
@@ -146,7 +152,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         rate=cfr or facts.rate,
         timecode=_timecode(facts, start),
         audio=audio,
-        options=_options(settings, format, facts.mastering if colour.is_hdr else None),
+        options=_options(facts, settings, format, hdr=colour.is_hdr),
         notes=(*_notes(facts, settings), *_unheeded(settings, colour)),
         losses=_losses(facts, settings, format, pixels, colour),
         tags={} if format.is_sequence else tags.kept(facts.metadata, place=settings.place),
@@ -190,6 +196,9 @@ def _check_size(size: tuple[int, int], format: Format) -> None:
 def _colour(source: Colour, format: Format, pixels: str) -> Colour:
     """The colour tags of an output in a pixel format."""
     limited = format.range == "limited"
+    if source.transfer == LINEAR:
+        pictures = format.picture or format.linear
+        source = replace(source, transfer=SRGB_TRANSFER if pictures else BT709)
     if pixels.startswith("yuvj"):
         return replace(source.as_picture(), matrix=JPEG_MATRIX)
     if format.picture:
@@ -280,14 +289,14 @@ def _background(settings: Settings, format: Format) -> str | None:
     return None
 
 
-def _options(settings: Settings, format: Format, mastering: Mastering | None) -> Mapping[str, str]:
+def _options(facts: Facts, settings: Settings, format: Format, *, hdr: bool) -> Mapping[str, str]:
     """The encoder's options for the quality and depth asked for, and for HDR."""
-    if format.codec == "libx265" and mastering:
+    if format.codec == "libx265" and facts.mastering and hdr:
         own = format.options["x265-params"]
-        return {**format.options, "x265-params": f"{own}:{mastering.x265}"}
+        return {**format.options, "x265-params": f"{own}:{facts.mastering.x265}"}
     if format.codec == "prores_ks":
         return {**format.options, **PRORES_QUALITY[settings.quality]}
-    if format.linear and settings.depth == 32:
+    if format.linear and (settings.depth or facts.bits) == 32:
         return {**format.options, "format": "float"}
     return format.options
 
@@ -391,6 +400,10 @@ def _losses(
     """What the source has and the output will not have, a line each."""
     losses = []
     bits = _bits(pixels)
+    if facts.colour.transfer == LINEAR and not format.linear:
+        losses.append("light above white (1.0): becomes white; EXR keeps it")
+    if format.linear and _options(facts, settings, format, hdr=False)["format"] == "float":
+        bits = 32
     if facts.bits > bits and not format.matte_only:
         losses.append(f"depth: {facts.bits} bits become {bits}")
     if format.is_sequence and (facts.audio or facts.variable_rate):

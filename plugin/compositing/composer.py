@@ -22,6 +22,7 @@ from mattecast.filters.pictures.composite import (
 )
 from mattecast.media.colour import linear_light
 from mattecast.media.frame import EXACT, Matted, components, pixels
+from mattecast.media.light import Codes
 from mattecast.plan import Plan
 from mattecast.settings import Settings
 
@@ -49,6 +50,7 @@ class Composer:
             raise UsageError(f"blend {settings.blend}: needs a background to blend into; name one")
         self._to_output = VideoReformatter()
         self._linear = linear_light(plan.colour.transfer) if plan.format.linear else None
+        self._codes = Codes(plan.colour.transfer) if plan.format.linear else None
 
     def close(self) -> None:
         """Release the background's files."""
@@ -121,8 +123,14 @@ class Composer:
         picture = av.VideoFrame(width, height, self._plan.pixels)
         alpha = matted.alpha
         weight = alpha if self._plan.premultiplied else np.float32(1)
-        for plane, part in zip(source, picture.format.components, strict=False):
-            _floats(picture, part.plane)[:] = table[plane] * weight
+        for number, part in enumerate(picture.format.components[:3]):
+            light = table[source[number]]
+            own = matted.frame.light
+            if own is not None and self._codes is not None:
+                # White and above stay too, wherever the codes were left alone.
+                alone = source[number] == self._codes(own[number])
+                light = np.where(alone, own[number], light)
+            _floats(picture, part.plane)[:] = light * weight
         if self._background is None:
             _floats(picture, 3)[:] = alpha
         return picture

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from mattecast.filters.pictures.composite import Plane
 from mattecast.flow import Immediate
+from mattecast.media.colour import LINEAR
 from mattecast.media.facts import Facts
 from mattecast.media.fit import Fit
-from mattecast.media.frame import EXACT, Frame, bare, components, upright
+from mattecast.media.frame import EXACT, Frame, bare, components, same_planes, upright
 from mattecast.media.gpu import (
     SEMIPLANAR,
     copied_to_device,
@@ -24,6 +25,7 @@ from mattecast.media.gpu import (
     pixel_format_name,
     shrunk,
 )
+from mattecast.media.light import Light
 from mattecast.media.turn import Turn
 from mattecast.plan import Plan
 
@@ -103,6 +105,7 @@ class Convert(Immediate):
         self._conversion = conversion
         self._fit = Fit(facts)
         self._others: Convert | None = None
+        self._light = Light(facts, plan) if facts.colour.transfer == LINEAR else None
         # One each: a reformatter keeps its tables as long as sizes and formats stay.
         self._to_output, self._to_network, self._to_gray = (VideoReformatter() for _ in range(3))
 
@@ -110,11 +113,16 @@ class Convert(Immediate):
         """See flow.Stage."""
         return [self._frame(*timed)]
 
-    def _fitted(self) -> Convert:
-        """The stage for pictures that were fitted, which are upright."""
+    def _other(self) -> Convert:
+        """The stage for pictures that were fitted or made of light, which are upright."""
         if self._others is None:
+            facts = replace(self._facts, turn=Turn())
+            if self._light:
+                colour = replace(facts.colour.as_rgb(), transfer=self._plan.colour.transfer)
+                width, height = self._plan.size
+                facts = replace(facts, colour=colour, width=width, height=height)
             self._others = Convert(
-                replace(self._facts, turn=Turn()),
+                facts,
                 self._plan,
                 self._facts.turn.size(*self._network),
                 conversion=self._conversion,
@@ -123,8 +131,12 @@ class Convert(Immediate):
         return self._others
 
     def _frame(self, decoded: av.VideoFrame, pts: int, repeats: int) -> Frame:
+        if self._light:
+            light, coded, inside = self._light(decoded)
+            made = self._other()._frame(coded, pts, repeats)
+            return replace(made, light=light, inside=inside)
         if not is_readable_by_torch(decoded) and (other := self._fit(decoded)):
-            return replace(self._fitted()._frame(other[0], pts, repeats), inside=other[1])
+            return replace(self._other()._frame(other[0], pts, repeats), inside=other[1])
         duration = decoded.duration or round(1 / (self._facts.rate * self._facts.time_base))
         if self._plan.time_base != self._facts.time_base:
             duration = 1
@@ -167,10 +179,11 @@ class Convert(Immediate):
     def _picture(self, decoded: av.VideoFrame) -> av.VideoFrame:
         """The frame in the output's pixel format, matrix and range; free to be written into."""
         source, target = self._facts.colour, self._plan.colour
-        picture = self._to_output.reformat(
+        name = self._plan.working_pixels
+        picture = same_planes(decoded, self._size, name) or self._to_output.reformat(
             decoded,
             *self._size,
-            self._plan.working_pixels,
+            name,
             interpolation=self._conversion,
             src_colorspace=source.swscale_matrix,
             src_color_range=source.range,
@@ -187,8 +200,10 @@ class Convert(Immediate):
 
     def small(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
         """A decoded frame as the network sees it, upright: (h, w, 3) uint8 RGB."""
+        if self._light:
+            return self._other()._shrunk(self._light(decoded)[1])
         other = None if is_readable_by_torch(decoded) else self._fit(decoded)
-        return self._fitted()._shrunk(other[0]) if other else self._shrunk(decoded)
+        return self._other()._shrunk(other[0]) if other else self._shrunk(decoded)
 
     def _shrunk(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
         colour = self._facts.colour

@@ -99,6 +99,11 @@ class Colour:
         if still or (matrix == JPEG_MATRIX and frame.format.name.startswith("yuvj")):
             primaries = BT709 if primaries in unknown else primaries
             transfer = SRGB_TRANSFER if transfer in unknown else transfer
+        if frame.format.name.removesuffix("le").removesuffix("be").endswith(("f16", "f32")):
+            transfer = LINEAR
+        elif transfer == LINEAR:
+            # DPX of many programs says so of any codes.
+            transfer = SRGB_TRANSFER
         if profile is not None:
             primaries, transfer = profile.primaries() or BT709, SRGB_TRANSFER
         default = BT2020 if matrix == BT2020 else (guess if matrix == _RGB_MATRIX else matrix)

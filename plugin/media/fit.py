@@ -36,12 +36,7 @@ class Fit:
     def _fitted(self, decoded: av.VideoFrame, turn: Turn) -> tuple[av.VideoFrame, Inside]:
         facts = self._facts
         room = facts.width, facts.height
-        width, height = turn.size(decoded.width, decoded.height)
-        scale = min(room[0] / width, room[1] / height)
-        # Even places keep every chroma sampling of the outputs aligned.
-        wide, high = (max(2, round(side * scale / 2) * 2) for side in (width, height))
-        wide, high = min(wide, room[0]), min(high, room[1])
-        left, top = (room[0] - wide) // 4 * 2, (room[1] - high) // 4 * 2
+        left, top, wide, high = place(room, turn.size(decoded.width, decoded.height))
         made = self._black(*room)
         picture = upright(self._scaled(decoded, turn.size(wide, high), made.format.name), turn)
         for source, target in zip(components(picture), components(made), strict=True):
@@ -76,6 +71,19 @@ class Fit:
             dst_color_range=target.range,
             threads=1,
         )
+
+
+def place(room: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, width and height of a picture of a size (width, height) in a room of another."""
+    if room == size:
+        return 0, 0, *size
+    scale = min(room[0] / size[0], room[1] / size[1])
+    # Even places keep every chroma sampling of the outputs aligned.
+    wide, high = (
+        min(most, max(2, round(side * scale / 2) * 2))
+        for side, most in zip(size, room, strict=True)
+    )
+    return (room[0] - wide) // 4 * 2, (room[1] - high) // 4 * 2, wide, high
 
 
 def clear_outside(alpha16: NDArray[np.uint16], inside: Inside) -> None:

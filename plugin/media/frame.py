@@ -40,6 +40,8 @@ class Frame:
     repeats: how many frames of the output it fills; more than 1 only at a constant rate.
     inside: where the picture lies in a black one, as shares of its sides: top, bottom, left, right;
     None for one that fills it.
+    light: (3, H, W) float32 R, G, B of the same picture in linear light; None where the source has
+    codes. `picture` holds its codes, up to white.
     """
 
     picture: av.VideoFrame
@@ -49,6 +51,7 @@ class Frame:
     duration: int
     repeats: int = 1
     inside: tuple[float, float, float, float] | None = None
+    light: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,22 @@ def upright(picture: av.VideoFrame, turn: Turn) -> av.VideoFrame:
     for source, target in zip(components(picture), components(turned), strict=True):
         target[:] = turn.upright(source)
     return turned
+
+
+def same_planes(picture: av.VideoFrame, size: tuple[int, int], name: str) -> av.VideoFrame | None:
+    """Planar RGB of more than eight bits in a format that differs in alpha alone; None for others.
+
+    libswscale of FFmpeg 8.1 loses half of the last row here.
+    """
+    if (picture.width, picture.height) != size or picture.format.name == name:
+        return None
+    ours, theirs = (each.replace("gbrap", "gbrp") for each in (picture.format.name, name))
+    if ours != theirs or not name.startswith("gbr") or picture.format.components[0].bits <= 8:
+        return None
+    copy = av.VideoFrame(*size, name)
+    for source, target in zip(components(picture)[:3], components(copy), strict=False):
+        target[:] = source
+    return copy
 
 
 def bare(picture: av.VideoFrame) -> av.VideoFrame:

@@ -66,7 +66,7 @@ def test_png_of_other_clips_is_tagged(
     colour: tuple[int, int, int, int], codes: tuple[int, int], tmp_path: Path
 ) -> None:
     clip = make(tmp_path / "clip.mp4", Recipe(colour=colour, pts=(0,)))
-    folder = matted(clip, tmp_path / "out", "--format", "png")
+    folder = matted(clip, tmp_path / "out", "--format", "png", "--no-sdr")
     chunks = png_chunks((folder / "out_000000.png").read_bytes())
     assert chunks["cICP"] == bytes([*codes, 0, 1]) and "sRGB" not in chunks
 
