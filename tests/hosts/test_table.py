@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import av
@@ -18,6 +19,7 @@ from mattecast.media.source import open_source
 from mattecast.plan import plan
 from mattecast.run import matte
 
+PAGE = Path(__file__).parents[2].joinpath("docs/hosts.md").read_text(encoding="utf-8")
 SIZE = 160, 96
 DECODERS = {"vp9": "libvpx-vp9"}  # FFmpeg's own decoder drops the alpha
 
@@ -80,6 +82,21 @@ def _is_premultiplied(rgba: np.ndarray, linear: bool) -> bool:
     multiplied = np.abs(rgba[..., :3] - colour * alpha)[soft].mean()
     assert min(straight, multiplied) < 0.02 and max(straight, multiplied) > 0.1
     return bool(multiplied < straight)
+
+
+def test_the_page_names_every_host_with_its_output_and_colours() -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \| `([\w-]+)`[^|]* \| (\w+)", PAGE, re.MULTILINE)
+    said = {name: (format, colours) for names, format, colours in rows for name in _names(names)}
+    table = {name: (FORMATS[HOSTS[name].formats[0]], GIVEN[name][2]) for name in GIVEN}
+    assert {name: said[name] for name in GIVEN} == {
+        name: (format.name, "premultiplied" if multiplied else "straight")
+        for name, (format, multiplied) in table.items()
+    }
+    assert said["avid"] == (FILL_KEY, "two")
+
+
+def _names(cell: str) -> list[str]:
+    return re.findall(r"`([\w.-]+)`", cell)
 
 
 def test_the_table_here_names_every_host() -> None:
