@@ -33,6 +33,7 @@ from mattecast.media.formats import (
 )
 from mattecast.media.grid import standard_rate
 from mattecast.media.hosts import HOSTS
+from mattecast.media.mastering import Mastering
 from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.timecode import Timecode
 from mattecast.settings import Settings, parse_size
@@ -81,6 +82,8 @@ class Plan:
     constant: bool = False
     # Title, camera, date, place and the like, which go into the output.
     tags: Mapping[str, str] = field(default_factory=dict)
+    # What an HDR clip says of its mastering.
+    mastering: Mastering | None = None
     # Whether the source is a single picture.
     still: bool = False
     # What a person should know, though nothing is lost; a line each.
@@ -137,6 +140,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     cfr = _slower(facts.rate, settings.cfr, format) or (facts.rate if facts.repeats else None)
     premultiplied = not opaque and _premultiplied(settings, format, pixels)
     audio = bool(facts.audio and settings.audio and format.audio_codec is not None)
+    mastering = facts.mastering if colour.is_hdr else None
     return Plan(
         format=format,
         size=size,
@@ -158,6 +162,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         tags={} if format.is_sequence else tags.kept(facts.metadata, place=settings.place),
         begins=Fraction(0) if audio else facts.start,
         # Moving PNG and WebP are clips.
+        mastering=mastering,
         still=is_still(facts.path) and facts.codec != "apng" and facts.frames <= 1,
         number=settings.start,
         source_number=None if cfr else _number(facts, start),
@@ -387,11 +392,11 @@ def _hdr_losses(facts: Facts, format: Format, colour: Colour) -> Iterator[str]:
     for kind in facts.dynamic:
         yield f"{kind}: its metadata of each scene; the picture below it is kept"
     if facts.mastering and colour.is_hdr and not _carries_mastering(format):
-        yield "HDR mastering metadata (ST 2086, MaxCLL): hevc in .mp4 keeps it"
+        yield "HDR mastering metadata (ST 2086, MaxCLL): prores and hevc keep it"
 
 
 def _carries_mastering(format: Format) -> bool:
-    return format.codec == "libx265"
+    return format.codec in ("libx265", "prores_ks") and not format.matte_only
 
 
 def _losses(

@@ -48,6 +48,20 @@ class Mastering:
             parts.append(f"max-cll={self.light[0]},{self.light[1]}")
         return ":".join(parts)
 
+    @property
+    def boxes(self) -> bytes:
+        """The boxes `mdcv` and `clli` of a QuickTime sample entry (ISO/IEC 14496-12, 12.1.7 and
+        12.1.8)."""
+        boxes = b""
+        if self.screen:
+            red, green, blue, white = self._points()
+            least, most = self._luminances()
+            values = *green, *blue, *red, *white, most, least
+            boxes += struct.pack(">I4s8H2I", 32, b"mdcv", *values)
+        if self.light:
+            boxes += struct.pack(">I4s2H", 12, b"clli", *self.light)
+        return boxes
+
     def _points(self) -> list[tuple[int, int]]:
         assert self.screen is not None
         values = [round(value * _CHROMATICITY) for value in self.screen[:8]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # How long the muxer may hold pictures back for sound that never comes (microseconds). Its own
 # ten seconds would hold ten seconds of ProRes in memory after a sound track ends.
 _INTERLEAVE = "1000000"
+# The sample entry of the picture lies within these first bytes of a file.
+_HEADER = 1 << 16
 
 
 class MovieWriter:
@@ -87,6 +90,8 @@ class MovieWriter:
             if self._sound:
                 self._sound.finish()
             self._container.close()
+            if self._plan.mastering and self._plan.format.codec == "prores_ks":
+                _name_mastering(self._part, self._plan.mastering.boxes)
         self._release()
         self._whole = True
 
@@ -165,7 +170,26 @@ def _video_stream(container: OutputContainer, plan: Plan, threads: int) -> av.Vi
         # Frames are coded on their own, so whole frames in parallel scale best.
         context.thread_type = "FRAME" if plan.format.codec != "ffv1" else "SLICE"
     plan.colour.tag(context)
+    if plan.mastering and plan.format.codec == "prores_ks":
+        context.extradata = _placeholder(plan.mastering.boxes)
     return stream
+
+
+def _placeholder(boxes: bytes) -> bytes:
+    """What makes the muxer write a box `glbl` that is as large as `boxes`, whose place it holds.
+    PyAV cannot hand mastering metadata to a muxer."""
+    return boxes[8:]
+
+
+def _name_mastering(path: Path, boxes: bytes) -> None:
+    """Put boxes of a picture's sample entry in the place that was kept for them, which is near the
+    start of a file whose header comes first."""
+    kept = struct.pack(">I4s", len(boxes), b"glbl") + _placeholder(boxes)
+    with open(path, "r+b") as file:
+        place = file.read(_HEADER).find(kept)
+        if place >= 0:
+            file.seek(place)
+            file.write(boxes)
 
 
 def _movie_timescale(time_base: Fraction) -> int:

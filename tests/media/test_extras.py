@@ -14,6 +14,7 @@ from clips import Recipe, make
 
 from mattecast import Settings, matte
 from mattecast.errors import MediaError
+from mattecast.inspect.check import check
 from mattecast.inspect.probe import probe
 from mattecast.media.mastering import Mastering
 
@@ -23,12 +24,13 @@ _SCREEN = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)
 _LIGHT = "max-cll=1000,400"
 
 
-def _hevc(path: Path, *params: str, transfer: int = 16) -> Path:
+def _hevc(path: Path, *params: str, audio: tuple[str, ...] = ()) -> Path:
     every = ":".join(("log-level=none", "hdr10=1", "repeat-headers=1", *params))
     recipe = Recipe(
         codec="libx265",
         pixels="yuv420p10le",
-        colour=(1, 9, 9, transfer),
+        colour=(1, 9, 9, 16),
+        audio=audio,
         options=(("preset", "ultrafast"), ("x265-params", every)),
     )
     return make(path, recipe)
@@ -50,19 +52,37 @@ def test_mastering_metadata_goes_into_hevc(suffix: str, tmp_path: Path) -> None:
     assert found.screen is not None and found.screen[8:] == (Fraction(1, 200), Fraction(1000))
 
 
+@pytest.mark.parametrize(
+    "params", [(f"master-display={_SCREEN}", _LIGHT), (f"master-display={_SCREEN}",), (_LIGHT,)]
+)
+@pytest.mark.parametrize("audio", [(), ("pcm_s16le",)])
+def test_mastering_metadata_goes_into_prores(
+    params: tuple[str, ...], audio: tuple[str, ...], tmp_path: Path
+) -> None:
+    source = _hevc(tmp_path / "source.mkv", *params, audio=audio)
+    summary = matte(source, tmp_path / "out.mov")
+    assert not any("HDR" in line for line in summary.losses)
+    found = _mastering(tmp_path / "out.mov")
+    assert found is not None and found == _mastering(source)
+    data = (tmp_path / "out.mov").read_bytes()
+    assert b"glbl" not in data
+    assert check(tmp_path / "out.mov").ok
+
+
 def test_light_levels_alone_go_too(tmp_path: Path) -> None:
     source = _hevc(tmp_path / "source.mp4", _LIGHT)
     matte(source, tmp_path / "out.mp4", Settings(format="hevc"))
     assert _mastering(tmp_path / "out.mp4") == Mastering(None, (1000, 400))
 
 
-@pytest.mark.parametrize("out", ["out.mkv", "out.webm"])
-def test_where_mastering_metadata_is_lost_it_is_said(out: str, tmp_path: Path) -> None:
+def test_where_mastering_metadata_is_lost_it_is_said(tmp_path: Path) -> None:
     source = _hevc(tmp_path / "source.mp4", f"master-display={_SCREEN}", _LIGHT)
-    losses = matte(source, tmp_path / out).losses
-    assert "HDR mastering metadata (ST 2086, MaxCLL): hevc in .mp4 keeps it" in losses
+    line = "HDR mastering metadata (ST 2086, MaxCLL): prores and hevc keep it"
+    assert line in matte(source, tmp_path / "out.mkv").losses
+    # Tone-mapped pictures have no use for it.
+    assert line not in matte(source, tmp_path / "out.webm").losses
     plain = _hevc(tmp_path / "plain.mp4")
-    assert not any("HDR" in line for line in matte(plain, tmp_path / f"2{out}").losses)
+    assert line not in matte(plain, tmp_path / "plain.mkv").losses
 
 
 def test_dolby_vision_without_a_base_layer_is_refused(tmp_path: Path) -> None:
