@@ -32,6 +32,7 @@ from mattecast.media.formats import (
     with_lossless_audio,
 )
 from mattecast.media.grid import standard_rate
+from mattecast.media.host import Host
 from mattecast.media.hosts import HOSTS
 from mattecast.media.mastering import Mastering
 from mattecast.media.pictures import is_pattern, is_still
@@ -174,13 +175,15 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
 
 
 def becomes_standard(facts: Facts, settings: Settings, format: Format) -> bool:
-    """Whether an HDR source is tone-mapped: as the settings say, else for outputs of 8 bits."""
+    """Whether an HDR source is tone-mapped: as the settings say, else for outputs of 8 bits and for
+    a host that takes HDR for SDR."""
     settings, format = _for_host(settings, format)
     if not facts.colour.is_hdr or settings.sdr is not None:
         return facts.colour.is_hdr and bool(settings.sdr)
     opaque = _background(settings, format) is not None or format.matte_only
     pixels = pixel_format(format, facts, bits=settings.depth, opaque=opaque)
-    return not format.matte_only and _bits(pixels) == 8
+    deaf = any(row.hdr is False for row in _rows(settings))
+    return not format.matte_only and (deaf or _bits(pixels) == 8)
 
 
 def _check_size(size: tuple[int, int], format: Format) -> None:
@@ -269,11 +272,16 @@ def _premultiplied(settings: Settings, format: Format, pixels: str) -> bool:
     return format.premultiplied if settings.premultiplied is None else settings.premultiplied
 
 
+def _rows(settings: Settings) -> tuple[Host, ...]:
+    """The host's versions; none where no host was named."""
+    return HOSTS[settings.host].rows() if settings.host else ()
+
+
 def _unheeded(settings: Settings, colour: Colour) -> tuple[str, ...]:
     """A line for each version of the host that takes high dynamic range for SDR."""
-    if settings.host is None or not colour.is_hdr:
+    if not colour.is_hdr:
         return ()
-    deaf = (row.title for row in HOSTS[settings.host].rows() if row.hdr is False)
+    deaf = (row.title for row in _rows(settings) if row.hdr is False)
     return tuple(f"colours: {title} takes {HIGH_RANGE[colour.transfer]} for SDR" for title in deaf)
 
 

@@ -247,7 +247,6 @@ _TABLE = (
             Reading("setting", hint="write overlay=format=gbrp:alpha={}"),
         ),
         copies=_EVERY,
-        hdr=False,
     ),
     Host(
         "gstreamer",
@@ -257,7 +256,6 @@ _TABLE = (
         known="measured with 1.22",
         readings=(_straight("prores", "ffv1", "cfhd", "qtrle", "vp9"),),
         copies=_EVERY,
-        hdr=False,
     ),
     Host(
         "web",

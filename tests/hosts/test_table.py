@@ -16,7 +16,7 @@ from mattecast.inspect.check import check
 from mattecast.media.formats import FILL_KEY, FORMATS
 from mattecast.media.hosts import HOSTS
 from mattecast.media.source import open_source
-from mattecast.plan import plan
+from mattecast.plan import becomes_standard, plan
 from mattecast.run import matte
 
 PAGE = Path(__file__).parents[2].joinpath("docs/hosts.md").read_text(encoding="utf-8")
@@ -227,18 +227,20 @@ def test_avid_is_given_a_fill_and_a_key(clip: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "notes"),
+    ("host", "sdr", "standard", "notes"),
     [
-        ("blender-4.2", ("colours: Blender to 4.3 takes PQ for SDR",)),
-        ("mlt", ("colours: MLT takes PQ for SDR",)),
-        ("resolve", ()),
+        ("blender-4.2", None, True, ()),
+        ("blender-4.2", False, False, ("colours: Blender to 4.3 takes PQ for SDR",)),
+        ("mlt", False, False, ("colours: MLT takes PQ for SDR",)),
+        ("resolve", None, False, ()),
     ],
 )
-def test_a_host_that_does_not_heed_pq_is_named(
-    host: str, notes: tuple[str, ...], tmp_path: Path
+def test_hdr_becomes_standard_for_a_host_that_does_not_heed_it(
+    host: str, sdr: bool | None, standard: bool, notes: tuple[str, ...], tmp_path: Path
 ) -> None:
     path = make(tmp_path / "hdr.mkv", Recipe(pixels="yuv420p10le", colour=(1, 9, 9, 16)))
-    with open_source(path) as clip:
-        settings = Settings(host=host)
-        format = FORMATS[settings.resolved_format(None)]
+    settings = Settings(host=host, sdr=sdr)
+    format = FORMATS[settings.resolved_format(None)]
+    with open_source(path, sdr=lambda facts: becomes_standard(facts, settings, format)) as clip:
+        assert clip.facts.tone_mapped == standard
         assert plan(clip.facts, settings, format).notes == notes
