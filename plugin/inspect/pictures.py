@@ -95,7 +95,7 @@ def _clip(
         raise MediaError(f"{path}: claims {stream.width}x{stream.height} pixels; not decoded")
     if not described:
         yield from _description(clip, stream)
-    frames = _sampled_frames(clip, stream)
+    frames = _picture(path) if is_picture_file(clip) else _sampled_frames(clip, stream)
     first = next(frames, None)
     if first is None:
         raise MediaError(f"{path}: no picture of it decodes; play it to see whether it is whole")
@@ -161,6 +161,12 @@ def _span(stream: Stream) -> tuple[Fraction, Fraction | None]:
         return start, (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
     except ValueError:
         return start, None
+
+
+def _picture(path: Path) -> Iterator[av.VideoFrame]:
+    """The frame of a picture file, opened anew: libav does not go back in all of them."""
+    with av.open(f"file:{path.absolute()}", options={"protocol_whitelist": "file"}) as clip:
+        yield from islice(clip.decode(video=0), 1)
 
 
 def _sampled_frames(clip: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
