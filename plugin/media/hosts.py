@@ -178,7 +178,7 @@ _TABLE = (
         "vmix",
         "vMix",
         ("png",),
-        step="Add Input, Image Sequence / Stinger",
+        step="Add Input, Image Sequence / Stinger; sound goes beside it as FIRST.png.wav",
         known="read in the user guide of vMix",
         readings=(_PNG,),
         copies=_PCM,
