@@ -328,7 +328,15 @@ def _range(text: str | None, facts: Facts) -> tuple[Fraction | None, Fraction | 
     length = facts.duration
     if start is not None and length is not None and start >= facts.start + length:
         raise UsageError(f"range '{text}': starts after the clip ends ({float(length):.2f} s)")
-    return start, end
+    return _first_frame(start, facts), end
+
+
+def _first_frame(start: Fraction | None, facts: Facts) -> Fraction | None:
+    """When the first frame of a range comes, where frames come at a constant rate: the output
+    begins with it."""
+    if start is None or facts.variable_rate:
+        return start
+    return facts.start + ceil((start - facts.start) * facts.rate) / facts.rate
 
 
 def parse_time(text: str, facts: Facts) -> Fraction:

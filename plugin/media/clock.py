@@ -34,13 +34,21 @@ _PATIENCE = 300
 class _Stream:
     """Where one stream stands: the offset on its times, and when its next packet is due.
 
-    time: of its last packet, by the file's clock. step: between its last two.
+    time: of its last packet, by the file's clock. step: between its last two. shown: when the last
+    of its pictures so far is shown, on the unbroken clock.
     """
 
     offset: Fraction
     due: Fraction
     time: Fraction
     step: Fraction = Fraction(0)
+    shown: Fraction | None = None
+
+    def need(self, packet: Packet, time: Fraction) -> Fraction:
+        """The least offset with which a packet neither is early nor is shown before the others."""
+        if packet.pts is None or self.shown is None:
+            return self.due - time
+        return max(self.due - time, self.shown + self.step - packet.pts * packet.time_base)
 
     def late(self, time: Fraction, offset: Fraction) -> Fraction:
         """How long after it is due a packet comes, if its time is moved by an offset."""
@@ -56,6 +64,9 @@ class _Stream:
         self.step = step if 0 < step <= _ON else self.step
         lasts = (packet.duration or 0) * packet.time_base
         is_picture = packet.stream.type == "video"
+        if is_picture and packet.pts is not None:
+            shown = packet.pts * packet.time_base + self.offset
+            self.shown = shown if self.shown is None else max(shown, self.shown)
         self.due = time + self.offset + (self.step if is_picture and self.step else lasts)
 
 
@@ -134,7 +145,7 @@ class Clock:
     def _found(self, packet: Packet, time: Fraction, source: Iterator[Packet]) -> Fraction:
         """The offset of a new break: the picture goes on, or what would go back far does."""
         streams = {index: replace(each) for index, each in self._streams.items()}
-        own = streams[packet.stream_index].due - time
+        own = streams[packet.stream_index].need(packet, time)
         needs = {packet.stream_index: own}
         firsts = [packet]
         for other in self._look_ahead(source):
@@ -144,8 +155,8 @@ class Clock:
             stream = streams[index]
             if stream.continues(begins):
                 stream.take(other, begins)
-            elif abs(stream.due - begins - own) <= _OVERLAP:
-                needs[index] = stream.due - begins
+            elif abs(stream.need(other, begins) - own) <= _OVERLAP:
+                needs[index] = stream.need(other, begins)
                 firsts.append(other)
             if len(needs) == len(streams):
                 break

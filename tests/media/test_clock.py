@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -64,6 +65,18 @@ def test_many_breaks(tmp_path: Path) -> None:
     assert times(tmp_path / "out.webm") == pytest.approx([n / 25 for n in range(150)], abs=0.001)
     assert _clicks(tmp_path / "out.webm")[-1] == pytest.approx(5.8, abs=0.06)
     assert summary.damage[0].startswith("the clock is set anew at 1.200, 2.400, 3.600, 4.800 s")
+
+
+def test_parts_cut_anywhere(tmp_path: Path) -> None:
+    """Recordings are cut amid groups of pictures: what is lost there squeezes no other frame."""
+    first = part(tmp_path / "one.ts", 126000, options=B_FRAMES)
+    second = part(tmp_path / "two.ts", 126000, options=B_FRAMES)
+    source = tmp_path / "spliced.ts"
+    source.write_bytes(first[: len(first) // 188 * 3 // 5 * 188] + second[len(second) // 4 :])
+    matte(source, tmp_path / "out.mov")
+    shown = times(tmp_path / "out.mov")
+    assert len(shown) > 30
+    assert min(later - earlier for earlier, later in pairwise(shown)) >= Fraction(1, 25)
 
 
 def test_program_streams_too(tmp_path: Path) -> None:

@@ -91,6 +91,18 @@ def test_a_range_counts_from_the_first_frame(tmp_path: Path) -> None:
     assert _click(tmp_path / "out.mov", 0.05) == pytest.approx(_ahead(source) - 0.4, abs=0.003)
 
 
+def test_a_range_begins_with_a_frame(tmp_path: Path) -> None:
+    """A range that begins between two frames gives no empty time before the first of its own."""
+    rate = Fraction(30000, 1001)
+    recipe = Recipe(rate=rate, pts=tuple(range(40)), audio=("aac",), timecode="00:00:00;00")
+    source = make(tmp_path / "source.mov", recipe)
+    summary = matte(source, tmp_path / "out.mov", Settings(range="0.4..0.8"))
+    assert times(tmp_path / "out.mov") == [n / rate for n in range(12)]
+    assert summary.timecode == "00:00:00;12"
+    # The click at 0.5 s.
+    assert _click(tmp_path / "out.mov", 0.05) == pytest.approx(0.5 - float(12 / rate), abs=0.025)
+
+
 def test_chapters_move_with_the_picture(tmp_path: Path) -> None:
     recipe = stream(90000, chapters=True, audio=())
     with Clip(make(tmp_path / "source.mkv", recipe)) as clip:
