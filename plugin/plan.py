@@ -415,6 +415,15 @@ def _carries_mastering(format: Format) -> bool:
     return format.codec in ("libx265", "prores_ks") and not format.matte_only
 
 
+def _colour_losses(source: Colour, colour: Colour, format: Format) -> Iterator[str]:
+    """What is said about a profile that an output cannot hold, and primaries that it cannot say."""
+    named = source.profile is not None and source.profile.primaries() is None
+    if source.profile is not None and named and colour.profile is None:
+        yield f"ICC profile {source.profile.name or source.profile.kind}: colours are taken as sRGB"
+    elif format.name in ("webp", "gif") and colour.is_wide:
+        yield f"wide primaries: {format.suffix} cannot say them, so colours look paler; PNG can"
+
+
 def _losses(
     facts: Facts, settings: Settings, format: Format, pixels: str, colour: Colour
 ) -> tuple[str, ...]:
@@ -425,6 +434,8 @@ def _losses(
         losses.append("light above white (1.0): becomes white; EXR keeps it")
     if format.linear and _options(facts, settings, format, hdr=False)["format"] == "float":
         bits = 32
+    if not format.matte_only:
+        losses.extend(_colour_losses(facts.colour, colour, format))
     if facts.bits > bits and not format.matte_only:
         losses.append(f"depth: {facts.bits} bits become {bits}")
     if format.is_sequence and (facts.audio or facts.variable_rate):

@@ -136,6 +136,11 @@ class Colour:
         """The tags after conversion to full-range RGB."""
         return replace(self, matrix=_RGB_MATRIX, range=FULL, profile=None)
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether the primaries are P3's or BT.2020's."""
+        return self.primaries in _WIDE
+
     def as_picture(self) -> Colour:
         """The tags of a picture file: the curves of video become sRGB's, as screens show them, and
         so do BT.601's primaries, which are nearly BT.709's. Others stay."""
@@ -146,11 +151,14 @@ class Colour:
             self.as_rgb(),
             primaries=BT709 if standard else self.primaries,
             transfer=SRGB_TRANSFER if self.transfer in alike else self.transfer,
-            profile=None if self._profile_is_srgb() else self.profile,
+            profile=self.profile if self._has_own_profile() else None,
         )
 
-    def _profile_is_srgb(self) -> bool:
-        return self.profile is not None and self.profile.primaries() == BT709
+    def _has_own_profile(self) -> bool:
+        """Whether a profile describes RGB that is not sRGB. One of gray or CMYK ends where a
+        picture becomes RGB."""
+        profile = self.profile
+        return profile is not None and profile.kind == "RGB" and profile.primaries() != BT709
 
     @property
     def is_rgb(self) -> bool:

@@ -101,6 +101,20 @@ def test_profiles_go_on(name: str, colours: tuple[float, ...], tmp_path: Path) -
     assert any("Made" in str(each) for each in check(tmp_path / "out.png").findings)
 
 
+def test_what_cannot_be_kept_of_a_profile_is_said(tmp_path: Path) -> None:
+    adobe, gray = icc(ADOBE_RGB, name="Adobe RGB"), icc((), (2.2,), name="Dot Gain")
+    source = jpeg(tmp_path / "adobe.jpg", adobe)
+    said = call("matte", source, "-o", tmp_path / "out.mov").err
+    assert "not kept: ICC profile Adobe RGB: colours are taken as sRGB" in said
+    source = jpeg(tmp_path / "gray.jpg", gray, gray=True)
+    said = call("matte", source, "-o", tmp_path / "gray.png").err
+    assert "ICC profile Dot Gain" in said
+    assert "iCCP" not in png_chunks((tmp_path / "gray.png").read_bytes())
+    source = jpeg(tmp_path / "p3.jpg", icc(DISPLAY_P3))
+    assert "wide primaries" in call("matte", source, "-o", tmp_path / "out.webp").err
+    assert "not kept" not in call("matte", source, "-o", tmp_path / "out.png").err
+
+
 def test_srgb_by_a_profile_is_srgb(tmp_path: Path) -> None:
     source = jpeg(tmp_path / "photo.jpg", icc(SRGB))
     chunks = png_chunks(matted(source, tmp_path / "out.png").read_bytes())

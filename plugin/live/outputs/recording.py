@@ -59,7 +59,7 @@ class Recorder:
         self.gone = threading.Event()
         self._settings = Settings(overwrite=overwrite, quality=quality, audio=False)
         self._format = FORMATS[guess(output)]
-        if self._format.is_sequence:
+        if self._format.is_sequence or self._format.picture:
             raise UsageError(f"{output}: live records movies: .mov, .webm, .mkv or .mp4")
         refuse_losing(output, _Live(plain_facts((16, 16)), output), overwrite=overwrite)
         self._queue: queue.Queue[Picture] = queue.Queue(_QUEUE)
