@@ -67,12 +67,12 @@ def _alpha_shown(row: Host, clip: Shown) -> tuple[Callable[[str, str], Finding],
     reading, kind = row.reading(clip.kind), clip.kind
     if clip.verdict is None and FILL_KEY in row.formats:
         return note, "right as the fill or the key of a pair"
-    if reading is None:
-        return warning, f"how it reads {kind} is not known"
-    if reading.alpha == "refused":
+    if reading and reading.alpha == "refused":
         return error, f"does not open {kind}"
     if clip.verdict is None:
         return error, "shows it opaque: the clip has no alpha"
+    if reading is None:
+        return warning, f"how it reads {kind} is not known"
     faults = [reading.wrong(kind, each) for each in get_args(Colours)]
     if clip.verdict == "unclear" and not all(faults):
         return note, "its pictures do not show whether they are as this program takes them"

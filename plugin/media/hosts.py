@@ -267,7 +267,9 @@ _TABLE = (
             Reading("straight", _VPX),
             Reading("straight", _MOVING),
             _PNG,
-            Reading("refused"),
+            Reading(
+                "refused", frozenset({"prores", "qtrle", "cfhd", "ffv1", "png"}), pictures=False
+            ),
         ),
         copies=frozenset({"opus", "vorbis"}),
         plays=_MUSIC,
@@ -285,7 +287,6 @@ _TABLE = (
             Reading("setting", frozenset({"hevc"}), hint="the file says that it is {}"),
             Reading("opaque", _VPX),
             _asking(_AVCONVERT, "prores"),
-            Reading("refused"),
         ),
         copies=_PCM,
     ),

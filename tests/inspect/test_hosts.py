@@ -99,6 +99,7 @@ DEEP, EIGHT = ("prores_ks", "yuva444p10le", "a.mov"), ("qtrle", "argb", "a.mov")
         (("libvpx-vp9", "yuva420p", "a.webm"), False, "blender-4.2", "error", "shows vp9 movies"),
         (("libvpx-vp9", "yuva420p", "a.webm"), False, "web", "ok", "right (measured with Chromium"),
         (("qtrle", "rgb24", "a.mov"), False, "obs", "error", "shows it opaque: the clip has no al"),
+        (("libx264", "yuv420p", "a.mp4"), False, "web", "error", "shows it opaque: the clip has"),
         (("qtrle", "rgb24", "a.mov"), False, "avid", "note", "right as the fill or the key"),
     ],
 )
