@@ -188,6 +188,17 @@ def _rate(video: Track) -> Fraction | None:
     return Fraction(video.timescale, int(lengths[0])) if lengths.size == 1 and lengths[0] else None
 
 
+def _gaps(video: Track) -> tuple[Fraction, int] | None:
+    """Frames a second and how many are left out, where most frames last one step and the others
+    last whole steps; the last frame may differ."""
+    steps = video.steps[:-1] if len(video.steps) > 1 and video.steps[-1, 0] == 1 else video.steps
+    counts, lengths = steps[:, 0].astype(int), steps[:, 1].astype(int)
+    step = int(np.gcd.reduce(lengths)) if len(lengths) else 0
+    if not step or 2 * counts[lengths == step].sum() <= counts.sum():
+        return None
+    return Fraction(video.timescale, step), int((counts * (lengths // step - 1)).sum())
+
+
 def _average(video: Track) -> str:
     low, high = video.steps[:, 1].min(), video.steps[:, 1].max()
     length = float(video.end - video.start)
@@ -203,6 +214,9 @@ def _timing(video: Track, headers: list[Header]) -> Iterator[Finding]:
         near = [each for each in prores.RATES.values() if 0 < abs(rate / each - 1) < 1e-3]
         if near and rate not in prores.RATES.values():
             yield warning("timing", f"close to {wording.rate(near[0])} but not it: it will drift")
+    elif gaps := _gaps(video):
+        text = f"variable rate: {wording.rate(gaps[0])}, {gaps[1]} of them left out"
+        yield note("timing", f"{text}, {base}")
     elif len(video.steps):
         yield note("timing", f"variable rate, {_average(video)}, {base}")
     code = prores.RATES.get(headers[0].rate) if headers else None

@@ -243,7 +243,10 @@ def test_timing_of_a_variable_clip(tmp_path: Path) -> None:
     times = [0, 512, 1024, 2048, 2560, 3072]
     report = check(write_prores(tmp_path / "vfr.mov", times=times, timecode="", sound=None))
     assert "variable rate" in said(report, "note")["timing"]
-    assert "512 to 1024 ticks" in said(report, "note")["timing"]
+    assert "30 frames/s, 1 of them left out" in said(report, "note")["timing"]
+    times = [0, 512, 1100, 2048, 2560, 3000]
+    report = check(write_prores(tmp_path / "jitter.mov", times=times, timecode="", sound=None))
+    assert "440 to 948 ticks" in said(report, "note")["timing"]
     assert said(report, "note")["timecode"] == said(report, "note")["audio"] == "none"
 
 

@@ -74,6 +74,8 @@ def test_left_out_frames_leave_their_places_empty(rate: Fraction, tmp_path: Path
     source = make(tmp_path / "source.mkv", rounded(rate, numbers))
     matte(source, tmp_path / "out.mov")
     assert times(tmp_path / "out.mov") == exact(rate, numbers)
+    (timing,) = (each for each in check(tmp_path / "out.mov").findings if each.what == "timing")
+    assert " frames/s, 6 of them left out" in timing.detail
 
 
 def test_milliseconds_in_mp4_are_a_coarse_clock_too(tmp_path: Path) -> None:
