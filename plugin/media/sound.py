@@ -30,8 +30,6 @@ _GAP = Fraction(1, 200)
 _ROUNDING = Fraction(1, 1000)
 # Sound that begins this much too early (seconds) overlaps what came before, as at a splice.
 _OVERLAP = Fraction(1, 2)
-# Longer gaps are no lost packets but a clock that was set anew: hours of silence would not help.
-_BREAK = Fraction(60)
 
 Packet: TypeAlias = "av.Packet[av.AudioStream]"
 
@@ -237,8 +235,8 @@ class _Track:
                 gap = Fraction(0) if self._due is None else time - self._due
                 # Where the sound changes, another encoder began; its times are exact.
                 least = _GAP if Kind.of(frame) == self._kind else Fraction(0)
-                if least < gap < _BREAK:
-                    yield _silence(frame, gap)
+                if least < gap < LONGEST_FRAME:
+                    yield from _silence(frame, gap)
                 elif least < -gap < _OVERLAP:
                     late = round(-gap * frame.sample_rate)
                     if late >= frame.samples:
@@ -280,18 +278,22 @@ def _from_zero(frame: av.AudioFrame) -> Iterator[av.AudioFrame]:
         yield part(frame, early, frame.layout.name)
 
 
-def _silence(after: av.AudioFrame, seconds: Fraction) -> av.AudioFrame:
-    """Silence that ends where `after` begins, in the same sample format and layout."""
+def _silence(after: av.AudioFrame, seconds: Fraction) -> Iterator[av.AudioFrame]:
+    """Silence that ends where `after` begins, in the same sample format and layout: frames of a
+    second at most, since a pause may be long."""
     assert after.pts is not None
-    samples = round(seconds * after.sample_rate)
-    silence = av.AudioFrame(after.format.name, after.layout.name, samples)
-    # PyAV finds more planes than there are where there are eight or more.
-    for plane in silence.planes[: after.layout.nb_channels if after.format.is_planar else 1]:
-        # Eight-bit samples are the only ones that count from the middle.
-        plane.update((b"\x80" if after.format.name.startswith("u8") else b"\0") * plane.buffer_size)
-    silence.sample_rate, silence.time_base = after.sample_rate, after.time_base
-    silence.pts = after.pts - round(Fraction(samples, after.sample_rate) / _clock(after))
-    return silence
+    samples, rate = round(seconds * after.sample_rate), after.sample_rate
+    for first in range(0, samples, rate):
+        count = min(rate, samples - first)
+        silence = av.AudioFrame(after.format.name, after.layout.name, count)
+        # PyAV finds more planes than there are where there are eight or more.
+        for plane in silence.planes[: after.layout.nb_channels if after.format.is_planar else 1]:
+            # Eight-bit samples are the only ones that count from the middle.
+            level = b"\x80" if after.format.name.startswith("u8") else b"\0"
+            plane.update(level * plane.buffer_size)
+        silence.sample_rate, silence.time_base = rate, after.time_base
+        silence.pts = after.pts - round(Fraction(samples - first, rate) / _clock(after))
+        yield silence
 
 
 def _clock(frame: av.AudioFrame) -> Fraction:

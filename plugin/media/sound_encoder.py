@@ -83,11 +83,12 @@ class SoundEncoder:
                 yield from self._encode(resampled)
 
     def _encode(self, sound: AudioFrame) -> Iterator[av.Packet[av.AudioStream]]:
-        """Encode sound of the track's own kind. Its times count its samples: those of several
-        resamplers would overlap by their rounding."""
+        """Encode sound of the track's own kind. Its times count its samples, since those of several
+        resamplers would overlap by their rounding; a pause stays."""
         clock = Fraction(1, self.stream.rate)
-        if self._due is None:
-            self._due = round((sound.pts or 0) * (sound.time_base or clock) / clock)
+        begin = round((sound.pts or 0) * (sound.time_base or clock) / clock)
+        if self._due is None or begin - self._due > self.stream.rate:
+            self._due = begin
         sound.pts, sound.time_base = self._due, clock
         self._due += sound.samples
         yield from self.stream.encode(sound)

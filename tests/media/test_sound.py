@@ -94,6 +94,49 @@ def test_the_last_sound_of_a_late_decoder_is_kept(tmp_path: Path) -> None:
     assert len(_samples(tmp_path / "out.mov")[0]) == len(_samples(source)[0])
 
 
+@pytest.mark.parametrize("out", ["out.mov", "out.mp4", "out.webm"])
+def test_a_pause_of_a_minute_stays(out: str, tmp_path: Path) -> None:
+    source = _with_pause(tmp_path / "source.mkv", 70)
+    matte(source, tmp_path / out)
+    assert _clicks_by_frame(tmp_path / out) == pytest.approx([0.5, 70.5], abs=0.002)
+
+
+def _with_pause(path: Path, pause: int) -> Path:
+    """A clip of a frame a second with two seconds of sound, each a click at its middle."""
+    picture = make(path.with_name("picture.mp4"), Recipe(rate=Fraction(1), pts=range(pause + 2)))
+    with av.open(str(picture)) as clip, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(clip.streams.video[0])
+        track = out.add_stream("flac", rate=48000, layout="stereo")
+        for packet in clip.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+        for first in (0, pause * 48000):
+            sound = np.zeros((1, 96000), "i2")
+            sound[0, 48000:48200] = 20000
+            for start in range(0, 48000, 4800):
+                piece = av.AudioFrame.from_ndarray(
+                    sound[:, 2 * start : 2 * start + 9600].copy(), "s16", "stereo"
+                )
+                piece.sample_rate, piece.time_base = 48000, Fraction(1, 48000)
+                piece.pts = first + start
+                out.mux(track.encode(piece))
+        out.mux(track.encode(None))
+    return path
+
+
+def _clicks_by_frame(path: Path) -> list[float]:
+    """When the clicks begin (seconds), each frame of sound taken by its own time."""
+    found: list[float] = []
+    with av.open(str(path)) as clip:
+        for frame in clip.decode(audio=0):
+            samples = av.AudioResampler("flt").resample(frame)[0].to_ndarray()[0, ::2]
+            loud = np.flatnonzero(np.abs(samples) > 0.3)
+            times = [float(frame.time or 0) + at / frame.sample_rate for at in loud]
+            found += [time for time in times[:1] if not found or time - found[-1] > 0.1]
+    return found
+
+
 def test_every_track_and_its_language(tmp_path: Path) -> None:
     recipe = Recipe(pts=TWO_SECONDS, audio=("aac", "aac", "aac"), languages=("eng", "deu", "jpn"))
     source = make(tmp_path / "source.mp4", recipe)
