@@ -34,6 +34,7 @@ from mattecast.media.formats import (
 from mattecast.media.grid import standard_rate
 from mattecast.media.host import Host
 from mattecast.media.hosts import HOSTS
+from mattecast.media.managed import is_managed
 from mattecast.media.mastering import Mastering
 from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.timecode import Timecode
@@ -211,6 +212,8 @@ def _colour(source: Colour, format: Format, pixels: str) -> Colour:
         return replace(source.as_picture(), matrix=JPEG_MATRIX)
     if format.picture:
         colour = source.as_picture()
+        if colour.profile is not None and format.name in ("webp", "gif"):
+            colour = replace(colour, primaries=BT709)  # they cannot say other primaries
         return colour if format.profiles else replace(colour, profile=None)
     colour = source.as_yuv(limited=limited) if pixels.startswith("yuv") else source.as_rgb()
     return colour.as_prores() if format.codec == "prores_ks" else colour
@@ -417,9 +420,11 @@ def _carries_mastering(format: Format) -> bool:
 
 def _colour_losses(source: Colour, colour: Colour, format: Format) -> Iterator[str]:
     """What is said about a profile that an output cannot hold, and primaries that it cannot say."""
-    named = source.profile is not None and source.profile.primaries() is None
-    if source.profile is not None and named and colour.profile is None:
-        yield f"ICC profile {source.profile.name or source.profile.kind}: colours are taken as sRGB"
+    profile = source.profile
+    if profile is not None and is_managed(source, colour):
+        yield f"ICC profile {profile.name}: colours are converted to sRGB and end at its border"
+    elif profile is not None and profile.primaries() is None and colour.profile is None:
+        yield f"ICC profile {profile.name or profile.kind}: colours are taken as sRGB"
     elif format.name in ("webp", "gif") and colour.is_wide:
         yield f"wide primaries: {format.suffix} cannot say them, so colours look paler; PNG can"
 

@@ -26,6 +26,7 @@ from mattecast.media.gpu import (
     shrunk,
 )
 from mattecast.media.light import Light
+from mattecast.media.managed import Managed, is_managed
 from mattecast.media.turn import Turn
 from mattecast.plan import Plan
 
@@ -106,6 +107,9 @@ class Convert(Immediate):
         self._fit = Fit(facts)
         self._others: Convert | None = None
         self._light = Light(facts, plan) if facts.colour.transfer == LINEAR else None
+        self._managed: Managed | None = None
+        if facts.colour.profile is not None and is_managed(facts.colour, plan.colour):
+            self._managed = Managed(facts.colour, facts.colour.profile, plan.colour.transfer)
         # One each: a reformatter keeps its tables as long as sizes and formats stay.
         self._to_output, self._to_network, self._to_gray = (VideoReformatter() for _ in range(3))
 
@@ -117,6 +121,8 @@ class Convert(Immediate):
         """The stage for pictures that were fitted or made of light, which are upright."""
         if self._others is None:
             facts = replace(self._facts, turn=Turn())
+            if self._managed:
+                facts = replace(facts, colour=facts.colour.as_rgb())
             if self._light:
                 colour = replace(facts.colour.as_rgb(), transfer=self._plan.colour.transfer)
                 width, height = self._plan.size
@@ -135,6 +141,8 @@ class Convert(Immediate):
             light, coded, inside = self._light(decoded)
             made = self._other()._frame(coded, pts, repeats)
             return replace(made, light=light, inside=inside)
+        if self._managed:
+            return self._other()._frame(self._managed(decoded), pts, repeats)
         if not is_readable_by_torch(decoded) and (other := self._fit(decoded)):
             return replace(self._other()._frame(other[0], pts, repeats), inside=other[1])
         duration = decoded.duration or round(1 / (self._facts.rate * self._facts.time_base))
@@ -202,6 +210,8 @@ class Convert(Immediate):
         """A decoded frame as the network sees it, upright: (h, w, 3) uint8 RGB."""
         if self._light:
             return self._other()._shrunk(self._light(decoded)[1])
+        if self._managed:
+            return self._other().small(self._managed(decoded))
         other = None if is_readable_by_torch(decoded) else self._fit(decoded)
         return self._other()._shrunk(other[0]) if other else self._shrunk(decoded)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import av
 import cv2
 import numpy as np
@@ -13,14 +15,11 @@ from mattecast.media.facts import Facts
 from mattecast.media.fit import Inside, place
 from mattecast.media.frame import ALPHA_MAX, components
 from mattecast.media.turn import Turn
-from mattecast.plan import Plan
+
+if TYPE_CHECKING:
+    from mattecast.plan import Plan
 
 Floats = NDArray[np.float32]
-
-
-def is_float(picture: av.VideoFrame) -> bool:
-    """Whether a picture has float components, which hold linear light."""
-    return picture.format.name.removesuffix("le").removesuffix("be").endswith(("f16", "f32"))
 
 
 class Light:

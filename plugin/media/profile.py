@@ -25,6 +25,7 @@ _COLOURS = {
     9: ((0.6735, 0.2790, -0.0019), (0.1657, 0.6753, 0.0300), (0.1250, 0.0456, 0.7968)),
     12: ((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841)),
 }
+SRGB = np.array(_COLOURS[1]).T
 _SAME_COLOUR, _SAME_CURVE = 0.004, 0.02
 
 
@@ -49,6 +50,12 @@ class Profile:
             length, place = struct.unpack_from(">II", text, 20)
             return text[place : place + length].decode("utf-16-be", "replace").strip("\0")
         return ""
+
+    @property
+    def can_convert(self) -> bool:
+        """Whether curves, and a matrix for RGB, are all that the profile consists of."""
+        known = self.kind == "GRAY" or self.matrix() is not None
+        return known and self.curve(2) is not None
 
     def primaries(self) -> int | None:
         """H.273's code of its red, green and blue where sRGB's curve goes with them, else None."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from clips import Recipe, make
 from commands import call
-from profiles import ADOBE_RGB, DISPLAY_P3, SRGB, icc, png_chunks
+from profiles import ADOBE_RGB, DISPLAY_P3, SRGB, SRGB_CURVE, icc, png_chunks
 
 from mattecast.inspect.check import check
 from mattecast.inspect.prores import header
@@ -105,14 +105,37 @@ def test_what_cannot_be_kept_of_a_profile_is_said(tmp_path: Path) -> None:
     adobe, gray = icc(ADOBE_RGB, name="Adobe RGB"), icc((), (2.2,), name="Dot Gain")
     source = jpeg(tmp_path / "adobe.jpg", adobe)
     said = call("matte", source, "-o", tmp_path / "out.mov").err
-    assert "not kept: ICC profile Adobe RGB: colours are taken as sRGB" in said
+    assert "not kept: ICC profile Adobe RGB: colours are converted to sRGB" in said
     source = jpeg(tmp_path / "gray.jpg", gray, gray=True)
     said = call("matte", source, "-o", tmp_path / "gray.png").err
     assert "ICC profile Dot Gain" in said
     assert "iCCP" not in png_chunks((tmp_path / "gray.png").read_bytes())
     source = jpeg(tmp_path / "p3.jpg", icc(DISPLAY_P3))
-    assert "wide primaries" in call("matte", source, "-o", tmp_path / "out.webp").err
+    assert "converted to sRGB" in call("matte", source, "-o", tmp_path / "out.webp").err
     assert "not kept" not in call("matte", source, "-o", tmp_path / "out.png").err
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("output", "colours"), [("out.mov", ADOBE_RGB), ("out.gif", DISPLAY_P3)])
+def test_other_profiles_are_converted(
+    output: str, colours: tuple[float, ...], turned: bool, tmp_path: Path
+) -> None:
+    """By hand: the profile's gamma, its matrix to XYZ, back by sRGB's, and sRGB's curve."""
+    gamma = (2.2,) if output == "out.mov" else SRGB_CURVE
+    made = profile.Profile(icc(colours, gamma))
+    code = np.array([120, 170, 90])
+    picture = np.full((96, 64, 3) if turned else (64, 96, 3), code[::-1], np.uint8)
+    data = cv2.imencode(".png", picture)[1].tobytes()
+    (tmp_path / "in.png").write_bytes(profile.into_png(data, made))
+    options = ("--format", "qtrle") if output == "out.mov" else ()
+    source = matted(tmp_path / "in.png", tmp_path / output, *options)
+    light = made.curve(256)[code]  # type: ignore[index]
+    into, back = (np.reshape(each, (3, 3)).T for each in (colours, SRGB))
+    light = np.clip(np.linalg.inv(back) @ into @ light, 0, 1)
+    wanted = 255 * np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    with av.open(str(source)) as clip:
+        pixel = next(clip.decode(video=0)).to_ndarray(format="rgb24")[20, 20]
+    assert np.abs(pixel - wanted).max() < 1.5 and np.abs(code - wanted).max() > 3
 
 
 def test_srgb_by_a_profile_is_srgb(tmp_path: Path) -> None:
