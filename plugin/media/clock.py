@@ -124,7 +124,8 @@ class Clock:
         if stream is None:
             stream = self._streams[packet.stream_index] = self._begun(time)
         if not stream.continues(time):
-            stream.offset = self._known(stream, time) or self._found(packet, time, source)
+            known = self._known(stream, time)
+            stream.offset = self._found(packet, time, source) if known is None else known
         stream.take(packet, time)
         _shift(packet, stream.offset)
 

@@ -125,3 +125,17 @@ def _clicks(path: Path) -> list[float]:
     loud = np.flatnonzero(np.abs(np.concatenate(blocks)) > 0.5)
     firsts = loud[np.flatnonzero(np.diff(loud, prepend=-rate) > rate / 12)]
     return [start + first / rate for first in firsts]
+
+
+def test_one_stray_time_is_one_break(tmp_path: Path) -> None:
+    """A picture of a wrong time, after which the clock goes on as before."""
+    times_of = ([0, 3600, 7200, 10800], [14400 + 9_000_000], [18000, 21600, 25200])
+    parts = []
+    for number, pts in enumerate(times_of):
+        recipe = Recipe(options=X264, time_base=MPEG, pts=[126000 + each for each in pts])
+        parts.append(make(tmp_path / f"{number}.ts", recipe).read_bytes())
+    source = tmp_path / "source.ts"
+    source.write_bytes(b"".join(parts))
+    summary = matte(source, tmp_path / "out.mov")
+    assert times(tmp_path / "out.mov") == [Fraction(n, 25) for n in range(8)]
+    assert summary.damage == ("the clock is set anew at 0.160 s: joined there, sound too",)
