@@ -170,6 +170,8 @@ def _video_stream(container: OutputContainer, plan: Plan, threads: int) -> av.Vi
         # Frames are coded on their own, so whole frames in parallel scale best.
         context.thread_type = "FRAME" if plan.format.codec != "ffv1" else "SLICE"
     plan.colour.tag(context)
+    if plan.format.name == "hevc":
+        context.codec_tag = "hvc1"  # QuickTime and Safari do not open the muxer's own hev1
     if plan.mastering and plan.format.codec == "prores_ks":
         context.extradata = _placeholder(plan.mastering.boxes)
     return stream

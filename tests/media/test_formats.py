@@ -447,3 +447,9 @@ def test_settings_that_make_no_sense_are_refused(
         matte(source, tmp_path / out, Settings(**settings))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_hevc_is_tagged_as_quicktime_wants_it(source: Path, tmp_path: Path) -> None:
+    matte(source, tmp_path / "out.mp4", Settings(format="hevc", detail="fast"))
+    with av.open(str(tmp_path / "out.mp4")) as clip:
+        assert clip.streams.video[0].codec_context.codec_tag == "hvc1"
