@@ -89,7 +89,7 @@ def _named_after(source: Path, settings: Settings) -> str:
         name = "matte-png" if settings.format == "matte" else settings.format or "png"
         return f"{stem}.matte{FORMATS[name].suffix}"
     if is_pattern(source):
-        stem = text_before_number(source.name).rstrip("_.-") or "pictures"
+        stem = text_before_number(source.name).rstrip("_.- ") or "pictures"
     elif os.path.isdir(source):
         stem = source.resolve().name
     format = FORMATS["prores" if name == FILL_KEY else name]
