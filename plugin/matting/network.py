@@ -64,19 +64,25 @@ class Network(Immediate):
     """The stage that asks the network for the matte of each frame.
 
     preroll: gives the pictures of a shot, from its first frame on, that the network sees before
-    that frame counts.
+    that frame counts. standard: makes a picture of the clip one of standard range, which networks
+    have learned from.
     """
 
     name = "network"
 
-    def __init__(self, engine: Engine, preroll: Callable[[ShotFrame], list[Small]]) -> None:
-        self._engine, self._preroll = engine, preroll
+    def __init__(
+        self,
+        engine: Engine,
+        preroll: Callable[[ShotFrame], list[Small]],
+        standard: Callable[[Small], Small] = lambda picture: picture,
+    ) -> None:
+        self._engine, self._preroll, self._standard = engine, preroll, standard
 
     def push(self, item: ShotFrame) -> list[Estimated]:
         """See flow.Stage."""
         if item.first:
-            warm(self._engine, self._preroll(item))
-        alpha = np.array(self._engine.step(item.frame.small))
+            warm(self._engine, [self._standard(each) for each in self._preroll(item)])
+        alpha = np.array(self._engine.step(self._standard(item.frame.small)))
         return [Estimated(item.frame, alpha, item.first)]
 
 

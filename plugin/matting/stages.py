@@ -18,6 +18,7 @@ from mattecast.matting.prepare import QUICK, ConstantRate, Convert, OwnTimes
 from mattecast.matting.shots import ShotFrame, Shots, Small
 from mattecast.matting.smooth import smoothing
 from mattecast.media.frame import EXACT, Frame
+from mattecast.media.tone import standard_range
 
 Group = list[Stage[Any, Any]]
 
@@ -83,9 +84,11 @@ def _prepare(job: Job, *, small_only: bool) -> Group:
 def _network(job: Job, again: Again | None) -> Group:
     if job.engine is None:
         return []
+    standard = standard_range(job.facts.colour, job.facts.mastering)
     if again is not None:
-        return [Network(job.engine, Preroll(again.following, cuts=job.settings.cuts))]
-    return [Network(job.engine, _first_picture if job.live else _nothing)]
+        preroll = Preroll(again.following, cuts=job.settings.cuts)
+        return [Network(job.engine, preroll, standard)]
+    return [Network(job.engine, _first_picture if job.live else _nothing, standard)]
 
 
 def _first_picture(item: ShotFrame) -> list[Small]:

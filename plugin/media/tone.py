@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mattecast.filters.pictures.tone import WHITE, table
 from mattecast.media.colour import BT709, PQ, Colour
@@ -36,13 +39,36 @@ def peak(mastering: Mastering | None) -> int:
     return int(min(max(content or most, WHITE), 10000)) if content or most else USUAL_PEAK
 
 
+def standard_range(
+    colour: Colour, mastering: Mastering | None
+) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """What makes (h, w, 3) uint8 R'G'B' of a clip pictures of BT.709; HDR ones are tone-mapped.
+
+    It is for networks, which do not mind that codes are rounded to 6 bits.
+    """
+    if not colour.is_hdr:
+        return lambda picture: picture
+    codes = table(_name(colour), peak(mastering), 64).reshape(-1, 3)
+    bytes = (codes * 255).round().astype(np.uint8)
+
+    def mapped(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        red, green, blue = np.moveaxis(picture.astype(np.int32) >> 2, -1, 0)
+        return np.asarray(bytes[red << 12 | green << 6 | blue])
+
+    return mapped
+
+
 @contextmanager
 def table_file(colour: Colour, peak: int) -> Iterator[str]:
     """The path of a .cube file that takes full-range R'G'B' of BT.2020 to BT.709, for lut3d."""
     with tempfile.TemporaryDirectory(prefix="mattecast-") as folder:
         path = Path(folder) / "tone.cube"
-        path.write_text(_cube("pq" if colour.transfer == PQ else "hlg", peak), encoding="ascii")
+        path.write_text(_cube(_name(colour), peak), encoding="ascii")
         yield str(path)
+
+
+def _name(colour: Colour) -> str:
+    return "pq" if colour.transfer == PQ else "hlg"
 
 
 @lru_cache(maxsize=2)

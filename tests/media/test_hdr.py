@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
 import pytest
 from clips import Recipe, make, planes
-from commands import call
+from commands import StandIn, call
 from numpy.typing import NDArray
 
-from mattecast import Settings, matte
+from mattecast import Settings, engines, matte
 from mattecast.filters.pictures import tone
 from mattecast.media.clip import Clip
 from mattecast.media.tone import peak as tone_peak
@@ -160,3 +160,26 @@ def test_a_peak_no_brighter_than_white_compresses_nothing() -> None:
     np.testing.assert_allclose(tone.compressed(light, 203), light, rtol=1e-3)
     rising = tone.compressed(np.linspace(0, 4000, 999), 4000)
     assert (np.diff(rising) > 0).all() and rising[-1] == pytest.approx(203, rel=1e-3)
+
+
+class Watching(StandIn):
+    """A network that keeps what it is shown."""
+
+    seen: ClassVar[list[NDArray[np.uint8]]] = []
+
+    def step(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.seen.append(picture)
+        return super().step(picture)
+
+
+@pytest.mark.parametrize("kind", TRANSFERS)
+def test_networks_see_standard_pictures_of_clips_that_stay_hdr(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "load", lambda spec, size, **_: Watching(size))
+    monkeypatch.setattr(Watching, "seen", [])
+    source = patches(tmp_path / "in.mkv", kind, np.full((6, 3), 50.0))
+    matte(source, tmp_path / "out.mov")
+    assert len(Watching.seen) >= 2
+    for picture in Watching.seen:
+        assert np.abs(picture / 255 - LANDS[50]).max() < 0.02
