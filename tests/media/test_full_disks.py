@@ -68,9 +68,9 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("output", ["talk.mov", "talk.webm", "frames.png", "talk.fill-key"])
+@pytest.mark.parametrize("output", ["talk.mov", "talk.webm", "frames.png", "pair.mov"])
 def test_a_full_disk(output: str, noise: Path, little_room: LittleRoom) -> None:
-    format = {"talk.fill-key": "fill-key", "frames.png": "png"}.get(output)
+    format = {"pair.mov": "fill-key", "frames.png": "png"}.get(output)
     wish = ("--format", format) if format else ()
     result = little_room.call("matte", noise, "-o", little_room.folder / output, *wish)
     result.refuses(1, str(little_room.folder), "full" if "full" in result.err else "too large")
