@@ -61,15 +61,17 @@ def nearest(name: str, codec: str) -> str | None:
     return [*same, *whole, mixed][0]
 
 
-def part(frame: AudioFrame, first: int, layout: str) -> AudioFrame:
-    """The samples of a frame from number `first` on, under a layout of as many channels."""
-    rest = AudioFrame(frame.format.name, layout, frame.samples - first)
+def part(frame: AudioFrame, first: int, layout: str, last: int | None = None) -> AudioFrame:
+    """The samples of a frame from number `first` to before `last`, under a layout of as many
+    channels."""
+    last = frame.samples if last is None else last
+    rest = AudioFrame(frame.format.name, layout, last - first)
     channels = frame.layout.nb_channels
     # PyAV finds more planes than there are where there are eight or more.
     count, together = (channels, 1) if frame.format.is_planar else (1, channels)
     step = frame.format.bytes * together
     for target, source in zip(rest.planes[:count], frame.planes[:count], strict=True):
-        target.update(bytes(source)[first * step : frame.samples * step])
+        target.update(bytes(source)[first * step : last * step])
     rest.sample_rate, rest.time_base = frame.sample_rate, frame.time_base
     if frame.pts is not None:
         clock = frame.time_base or Fraction(1, frame.sample_rate)

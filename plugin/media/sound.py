@@ -26,6 +26,9 @@ from mattecast.plan import Plan
 _LEAD = Fraction(1, 2)
 # Gaps between sounds up to here (seconds) are the rounding of Matroska's clock.
 _GAP = Fraction(1, 200)
+# How far before a range reading begins (seconds). Seeking looks for a key frame of the picture, and
+# sound of the same time may lie before it in the file.
+_RUN_UP = Fraction(2)
 # The step of Matroska's clock (seconds).
 _ROUNDING = Fraction(1, 1000)
 # Sound that begins this much too early (seconds) overlaps what came before, as at a splice.
@@ -52,15 +55,17 @@ class Sound:
         tracks = self._input.streams.audio
         usable = [stream for stream in tracks if _usable(stream)]
         kinds = kinds_in(source.path, usable, self._end if source.facts.seekable else None)
+        length = None if self._end is None else self._end - self._origin
         self._tracks = {
-            stream.index: _Track(stream, output, plan.format, kinds[stream.index])
+            stream.index: _Track(stream, output, plan.format, kinds[stream.index], length)
             for stream in usable
         }
         self._lost = ["a track of unknown kind left out"] * (len(tracks) - len(usable))
-        if self._start is not None and source.facts.seekable:
+        # Where the run-up takes in the beginning, there is nothing to look for.
+        if plan.start is not None and plan.start > _RUN_UP and source.facts.seekable:
             # Where that fails, reading from the start gives the same packets later.
             with suppress(av.error.FFmpegError, OSError, OverflowError):
-                self._input.seek(int(self._start * av.time_base))
+                self._input.seek(int((zero + plan.start - _RUN_UP) * av.time_base))
         self._packets = self._read()
         self._waiting: Packet | None = None
 
@@ -152,13 +157,19 @@ def _usable(stream: av.AudioStream) -> bool:
 class _Track:
     """One track: its own output stream, and an encoder where copying will not do.
 
-    kinds: those of its sound, where it changes in mid-stream; else the one of its header.
+    kinds: those of its sound, where it changes in mid-stream; else the one of its header. length:
+    of a range in seconds; sound that is encoded ends with it.
     """
 
     def __init__(
-        self, stream: av.AudioStream, output: OutputContainer, format: Format, kinds: set[Kind]
+        self,
+        stream: av.AudioStream,
+        output: OutputContainer,
+        format: Format,
+        kinds: set[Kind],
+        length: Fraction | None,
     ) -> None:
-        self.source = stream
+        self.source, self._length = stream, length
         self._due: Fraction | None = None  # the time of the sample after the last one
         self._kind: Kind | None = None  # of the last frame
         # Only an edit list hides what begins before zero. Other muxers make all else later, but
@@ -211,7 +222,7 @@ class _Track:
         for frame in self._gapless(frames):
             if frame.pts is not None:
                 frame.pts -= round(origin / _clock(frame))
-            for heard in _from_zero(frame):
+            for heard in _within(frame, self._length):
                 yield from self._encoder.encode(heard)
 
     def _follows(self, packet: Packet) -> bool:
@@ -269,13 +280,16 @@ def _opus_delay(stream: av.AudioStream) -> Fraction:
     return Fraction(int.from_bytes(header[10:12], "little"), 48000) if opus else Fraction(0)
 
 
-def _from_zero(frame: av.AudioFrame) -> Iterator[av.AudioFrame]:
-    """What a frame holds from time zero on, as one frame or none."""
-    early = -round((frame.pts or 0) * _clock(frame) * frame.sample_rate)
-    if early <= 0:
+def _within(frame: av.AudioFrame, length: Fraction | None) -> Iterator[av.AudioFrame]:
+    """What a frame holds from time zero to `length` seconds, as one frame or none."""
+    begin = (frame.pts or 0) * _clock(frame)
+    first, last = max(0, -round(begin * frame.sample_rate)), frame.samples
+    if length is not None:
+        last = min(last, round((length - begin) * frame.sample_rate))
+    if (first, last) == (0, frame.samples):
         yield frame
-    elif early < frame.samples:
-        yield part(frame, early, frame.layout.name)
+    elif first < last:
+        yield part(frame, first, frame.layout.name, last)
 
 
 def _silence(after: av.AudioFrame, seconds: Fraction) -> Iterator[av.AudioFrame]:

@@ -161,6 +161,28 @@ def test_a_range_cuts_the_sound_alike(tmp_path: Path) -> None:
     assert _clicks(tmp_path / "out.mov") == pytest.approx([0.1, 0.6, 1.1], abs=0.022)
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "flac"), (".mpg", "mp2")])
+@pytest.mark.parametrize("begin", [Fraction(0), Fraction(1, 2)])
+def test_sound_begins_and_ends_with_a_range(
+    suffix: str, codec: str, begin: Fraction, tmp_path: Path
+) -> None:
+    video = "libx264" if suffix == ".mkv" else "mpeg2video"
+    options = (("preset", "ultrafast"),) if suffix == ".mkv" else ()
+    recipe = Recipe(codec=video, options=options, pts=TWO_SECONDS, audio=(codec,))
+    source = make(tmp_path / f"source{suffix}", recipe)
+    whole = matte(source, tmp_path / "whole.mov")
+    matte(source, tmp_path / "out.mov", Settings(range=f"{float(begin)}..{float(begin) + 0.6}"))
+    assert " as pcm" in whole.audio[0]
+    with av.open(str(tmp_path / "out.mov")) as clip:
+        sound = clip.streams.audio[0]
+        assert (sound.start_time or 0) * sound.time_base < Fraction(1, 100)
+        assert abs(sound.duration * sound.time_base - Fraction(6, 10)) < Fraction(1, 1000)
+    whole_clicks = np.array(_clicks(tmp_path / "whole.mov"))
+    late = whole_clicks - float(begin)
+    within = late[(late > 0.05) & (late < 0.6)]  # see _clicks
+    assert _clicks(tmp_path / "out.mov") == pytest.approx(within, abs=0.001)
+
+
 def test_no_audio_when_asked(tmp_path: Path) -> None:
     source = make(tmp_path / "source.mp4", Recipe(audio=("aac",)))
     matte(source, tmp_path / "out.mov", Settings(audio=False))
