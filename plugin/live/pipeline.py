@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
@@ -217,7 +218,9 @@ def _drawn(settings: Settings) -> Guidance:
 def live_plan(facts: Facts, controls: Controls) -> Plan:
     """The plan of live pictures. Their pixels become square, since OBS takes them as square."""
     size = None if facts.sar == 1 else f"{round(facts.width * facts.sar)}x{facts.height}"
-    return plan(facts, replace(controls.settings, size=size), LIVE)
+    planned = plan(facts, replace(controls.settings, size=size), LIVE)
+    # Outputs work with the times of arrival, which do not begin with the first picture.
+    return replace(planned, begins=Fraction(0))
 
 
 def _bgra(picture: av.VideoFrame) -> NDArray[np.uint8]:
