@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
 from mattecast.errors import UsageError
+from mattecast.losses import losses, notes
 from mattecast.media import tags
 from mattecast.media.colour import (
     BT709,
@@ -22,25 +21,23 @@ from mattecast.media.colour import (
 )
 from mattecast.media.facts import Facts
 from mattecast.media.formats import (
-    BIT_RATES,
     FILL_KEY,
     FORMATS,
     PRORES_QUALITY,
     Format,
+    depth,
     pixel_format,
     sampling,
     with_lossless_audio,
 )
-from mattecast.media.grid import standard_rate
 from mattecast.media.host import Host
 from mattecast.media.hosts import HOSTS
-from mattecast.media.managed import is_managed
 from mattecast.media.mastering import Mastering
 from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.timecode import Timecode
 from mattecast.settings import Settings, parse_size
+from mattecast.time_range import time_range
 
-_CLOCK = re.compile(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,9})?|\.\d{1,9})", re.ASCII)
 # The working pixel formats for the pixel formats of some encoders.
 _WORKING_PIXELS = {
     "gbrapf32le": "gbrap16le",
@@ -79,7 +76,7 @@ class Plan:
     # Whether sound is written; the encoder's options; what the output cannot keep, a line each.
     audio: bool
     options: Mapping[str, str]
-    losses: tuple[str, ...]
+    losses: tuple[str, ...] = ()
     # Whether frames are placed at a constant rate, not at their own times.
     constant: bool = False
     # Title, camera, date, place and the like, which go into the output.
@@ -132,7 +129,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         format = with_lossless_audio(format)
     background = _background(settings, format)
     opaque = background is not None or format.matte_only
-    start, end = _range(settings.range, facts)
+    start, end = time_range(settings.range, facts)
     size = (facts.width, facts.height)
     if settings.size:
         size = parse_size(settings.size, *size)
@@ -143,7 +140,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     premultiplied = not opaque and _premultiplied(settings, format, pixels)
     audio = bool(facts.audio and settings.audio and format.audio_codec is not None)
     mastering = facts.mastering if colour.is_hdr else None
-    return Plan(
+    planned = Plan(
         format=format,
         size=size,
         padding=(size[0] % 2, size[1] % 2) if format.name in _EVEN_ONLY else (0, 0),
@@ -159,12 +156,11 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         timecode=_timecode(facts, start),
         audio=audio,
         options=_options(facts, settings, format, hdr=colour.is_hdr),
-        notes=(*_notes(facts, settings), *_unheeded(settings, colour)),
-        losses=_losses(facts, settings, format, pixels, colour),
+        notes=(*notes(facts, settings), *_unheeded(settings, colour)),
         tags={} if format.is_sequence else tags.kept(facts.metadata, place=settings.place),
         begins=Fraction(0) if audio else facts.start,
-        # Moving PNG and WebP are clips.
         mastering=mastering,
+        # Moving PNG and WebP are clips.
         still=is_still(facts.path) and facts.codec != "apng" and facts.frames <= 1,
         number=settings.start,
         source_number=None if cfr else _number(facts, start),
@@ -173,6 +169,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         if opaque or premultiplied
         else _source_pixels(facts, settings, pixels, colour),
     )
+    return replace(planned, losses=losses(facts, planned, settings))
 
 
 def becomes_standard(facts: Facts, settings: Settings, format: Format) -> bool:
@@ -184,7 +181,7 @@ def becomes_standard(facts: Facts, settings: Settings, format: Format) -> bool:
     opaque = _background(settings, format) is not None or format.matte_only
     pixels = pixel_format(format, facts, bits=settings.depth, opaque=opaque)
     deaf = any(row.hdr is False for row in _rows(settings))
-    return not format.matte_only and (deaf or _bits(pixels) == 8)
+    return not format.matte_only and (deaf or depth(pixels) == 8)
 
 
 def _check_size(size: tuple[int, int], format: Format) -> None:
@@ -317,180 +314,7 @@ def _options(facts: Facts, settings: Settings, format: Format, *, hdr: bool) -> 
     return format.options
 
 
-def _range(text: str | None, facts: Facts) -> tuple[Fraction | None, Fraction | None]:
-    """'START..END' in seconds on the clip's clock; either side may be left out."""
-    if not text:
-        return None, None
-    first, dots, last = text.partition("..")
-    if not dots:
-        raise UsageError(f"range '{text}': expected START..END, such as 12.5..20 or 00:01:00:00..")
-    start = parse_time(first, facts) if first.strip() else None
-    end = parse_time(last, facts) if last.strip() else None
-    if start is not None and end is not None and end <= start:
-        raise UsageError(f"range '{text}': the end does not come after the start")
-    length = facts.duration
-    if start is not None and length is not None and start >= facts.start + length:
-        raise UsageError(f"range '{text}': starts after the clip ends ({float(length):.2f} s)")
-    return _first_frame(start, facts), end
-
-
-def _first_frame(start: Fraction | None, facts: Facts) -> Fraction | None:
-    """When the first frame of a range comes, where frames come at a constant rate: the output
-    begins with it."""
-    if start is None or facts.variable_rate:
-        return start
-    return facts.start + ceil((start - facts.start) * facts.rate) / facts.rate
-
-
-def parse_time(text: str, facts: Facts) -> Fraction:
-    """Seconds, [HH:]MM:SS[.s], or HH:MM:SS:FF timecode, as seconds on the clip's clock.
-
-    Plain times count from the clip's first frame; a timecode is looked up on the clip's own
-    timecode where it has one. Raises UsageError for anything else.
-    """
-    text = text.strip()
-    if _CLOCK.fullmatch(text):
-        parts = reversed(text.split(":"))
-        seconds = sum((Fraction(part) * 60**power for power, part in enumerate(parts)), Fraction(0))
-    else:
-        try:
-            timecode = Timecode.parse(text, facts.rate / max(1, facts.fields))
-        except ValueError as error:
-            raise UsageError(
-                f"time '{text}': expected seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF"
-            ) from error
-        # At field rate a timecode still counts the frames of the file.
-        fields = max(1, facts.fields)
-        first = facts.timecode.frames // fields if facts.timecode else 0
-        # Timecode counts frames, so the time is exact at the clip's own rate.
-        seconds = Fraction(timecode.frames - first) * fields / facts.rate
-    if seconds < 0:
-        raise UsageError(f"time '{text}' lies before the clip's first frame")
-    return facts.start + seconds
-
-
 def _timecode(facts: Facts, start: Fraction | None) -> Timecode | None:
     if facts.timecode is None or start is None:
         return facts.timecode
     return facts.timecode.plus(round((start - facts.start) * facts.rate))
-
-
-def _lossy_sound(format: Format) -> Iterator[str]:
-    """What is said where a format encodes sound that it cannot copy."""
-    assert format.audio_codec is not None
-    codec = format.audio_codec[24]
-    if codec == "libopus":
-        yield f"sound: re-encoded as Opus, all that {format.suffix} takes"
-    elif codec in BIT_RATES:
-        yield "sound: re-encoded as AAC, which players of .mp4 know; --lossless-audio keeps it"
-
-
-def _notes(facts: Facts, settings: Settings) -> tuple[str, ...]:
-    """What a person should know, though nothing is lost, a line each."""
-    if not facts.variable_rate or settings.cfr:
-        return ()
-    average = f"{float(facts.rate):.4g} frames/s on average"
-    return (f"variable rate, {average}: kept; --cfr {_words(facts.rate)} makes it constant",)
-
-
-def _words(rate: Fraction) -> str:
-    """The standard rate nearest to a rate, as --cfr takes it."""
-    rate = standard_rate(rate)
-    return f"{float(rate):.5g}" if rate.denominator in (1, 2) else str(rate)
-
-
-def _bits(pixels: str) -> int:
-    """The depth of a pixel format that is written; 16 for floats."""
-    if any(each in pixels for each in ("16", "64", "48", "f32")):
-        return 16
-    return 10 if "10" in pixels else 12 if "12" in pixels else 8
-
-
-def _hdr_losses(facts: Facts, format: Format, colour: Colour) -> Iterator[str]:
-    """What is said about metadata of HDR."""
-    for kind in facts.dynamic:
-        yield f"{kind}: its metadata of each scene; the picture below it is kept"
-    if facts.mastering and colour.is_hdr and not _carries_mastering(format):
-        yield "HDR mastering metadata (ST 2086, MaxCLL): prores and hevc keep it"
-
-
-def _carries_mastering(format: Format) -> bool:
-    return format.codec in ("libx265", "prores_ks") and not format.matte_only
-
-
-def _colour_losses(source: Colour, colour: Colour, format: Format) -> Iterator[str]:
-    """What is said about a profile that an output cannot hold, and primaries that it cannot say."""
-    profile = source.profile
-    if profile is not None and is_managed(source, colour):
-        yield f"ICC profile {profile.name}: colours are converted to sRGB and end at its border"
-    elif profile is not None and profile.primaries() is None and colour.profile is None:
-        yield f"ICC profile {profile.name or profile.kind}: colours are taken as sRGB"
-    elif format.name in ("webp", "gif") and colour.is_wide:
-        yield f"wide primaries: {format.suffix} cannot say them, so colours look paler; PNG can"
-
-
-def _losses(
-    facts: Facts, settings: Settings, format: Format, pixels: str, colour: Colour
-) -> tuple[str, ...]:
-    """What the source has and the output will not have, a line each."""
-    losses = []
-    bits = _bits(pixels)
-    if facts.colour.transfer == LINEAR and not format.linear:
-        losses.append("light above white (1.0): becomes white; EXR keeps it")
-    if format.linear and _options(facts, settings, format, hdr=False)["format"] == "float":
-        bits = 32
-    if not format.matte_only:
-        losses.extend(_colour_losses(facts.colour, colour, format))
-    if facts.bits > bits and not format.matte_only:
-        losses.append(f"depth: {facts.bits} bits become {bits}")
-    if format.is_sequence and (facts.audio or facts.variable_rate):
-        losses.append("sound and timing: numbered pictures hold neither")
-    elif format.picture and facts.audio:
-        losses.append(f"sound: {format.suffix} holds none")
-    elif not settings.audio and facts.audio:
-        losses.append("sound: left out as asked")
-    elif format.matte_only and facts.audio:
-        losses.append("sound: the matte clip carries none")
-    elif any(track.codec not in format.copies for track in facts.audio):
-        losses.extend(_lossy_sound(format))
-    if format.container in ("matroska", "webm") and 1 / facts.time_base % 1000:
-        losses.append("timestamps: rounded to the 1 ms that Matroska and WebM hold")
-    if format.fastest and facts.rate > format.fastest and not settings.cfr:
-        rate = float(_slower(facts.rate, None, format) or 0)
-        losses.append(f"rate: {float(facts.rate):g} frames a second become {rate:g}")
-    if format.name == "gif" and not is_still(facts.path):
-        losses.append("times: rounded to the 1/100 s that GIF holds")
-    if format.name == "webp" and not is_still(facts.path) and 1 / facts.time_base % 1000:
-        losses.append("times: rounded to the 1 ms that WebP holds")
-    tagged = not (format.timecode_track or format.is_sequence or format.picture)
-    if facts.timecode and tagged:
-        losses.append(f"timecode track: kept as a tag only ({format.suffix})")
-    losses += _lines_lost(facts)
-    if facts.tone_mapped:
-        losses.append("high dynamic range: tone-mapped to BT.709; --no-sdr leaves it as it is")
-    if not facts.turn.exact:
-        losses.append(
-            f"display matrix: turned by {90 * facts.turn.quarters} degrees, the quarter turn "
-            f"nearest to its {facts.turn.angle:g}"
-        )
-    losses.extend(_hdr_losses(facts, format, colour))
-    losses.extend(f"{view}: the output is not marked as such" for view in facts.views)
-    if facts.has_alpha:
-        losses.append("the source's own alpha: replaced by the new matte")
-    if format.is_sequence and (lost := tags.kept(facts.metadata, place=True)):
-        losses.append(f"tags: numbered pictures hold none ({tags.named_briefly(lost)})")
-    elif not settings.place and tags.place_in(facts.metadata):
-        losses.append("place: left out as asked")
-    for kind, count in Counter(facts.others).items():
-        losses.append(kind if count == 1 else f"{count} {kind.replace(' stream', ' streams')}")
-    return tuple(losses)
-
-
-def _lines_lost(facts: Facts) -> Iterator[str]:
-    """What becomes of interlaced lines, and of lines that are no picture."""
-    if facts.vbi:
-        yield f"VBI: the {facts.vbi} lines above the picture are cut off"
-    if facts.interlaced and facts.fields == 0:
-        yield "interlacing: matted whole and marked progressive; --deinterlace makes pictures of it"
-    if facts.interlaced and facts.fields == 1:
-        yield "interlacing: one picture of two fields; --deinterlace field makes one of each"

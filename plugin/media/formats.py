@@ -436,3 +436,10 @@ def pixel_format(format: Format, facts: Facts, *, bits: int | None, opaque: bool
     """The pixel format of an output. bits: the depth asked for, or None for that of the source."""
     choose = format.opaque_pixels if opaque or format.alpha_pixels is None else format.alpha_pixels
     return choose(bits or facts.bits, sampling(facts))
+
+
+def depth(pixels: str) -> int:
+    """The depth of a pixel format that is written; 16 for floats."""
+    if any(each in pixels for each in ("16", "64", "48", "f32")):
+        return 16
+    return 10 if "10" in pixels else 12 if "12" in pixels else 8

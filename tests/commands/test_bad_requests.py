@@ -74,7 +74,7 @@ def test_any_text_is_understood_or_refused_with_a_clear_error(facts: Any, text: 
     for parse in (
         mattecast.settings.parse_rate,
         lambda wish: mattecast.settings.parse_size(wish, 1920, 1080),
-        lambda wish: mattecast.plan.parse_time(wish, facts),
+        lambda wish: mattecast.time_range.parse_time(wish, facts),
     ):
         try:
             assert parse(text) is not None
