@@ -46,6 +46,8 @@ _WORKING_PIXELS = {
     "rgb48be": "gbrp16le",
     "gray16be": "gray16le",
 }
+# No encoder here holds back more pictures to change their order.
+_REORDERED = 8
 # Encoders of 4:2:0 mp4 take even sizes only.
 _EVEN_ONLY = ("h264", "hevc")
 
@@ -303,15 +305,25 @@ def _background(settings: Settings, format: Format) -> str | None:
 
 
 def _options(facts: Facts, settings: Settings, format: Format, *, hdr: bool) -> Mapping[str, str]:
-    """The encoder's options for the quality and depth asked for, and for HDR."""
-    if format.codec == "libx265" and facts.mastering and hdr:
-        own = format.options["x265-params"]
-        return {**format.options, "x265-params": f"{own}:{facts.mastering.x265}"}
+    """The encoder's options for the quality and depth asked for, for HDR, and for short clips."""
+    if format.codec == "libx265":
+        own = [format.options["x265-params"]]
+        own += [facts.mastering.x265] if facts.mastering and hdr else []
+        own += ["bframes=0"] if _is_short(facts, settings) else []
+        return {**format.options, "x265-params": ":".join(own)}
     if format.codec == "prores_ks":
         return {**format.options, **PRORES_QUALITY[settings.quality]}
     if format.linear and (settings.depth or facts.bits) == 32:
         return {**format.options, "format": "float"}
     return format.options
+
+
+def _is_short(facts: Facts, settings: Settings) -> bool:
+    """Whether x265 may get fewer pictures than it reorders: it then gives them no decode times."""
+    start, end = time_range(settings.range, facts)
+    length = None if facts.duration is None else facts.start + facts.duration
+    last = min((each for each in (end, length) if each is not None), default=None)
+    return last is not None and (last - (start or facts.start)) * facts.rate <= _REORDERED
 
 
 def _timecode(facts: Facts, start: Fraction | None) -> Timecode | None:

@@ -453,3 +453,12 @@ def test_hevc_is_tagged_as_quicktime_wants_it(source: Path, tmp_path: Path) -> N
     matte(source, tmp_path / "out.mp4", Settings(format="hevc", detail="fast"))
     with av.open(str(tmp_path / "out.mp4")) as clip:
         assert clip.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
+def test_hevc_of_two_frames(tmp_path: Path) -> None:
+    few = make(tmp_path / "few.mp4", Recipe(pts=(0, 1)))
+    matte(few, tmp_path / "out.mp4", Settings(format="hevc", detail="fast"))
+    assert len(times(tmp_path / "out.mp4")) == 2
+    part = Settings(format="hevc", detail="fast", range="0.04..0.12")
+    matte(make(tmp_path / "talk.mp4"), tmp_path / "part.mp4", part)
+    assert len(times(tmp_path / "part.mp4")) == 2
