@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from mattecast.errors import MediaError
+from mattecast.media import dump
 
 # libavformat's clock for streams whose header names none (seconds).
 _DEFAULT_CLOCK = Fraction(1, 90000)
@@ -38,7 +39,9 @@ def open_media(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
         raise MediaError(f"{path}: the file is empty")
     try:
         # Absolute, because libav takes what stands before a colon in a plain name for a protocol.
-        return av.open(os.path.abspath(path), metadata_errors="replace", hwaccel=hwaccel)
+        container = av.open(os.path.abspath(path), metadata_errors="replace", hwaccel=hwaccel)
+        _forget_maps(container)
+        return container
     except PermissionError as error:
         raise MediaError(f"{path}: no permission to read it") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -47,6 +50,21 @@ def open_media(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
             f"{path}: cannot be read as video ({reason.lower()}); "
             "it may be damaged, cut off, or of another kind"
         ) from error
+
+
+def _forget_maps(container: InputContainer) -> None:
+    """Take sound whose channels lie in an order of their own for channels without names.
+
+    libavutil keeps such an order in a map, AV_CHANNEL_ORDER_CUSTOM. PyAV frees the map twice, which
+    ends the process.
+    """
+    if not container.streams.audio:
+        return
+    printed = dump.streams(container)
+    for stream in container.streams.audio:
+        count = dump.mapped_channels(printed.get(stream.index, ""))
+        if count and has_known_codec(stream):
+            stream.codec_context.layout = f"{count} channels"
 
 
 def is_picture_file(container: InputContainer) -> bool:

@@ -15,6 +15,7 @@ _CODEC = re.compile(
 _DOLBY_VISION = re.compile(r"DOVI configuration.* profile: (\d+),.* compatibility id: (\d+)")
 _STEREO = re.compile(r"Stereo 3D: ([^,\n]+)")
 _SPHERE = re.compile(r"Spherical Mapping: ([^,\n]+)")
+_MAPPED = re.compile(r": Audio: .*?, (\d+) channels \(")
 _NAMELESS = ("none", "bin_data", "unknown")
 
 
@@ -39,6 +40,12 @@ def codec(lines: str) -> str:
         return ""
     name, tag = found.groups()
     return (tag or "") if name in _NAMELESS else name
+
+
+def mapped_channels(lines: str) -> int:
+    """How many channels a sound has, where they lie in an order of their own; else 0."""
+    found = _MAPPED.search(lines)
+    return int(found[1]) if found else 0
 
 
 def is_chapter_text(lines: str) -> bool:

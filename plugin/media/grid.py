@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import dropwhile, islice, pairwise
 from pathlib import Path
 
 import av
@@ -41,6 +41,8 @@ _COARSEST = Fraction(1, 3)
 _FIRST, _LATER, _PLACES = 120, 40, 6
 # Packets of all streams that may lie between two of the picture.
 _PATIENCE = 2000
+# Seconds between two frames from which on the clock may have been set anew between them.
+_HOLE = 10
 # Clocks of GIF and of Matroska, WebM, FLV; libav may take their steps for frames.
 _CLOCKS = Fraction(1, 100), Fraction(1, 1000)
 # Files of up to so many bytes are read whole to find breaks of the clock: a tenth of a second.
@@ -122,7 +124,10 @@ def find_pace(path: Path, container: InputContainer, stream: av.VideoStream) -> 
     codec = stream.codec_context.framerate
     if codec:
         claims.append(Fraction(codec))
-    places = [sorted(place) for place in _sample(path, stream.index) if len(place) > 1]
+    sampled = [sorted(place) for place in _sample(path, stream.index) if len(place) > 1]
+    # A place across which the clock is set anew is two places.
+    parts = [part for place in sampled for part in _parted(place, base)]
+    places = parts if may_jump(container) else sampled
     # A clock that may be set anew between two places has a phase of its own at each.
     groups = [[place] for place in places] if may_jump(container) else [places] if places else []
     grid = _fitted(groups, base, claims)
@@ -152,7 +157,7 @@ def _average(claimed: Fraction, places: Sequence[Sequence[int]], base: Fraction)
     if not places:
         return claimed
     rate = 1 / (Fraction(places[0][-1] - places[0][0], len(places[0]) - 1) * base)
-    return claimed if claimed <= 2 * rate else rate.limit_denominator(100)
+    return claimed if claimed <= 2 * rate else rate.limit_denominator(100) or rate
 
 
 def _is_regular(container: InputContainer, stream: av.VideoStream) -> bool:
@@ -183,8 +188,23 @@ def _sample(path: Path, index: int) -> Iterator[set[int]]:
 
 def _times(container: InputContainer, index: int, count: int) -> set[int]:
     packets = islice(container.demux(), _PATIENCE)
-    times = (each.pts for each in packets if each.stream_index == index and each.pts is not None)
+    own = (each for each in packets if each.stream_index == index)
+    # Before a sequence header libavformat guesses an MPEG-PS's times, in steps of half a frame.
+    guesses = container.format.name == "mpeg"
+    sure = dropwhile(lambda packet: guesses and not packet.is_keyframe, own)
+    times = (packet.pts for packet in sure if packet.pts is not None)
     return set(islice(times, count))
+
+
+def _parted(times: Sequence[int], base: Fraction) -> list[list[int]]:
+    """Times in order, parted at holes of more than _HOLE seconds. Parts of one time are left out.
+
+    base: seconds of one unit.
+    """
+    steps = enumerate(pairwise(times), 1)
+    ends = [index for index, (one, other) in steps if (other - one) * base > _HOLE]
+    parts = (list(times[begin:end]) for begin, end in pairwise((0, *ends, len(times))))
+    return [part for part in parts if len(part) > 1]
 
 
 def _fitted(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -133,6 +135,27 @@ def test_sound_that_changes_in_mid_stream_stays_whole_and_in_sync(
     before, after = _clicks(source), _clicks(tmp_path / out)
     assert len(before) == 2
     assert after == pytest.approx(before, abs=0.0015 if out == "out.mkv" else 0.0005)
+
+
+def test_channels_in_an_order_of_their_own_are_read(tmp_path: Path) -> None:
+    source = _clip(tmp_path / "source.mov", "pcm_s16le", "6.1")
+    _reorder(source)
+    # PyAV ends the process where it fails: another process tells of it.
+    run = [sys.executable, "-m", "mattecast", "probe", str(source)]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pcm_s16le, 48000 Hz, 7 channels" in done.stdout
+    matte(source, tmp_path / "out.webm")
+    with av.open(str(tmp_path / "out.webm")) as clip:
+        assert clip.streams.audio[0].layout.name == "7.1"
+
+
+def _reorder(path: Path) -> None:
+    """Name seven channels in the order of MPEG_6_1_A (L R C LFE Ls Rs Cs), which FFmpeg lacks."""
+    content = bytearray(path.read_bytes())
+    tag = content.index(b"chan") + 8  # after the name, version and flags
+    content[tag : tag + 8] = (125 << 16 | 7).to_bytes(4, "big") + bytes(4)
+    path.write_bytes(content)
 
 
 def _clip(path: Path, codec: str, layout: str) -> Path:

@@ -127,3 +127,40 @@ def test_a_later_frame_off_the_grid_keeps_its_own_time(tmp_path: Path) -> None:
         assert clip.facts.rate == 30 and not clip.facts.variable_rate
         kept = [frame.pts * clip.facts.time_base for frame in clip.frames()]
     assert kept == [Fraction(pts[n], 1000) if n == 200 else Fraction(n, 30) for n in range(900)]
+
+
+def test_frames_minutes_apart_have_a_rate(tmp_path: Path) -> None:
+    recipe = Recipe(size=(64, 48), rate=Fraction(25), time_base=MS, pts=[0, 300_000, 600_000])
+    with Clip(make(tmp_path / "slow.mkv", recipe)) as clip:
+        assert clip.facts.rate == Fraction(1, 300)
+
+
+def test_a_clock_set_anew_by_hours_keeps_the_rate(tmp_path: Path) -> None:
+    base = Fraction(1, 90000)
+    parts = [
+        make(
+            tmp_path / f"{start}.ts",
+            Recipe(size=(64, 48), time_base=base, pts=[start + 3600 * n for n in range(12)]),
+        )
+        for start in (90000 * 700, 90000 * 100)
+    ]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with Clip(joined) as clip:
+        assert clip.facts.rate == 25 and not clip.facts.variable_rate
+        assert [frame.pts * clip.facts.time_base for frame in clip.frames()] == exact(
+            Fraction(25), range(24)
+        )
+
+
+def test_a_vob_has_a_constant_rate(tmp_path: Path) -> None:
+    recipe = Recipe(
+        codec="mpeg2video",
+        size=(320, 176),
+        rate=Fraction(30),
+        pts=range(15),
+        options=(),
+        audio=("mp2",),
+    )
+    with Clip(make(tmp_path / "disc.vob", recipe)) as clip:
+        assert clip.facts.rate == 30 and not clip.facts.variable_rate
