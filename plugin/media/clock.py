@@ -34,8 +34,8 @@ _PATIENCE = 300
 class _Stream:
     """Where one stream stands: the offset on its times, and when its next packet is due.
 
-    time: of its last packet, by the file's clock. step: between its last two. shown: when the last
-    of its pictures so far is shown, on the unbroken clock.
+    time: of its last packet, by the file's clock. step: the shortest between two so far. shown:
+    when the last of its pictures so far is shown, on the unbroken clock.
     """
 
     offset: Fraction
@@ -61,7 +61,8 @@ class _Stream:
     def take(self, packet: Packet, time: Fraction) -> None:
         """Go on to the next packet. Parsers guess how long a picture lasts; sound tells."""
         step, self.time = time - self.time, time
-        self.step = step if 0 < step <= _ON else self.step
+        if 0 < step <= _ON:  # the shortest, since a pause in the pictures is no pace
+            self.step = min(step, self.step or step)
         lasts = (packet.duration or 0) * packet.time_base
         is_picture = packet.stream.type == "video"
         if is_picture and packet.pts is not None:

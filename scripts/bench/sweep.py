@@ -19,6 +19,7 @@ import sys
 import tempfile
 import traceback
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from mattecast import MattecastError, Settings, matte
@@ -36,7 +37,7 @@ class Outcome:
     """What became of one file; frames: counted by ffprobe in the source and in the output."""
 
     name: str
-    expected: int
+    expected: int | None
     written: int
     remark: str
     wrong: bool
@@ -53,18 +54,24 @@ def frame_times(path: Path) -> list[float]:
     return [float(frame.get("best_effort_timestamp_time", "nan")) for frame in frames]
 
 
-def expected_frames(path: Path, *, whole: bool) -> int:
+def expected_frames(path: Path, *, whole: bool) -> int | None:
     """How many frames the output should have: those of the source in the range.
 
-    Frames without times, of raw streams, are counted at 25 a second.
+    Frames without times, of raw streams, are counted at 25 a second. A chunk left out of an AVI
+    repeats the frame before. None where ffprobe cannot read the file.
     """
     if is_still(path) and path.suffix not in (".webp", ".png"):
         return 1  # ffprobe counts the tiles of HEIC
     times = frame_times(path)
+    if not times:
+        return None
     first = min((time for time in times if time == time), default=0.0)
     known = [
         number / 25 if time != time else time - first for number, time in enumerate(sorted(times))
     ]
+    if path.suffix == ".avi":
+        step = min(later - earlier for earlier, later in pairwise(known))
+        known = [number * step for number in range(round(known[-1] / step) + 1)]
     return sum(whole or time < _RANGE - _ROUNDING for time in known)
 
 
@@ -86,7 +93,7 @@ def swept(path: Path, folder: Path, *, whole: bool) -> Outcome:
     remarks = [str(each) for each in findings if each.level in ("warning", "error")]
     # The patterns of these files hold nobody, so an alpha of nothing is right.
     remarks = [remark for remark in remarks if "alpha content" not in remark]
-    wrong = expected != written or bool(remarks)
+    wrong = expected not in (None, written) or bool(remarks)
     return Outcome(path.name, expected, written, "; ".join(remarks), wrong)
 
 
@@ -111,7 +118,7 @@ def main() -> int:
             wrong += outcome.wrong
             mark = "WRONG" if outcome.wrong else "ok"
             print(
-                f"{mark:5} {outcome.name:24} {outcome.expected:3} {outcome.written:3} "
+                f"{mark:5} {outcome.name:24} {outcome.expected!s:>4} {outcome.written:3} "
                 f"{outcome.remark}",
                 flush=True,
             )

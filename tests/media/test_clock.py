@@ -59,6 +59,21 @@ def test_both_parts_are_whole_and_in_sync(
     assert summary.damage == ("the clock is set anew at 1.200 s: joined there, sound too",)
 
 
+def test_a_pause_of_the_picture_is_no_break(tmp_path: Path) -> None:
+    """A second part goes on with the clock where the sound of the first ended, half a second after
+    its picture."""
+    pictures = [126000 + 3600 * n for n in (*range(30), *range(42, 72))]
+    source = make(
+        tmp_path / "source.ts",
+        Recipe(
+            options=X264, time_base=MPEG, pts=pictures, audio=("mp2",), audio_start=126000 * MPEG
+        ),
+    )
+    summary = matte(source, tmp_path / "out.mov")
+    assert times(tmp_path / "out.mov") == [Fraction(pts - 126000, 90000) for pts in pictures]
+    assert not [line for line in summary.damage if "clock" in line]
+
+
 def test_many_breaks(tmp_path: Path) -> None:
     source = spliced(tmp_path, 126000, 126000, 9_000_000, 126000, 90000)
     summary = matte(source, tmp_path / "out.webm")
