@@ -120,10 +120,9 @@ def _lines_of_the_picture(facts: Facts) -> Iterator[str]:
     if facts.interlaced and facts.fields == 1:
         yield "interlacing: one picture of two fields; --deinterlace field makes one of each"
     if not facts.turn.exact:
-        yield (
-            f"display matrix: turned by {90 * facts.turn.quarters} degrees, the quarter turn "
-            f"nearest to its {facts.turn.angle:g}"
-        )
+        quarters, angle = facts.turn.quarters, f"{facts.turn.angle:g} degrees"
+        turned = f"turned by {90 * quarters} degrees" if quarters else "left as it is"
+        yield f"display matrix: {turned}, the quarter turn nearest to its {angle}"
 
 
 def _high_dynamic_range(facts: Facts, plan: Plan) -> Iterator[str]:

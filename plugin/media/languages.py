@@ -29,18 +29,27 @@ _TWO_SPELLINGS = """
 _THREE_LETTERS = dict(pair.split(":") for pair in _CODES.split())
 _BIBLIOGRAPHIC = dict(pair.split(":") for pair in _TWO_SPELLINGS.split())
 _TERMINOLOGIC = {other: code for code, other in _BIBLIOGRAPHIC.items()}
+# What libavformat's table of QuickTime's old language numbers spells in its own way.
+_QUICKTIME = dict(fre="fra", swe="sve", cze="ces", slo="slk", rum="ron") | {
+    "hrv": "hr ",
+    "srp": "sr ",
+    "fao": "fo ",
+    "pan": "pa ",
+}
 
 
-def iso639_2(tag: str, *, bibliographic: bool) -> str:
+def iso639_2(tag: str, container: str) -> str:
     """The code of ISO 639-2 for a language tag: 'de', 'deu', 'pt-BR' or 'zh-Hans-CN' (BCP 47).
 
-    bibliographic: whether the container spells languages the bibliographic way, as QuickTime and
-    Matroska do: 'ger' in place of 'deu'. Gives 'und' for what is no language tag.
+    container: libavformat's name. MP4 spells languages the terminologic way ('deu'); others, as
+    Matroska, the bibliographic way ('ger'); QuickTime as its table has them. Gives 'und' for what
+    is no language tag.
     """
     language = tag.strip().replace("_", "-").partition("-")[0].lower()
     code = _THREE_LETTERS.get(language, language)
     if len(code) != 3 or not (code.isascii() and code.isalpha()):
         return "und"
-    if bibliographic:
-        return _BIBLIOGRAPHIC.get(code, code)
-    return _TERMINOLOGIC.get(code, code)
+    if container == "mp4":
+        return _TERMINOLOGIC.get(code, code)
+    code = _BIBLIOGRAPHIC.get(code, code)
+    return _QUICKTIME.get(code, code) if container == "mov" else code

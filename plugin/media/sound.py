@@ -193,7 +193,7 @@ class _Track:
         if "name" in own:  # QuickTime's title of a track
             target.setdefault("title", own["name"])
         if language := own.get("language"):
-            target["language"] = iso639_2(language, bibliographic=format.container != "mp4")
+            target["language"] = iso639_2(language, format.container or "")
             if len(language) > 3:
                 target.setdefault("title", language)  # the region or script, which the code lacks
         self._target.disposition = self.source.disposition

@@ -100,8 +100,17 @@ def test_tags_of_the_old_file_are_not_taken_over() -> None:
     ],
 )
 def test_language_tags_become_iso_639_2(tag: str, bibliographic: str, terminologic: str) -> None:
-    assert iso639_2(tag, bibliographic=True) == bibliographic
-    assert iso639_2(tag, bibliographic=False) == terminologic
+    assert iso639_2(tag, "matroska") == bibliographic
+    assert iso639_2(tag, "mp4") == terminologic
+
+
+def test_languages_of_quicktime_can_be_read_back(tmp_path: Path) -> None:
+    tags = ("en", "fr", "de", "sv", "cs", "sk", "ro", "hr", "nl", "ja")
+    source = make(tmp_path / "source.mkv", Recipe(audio=("aac",) * len(tags), languages=tags))
+    matte(source, tmp_path / "out.mov")
+    with av.open(str(tmp_path / "out.mov")) as clip:
+        found = [track.metadata.get("language") for track in clip.streams.audio]
+    assert found == ["eng", "fra", "ger", "sve", "ces", "slk", "ron", "hr ", "dut", "jpn"]
 
 
 @pytest.mark.parametrize(

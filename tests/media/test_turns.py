@@ -82,7 +82,8 @@ def test_odd_angles_are_rounded_and_said(
     plain = "--whole-picture", "--foreground", "source"
     result = call("matte", clip, "-o", tmp_path / "out.mkv", *plain)
     assert result.code == 0, result.err
-    said = f"turned by {90 * quarters} degrees, the quarter turn nearest to its {degrees % 360}"
+    turned = f"turned by {90 * quarters} degrees" if quarters else "left as it is"
+    said = f"{turned}, the quarter turn nearest to its {degrees % 360}"
     assert said in result.err
     luma = planes(clip)[0].astype(int) * 4
     wanted = np.rot90(luma[::-1] if mirrored else luma, quarters)
