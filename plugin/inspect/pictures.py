@@ -20,7 +20,7 @@ from mattecast.inspect.finding import Finding, note, ok, warning
 from mattecast.inspect.hosts import Shown
 from mattecast.inspect.premultiplied import Alphas, judge
 from mattecast.media import profile
-from mattecast.media.container import has_known_codec, is_cover_art, is_picture_file
+from mattecast.media.container import has_known_codec, is_cover_art, is_picture_file, stated_end
 from mattecast.media.host import Host, Kind
 from mattecast.media.photograph import Photograph, kind_of
 from mattecast.media.turn import Turn
@@ -152,15 +152,9 @@ def _span(stream: Stream) -> tuple[Fraction, Fraction | None]:
     """(start, end) in seconds; the end is None where the container does not state it."""
     base = stream.time_base or Fraction(0)
     start = (stream.start_time or 0) * base
-    # Matroska keeps the length of a track as text, '00:00:02.400000000'.
-    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
-    minutes, _, seconds = rest.partition(":")
     if stream.duration is not None:
         return start, start + stream.duration * base
-    try:
-        return start, (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
-    except ValueError:
-        return start, None
+    return start, stated_end(stream)
 
 
 def _picture(path: Path) -> Iterator[av.VideoFrame]:

@@ -132,6 +132,16 @@ def kind_of(stream: Stream) -> str:
     return "cover art" if is_cover_art(stream) else stream.type
 
 
+def stated_end(stream: Stream) -> Fraction | None:
+    """When a stream ends (seconds), as Matroska states it: in a tag, '00:00:02.400000000'."""
+    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
+    minutes, _, seconds = rest.partition(":")
+    try:
+        return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
+    except ValueError:
+        return None
+
+
 def time_base(stream: Stream) -> Fraction:
     """Seconds of one unit of the stream's timestamps."""
     return Fraction(stream.time_base or _DEFAULT_CLOCK)

@@ -20,6 +20,7 @@ from mattecast.media.container import (
     has_known_codec,
     is_picture_file,
     kind_of,
+    stated_end,
     time_base,
     video_tracks,
 )
@@ -162,7 +163,7 @@ def read_facts(
         duration=_duration(container, stream, first) if pace.seekable else None,
         frames=stream.frames,
         colour=_colour(path, container, first),
-        has_alpha=any(component.is_alpha for component in pixels.components) or _has_alpha(stream),
+        has_alpha=_has_alpha(stream, pixels),
         timecode=_timecode(container, stream, rate),
         audio=tuple(_audio_track(track) for track in container.streams.audio),
         others=_other_streams(container, stream, printed),
@@ -223,6 +224,9 @@ def _duration(
     if stream.duration:
         lost = (first.pts or 0) - (stream.start_time or 0)
         return max(1, stream.duration - max(0, lost)) * time_base(stream)
+    begin, end = (first.pts or 0) * time_base(stream), stated_end(stream)
+    if end is not None and end > begin:
+        return end - begin
     if container.duration:
         return Fraction(container.duration, av.time_base)
     return None
@@ -241,8 +245,13 @@ def _timecode(container: InputContainer, stream: av.VideoStream, rate: Fraction)
     return None
 
 
-def _has_alpha(stream: Stream) -> bool:
-    """Whether VP8 or VP9 has alpha beside the picture, which libavcodec leaves out."""
+def _has_alpha(stream: av.VideoStream, pixels: av.VideoFormat) -> bool:
+    """Whether the picture has alpha of its own.
+
+    libavcodec leaves out that of VP8 and VP9, and puts the black of CMYK JPEGs where alpha is.
+    """
+    if any(part.is_alpha for part in pixels.components):
+        return stream.codec_context.name != "mjpeg"
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     return tags.get("alpha_mode", "0") == "1"
 

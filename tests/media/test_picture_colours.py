@@ -154,6 +154,13 @@ def test_display_p3_is_tagged_in_movies(tmp_path: Path) -> None:
         assert (frame.color_primaries, frame.color_trc) == (12, 13)
 
 
+def test_the_black_of_cmyk_is_no_alpha(tmp_path: Path) -> None:
+    Image = pytest.importorskip("PIL.Image")
+    Image.new("CMYK", (64, 48), (20, 150, 80, 12)).save(tmp_path / "ink.jpg")
+    with Clip(tmp_path / "ink.jpg") as ink:
+        assert not ink.facts.has_alpha
+
+
 @pytest.mark.parametrize("output", ["out.mov", "out.mkv", "out.mp4", "out.webm", "out.apng"])
 @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.jpg", "gamma22.mp4", "rgb.mkv"])
 def test_our_own_check_has_no_warning(name: str, output: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import pytest
 from av.stream import Disposition
-from clips import Recipe, make
+from clips import Recipe, make, picture
 
 from mattecast import Settings, matte
 from mattecast.errors import MediaError
@@ -31,6 +31,22 @@ def test_the_default_track_or_the_one_asked_for(
     assert summary.size == SIZES[taken]
     assert summary.frames == 8
     assert "2 video streams (h264)" in summary.losses
+
+
+def test_a_track_shorter_than_the_file_is_whole(tmp_path: Path) -> None:
+    source = tmp_path / "source.mkv"
+    with av.open(str(source), "w") as out:
+        tracks = [out.add_stream("libx264", rate=25) for _ in range(2)]
+        for track in tracks:
+            track.width, track.height, track.pix_fmt = 96, 64, "yuv420p"
+        for track, count in zip(tracks, (100, 8), strict=True):
+            for number in range(count):
+                frame = picture(Recipe(), number % 8)
+                frame.pts = number
+                out.mux(track.encode(frame))
+            out.mux(track.encode(None))
+    summary = matte(source, tmp_path / "out.mov", Settings(track=2))
+    assert (summary.frames, summary.damage) == (8, ())
 
 
 def test_without_a_mark_the_first_track_is_taken(tmp_path: Path) -> None:
