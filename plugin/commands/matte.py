@@ -170,6 +170,6 @@ def _summary_lines(summary: Summary) -> Iterator[str]:
         yield f"  place kept: {summary.place} (--no-place leaves it out)"
     yield from (f"  not kept: {line}" for line in summary.losses)
     yield from (f"  note: {line}" for line in summary.notes)
-    yield from (f"  damage: {line}" for line in summary.damage)
+    yield from (f"  in the source: {line}" for line in summary.damage)
     if summary.step:
         yield f"  {summary.step}"

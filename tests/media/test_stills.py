@@ -186,7 +186,7 @@ def test_a_photograph_that_is_cut_off_is_reported(tmp_path, left_half):
     for photo in (whole, cut):
         result = call("matte", photo, "-o", tmp_path / f"{photo.stem}.png")
         assert result.code == 0, result.err
-        said.append("damage: 1 frame damaged: kept as decoded" in result.err)
+        said.append("in the source: 1 frame damaged: kept as decoded" in result.err)
     assert said == [False, True]
     with Pictures(whole.parent) as album:
         assert len(list(album.frames())) == 2 and album.damage.corrupt == 1
