@@ -283,7 +283,7 @@ def test_progress_on_a_terminal(tmp_path: Path) -> None:
     process = start("matte", source, "-o", tmp_path / "long.mov", stdout=None, stderr=slave)
     os.close(slave)
     shown = _read(master, process)
-    assert process.returncode == 0
+    assert process.returncode == 0, shown
     assert re.search(r"long\.mp4 +\d+% \d+/150 \[00:\d\d<.*frames/s, limited by \w+\]", shown)
     # The line is wiped out at the end, and the result stays.
     assert f"{tmp_path / 'long.mov'}: 150 frames" in shown.rpartition("\r")[2].replace("\n", "")
