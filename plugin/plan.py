@@ -36,7 +36,7 @@ from mattecast.media.mastering import Mastering
 from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.timecode import Timecode
 from mattecast.settings import Settings, parse_size
-from mattecast.time_range import time_range
+from mattecast.time_range import length, time_range
 
 # The working pixel formats for the pixel formats of some encoders.
 _WORKING_PIXELS = {
@@ -157,7 +157,9 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         rate=cfr or facts.rate,
         timecode=_timecode(facts, start),
         audio=audio,
-        options=_options(facts, settings, format, hdr=colour.is_hdr),
+        options=_options(
+            facts, settings, format, hdr=colour.is_hdr, seconds=length(facts, start, end)
+        ),
         notes=(*notes(facts, settings), *_unheeded(settings, colour)),
         tags={} if format.is_sequence else tags.kept(facts.metadata, place=settings.place),
         begins=Fraction(0) if audio else facts.start,
@@ -304,26 +306,25 @@ def _background(settings: Settings, format: Format) -> str | None:
     return None
 
 
-def _options(facts: Facts, settings: Settings, format: Format, *, hdr: bool) -> Mapping[str, str]:
-    """The encoder's options for the quality and depth asked for, for HDR, and for short clips."""
+def _options(
+    facts: Facts, settings: Settings, format: Format, *, hdr: bool, seconds: Fraction | None
+) -> Mapping[str, str]:
+    """The encoder's options for the quality and depth asked for, for HDR, and for short clips.
+
+    seconds: how long the output is, where that is known.
+    """
     if format.codec == "libx265":
         own = [format.options["x265-params"]]
         own += [facts.mastering.x265] if facts.mastering and hdr else []
-        own += ["bframes=0"] if _is_short(facts, settings) else []
+        # Of fewer pictures than it reorders, x265 gives none a decode time.
+        few = seconds is not None and seconds * facts.rate <= _REORDERED
+        own += ["bframes=0"] if few else []
         return {**format.options, "x265-params": ":".join(own)}
     if format.codec == "prores_ks":
         return {**format.options, **PRORES_QUALITY[settings.quality]}
     if format.linear and (settings.depth or facts.bits) == 32:
         return {**format.options, "format": "float"}
     return format.options
-
-
-def _is_short(facts: Facts, settings: Settings) -> bool:
-    """Whether x265 may get fewer pictures than it reorders: it then gives them no decode times."""
-    start, end = time_range(settings.range, facts)
-    length = None if facts.duration is None else facts.start + facts.duration
-    last = min((each for each in (end, length) if each is not None), default=None)
-    return last is not None and (last - (start or facts.start)) * facts.rate <= _REORDERED
 
 
 def _timecode(facts: Facts, start: Fraction | None) -> Timecode | None:

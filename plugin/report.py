@@ -13,6 +13,7 @@ from mattecast.flow import StageTimes
 from mattecast.media.frame import Frame
 from mattecast.media.source import Source
 from mattecast.plan import Plan
+from mattecast.time_range import length
 
 # A clip whose last picture ends this much before the end of the file (seconds) was cut off. Sound
 # commonly goes on for some of it.
@@ -106,10 +107,10 @@ class Counter:
         facts, plan = self.source.facts, self.plan
         if plan.start is None and plan.end is None and facts.frames and plan.rate == facts.rate:
             return facts.frames
-        if facts.duration is None:
+        seconds = length(facts, plan.start, plan.end)
+        if facts.duration is None or seconds is None:
             return None
-        end = min(plan.end or facts.start + facts.duration, facts.start + facts.duration)
-        return max(1, round((end - (plan.start or facts.start)) * plan.rate))
+        return max(1, round(seconds * plan.rate))
 
     def check_complete(self) -> None:
         """Note in the source's damage a file that stopped before its stated end.

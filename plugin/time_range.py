@@ -33,6 +33,14 @@ def time_range(text: str | None, facts: Facts) -> tuple[Fraction | None, Fractio
     return _first_frame(start, facts), end
 
 
+def length(facts: Facts, start: Fraction | None, end: Fraction | None) -> Fraction | None:
+    """Seconds from start to end or to the end of the clip, on the clip's clock; None where neither
+    end is known."""
+    stated = None if facts.duration is None else facts.start + facts.duration
+    last = min((each for each in (end, stated) if each is not None), default=None)
+    return None if last is None else last - (facts.start if start is None else start)
+
+
 def _first_frame(start: Fraction | None, facts: Facts) -> Fraction | None:
     """When the first frame of a range comes, where frames come at a constant rate: the output
     begins with it."""

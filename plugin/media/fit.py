@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mattecast.media.colour import Colour
 from mattecast.media.facts import Facts
 from mattecast.media.formats import sampling
-from mattecast.media.frame import EXACT, components, upright
+from mattecast.media.frame import EXACT, components, take_times, upright
 from mattecast.media.turn import Turn
 
 # Where a picture lies in another, as shares of its height and width: top, bottom, left, right.
@@ -41,8 +41,7 @@ class Fit:
         picture = upright(self._scaled(decoded, turn.size(wide, high), made.format.name), turn)
         for source, target in zip(components(picture), components(made), strict=True):
             target[top : top + high, left : left + wide] = source
-        made.pts, made.time_base = decoded.pts, decoded.time_base
-        made.duration = decoded.duration
+        take_times(made, decoded)
         inside = top / room[1], (top + high) / room[1], left / room[0], (left + wide) / room[0]
         return made, inside
 

@@ -143,14 +143,15 @@ def upright(picture: av.VideoFrame, turn: Turn) -> av.VideoFrame:
     turned = av.VideoFrame(*turn.size(picture.width, picture.height), picture.format.name)
     turned.color_range, turned.colorspace = picture.color_range, picture.colorspace
     turned.color_primaries, turned.color_trc = picture.color_primaries, picture.color_trc
-    turned.pts, turned.time_base, turned.duration = (
-        picture.pts,
-        picture.time_base,
-        picture.duration,
-    )
+    take_times(turned, picture)
     for source, target in zip(components(picture), components(turned), strict=True):
         target[:] = turn.upright(source)
     return turned
+
+
+def take_times(picture: av.VideoFrame, source: av.VideoFrame) -> None:
+    """Give a picture the pts, time base and duration of the one that it was made from."""
+    picture.pts, picture.time_base, picture.duration = source.pts, source.time_base, source.duration
 
 
 def same_planes(picture: av.VideoFrame, size: tuple[int, int], name: str) -> av.VideoFrame | None:

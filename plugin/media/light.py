@@ -13,7 +13,7 @@ from mattecast.errors import MediaError
 from mattecast.media.colour import linear_light
 from mattecast.media.facts import Facts
 from mattecast.media.fit import Inside, place
-from mattecast.media.frame import ALPHA_MAX, components
+from mattecast.media.frame import ALPHA_MAX, components, take_times
 from mattecast.media.turn import Turn
 
 if TYPE_CHECKING:
@@ -44,11 +44,7 @@ class Light:
         coded = av.VideoFrame(*self._size, "gbrp16le")
         for plane, codes in zip(components(coded), self._codes(light), strict=True):
             plane[:] = codes
-        coded.pts, coded.time_base, coded.duration = (
-            decoded.pts,
-            decoded.time_base,
-            decoded.duration,
-        )
+        take_times(coded, decoded)
         return light, coded, inside
 
     def _fitted(self, planes: list[Floats]) -> tuple[Floats, Inside]:

@@ -7,7 +7,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from mattecast.media.colour import Colour
-from mattecast.media.frame import EXACT, components
+from mattecast.media.frame import EXACT, components, take_times
 from mattecast.media.light import Codes
 from mattecast.media.profile import SRGB, Profile
 from mattecast.media.turn import Turn
@@ -53,5 +53,5 @@ class Managed:
         made = av.VideoFrame(light.shape[2], light.shape[1], "gbrp16le")
         for plane, codes in zip(components(made), self._codes(light), strict=True):
             plane[:] = codes
-        made.pts, made.time_base, made.duration = decoded.pts, decoded.time_base, decoded.duration
+        take_times(made, decoded)
         return made

@@ -22,7 +22,7 @@ from mattecast.media.clip import Clip, check_size
 from mattecast.media.colour import Colour
 from mattecast.media.damage import Damage
 from mattecast.media.facts import Facts
-from mattecast.media.grid import STANDARD
+from mattecast.media.grid import standard_rate
 from mattecast.media.profile import Profile
 from mattecast.media.turn import Turn
 
@@ -117,7 +117,7 @@ class Photograph:
             if len(self._durations) > 1:
                 self._image.seek(number)
             pixels = np.asarray(self._image)
-        except (OSError, ValueError, EOFError, RuntimeError) as error:
+        except _UNREADABLE as error:
             raise MediaError(
                 f"{self.path}: picture {number + 1} cannot be decoded ({error})"
             ) from error
@@ -209,7 +209,7 @@ def _constant_rate(durations: list[int]) -> Fraction | None:
     """The rate in use of which all times are roundings, frames a second; None for none."""
     times = [0, *accumulate(durations)]
     mean = Fraction(1000 * len(durations), times[-1])
-    nearest = min(STANDARD, key=lambda rate: abs(rate / mean - 1))
+    nearest = standard_rate(mean)
     fits = all(abs(time - 1000 * n / nearest) <= 1 for n, time in enumerate(times))
     return nearest if fits else None
 

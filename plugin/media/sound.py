@@ -54,7 +54,8 @@ class Sound:
         self._output = output
         tracks = self._input.streams.audio
         usable = [stream for stream in tracks if _usable(stream)]
-        kinds = kinds_in(source.path, usable, self._end if source.facts.seekable else None)
+        end = self._end if source.facts.seekable else None
+        kinds = kinds_in(source.path, self._input, usable, end)
         length = None if self._end is None else self._end - self._origin
         self._tracks = {
             stream.index: _Track(stream, output, plan.format, kinds[stream.index], length)

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import av.error
 from av import AudioFrame, AudioLayout
+from av.container import InputContainer
 
 from mattecast.media.container import open_media
 
@@ -53,24 +54,23 @@ def largest(kinds: set[Kind]) -> Kind:
 
 
 def kinds_in(
-    source: Path, streams: list[av.AudioStream], end: Fraction | None
+    source: Path, opened: InputContainer, streams: list[av.AudioStream], end: Fraction | None
 ) -> dict[int, set[Kind]]:
-    """The kinds of sound of each stream, by its index.
+    """The kinds of sound of some streams of an opened file, which is not read, by their index.
 
     Broadcast streams change in mid-stream and announce it nowhere, so their sound is decoded once
     up to `end` (seconds): that takes three seconds for ten minutes.
     """
     announced = {stream.index: {Kind.of(stream.codec_context)} for stream in streams}
+    if opened.format.name not in _CHANGING or not streams:
+        return announced
     found: dict[int, set[Kind]] = {index: set() for index in announced}
-    with open_media(source) as container:
-        if container.format.name not in _CHANGING or not streams:
-            return announced
-        # Where the file is damaged, what lies before tells enough.
-        with suppress(av.error.FFmpegError, OSError):
-            for packet in container.demux([container.streams[index] for index in found]):
-                if end is not None and (packet.pts or 0) * packet.time_base >= end:
-                    break
-                found[packet.stream.index] |= _kinds_of(packet)
+    # Where the file is damaged, what lies before tells enough.
+    with open_media(source) as container, suppress(av.error.FFmpegError, OSError):
+        for packet in container.demux([container.streams[index] for index in found]):
+            if end is not None and (packet.pts or 0) * packet.time_base >= end:
+                break
+            found[packet.stream.index] |= _kinds_of(packet)
     return {index: found[index] or announced[index] for index in found}
 
 
