@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
-from hard_negatives import empty
-from robust import Alone, Alpha
 
 from mattecast.commands.exits import exit_code
 from mattecast.engines.training import datasets, validation
+
+# scripts/bench/robust.py runs a network on single pictures.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
+from hard_negatives import empty
+from robust import Alone, Alpha
 
 LEAST, MOST = 0.03, 0.75  # of the picture
 UNSURE = 0.35  # of what is claimed, that may be soft

@@ -15,14 +15,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
-from robust import Alone, claimed
 
 from mattecast.commands.exits import exit_code
 from mattecast.engines.training import datasets
+
+# scripts/bench/robust.py runs a network on single pictures.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
+from robust import Alone, claimed
 
 
 def main() -> int:

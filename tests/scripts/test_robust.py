@@ -1,5 +1,6 @@
 """Breadth: what a network claims where nobody is, and whom it loses."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -145,3 +146,10 @@ def test_curves_are_drawn_from_a_log_and_a_validation(scripts, monkeypatch, tmp_
     assert found.steps == [10, 20] and found.values == [0.3, 0.1]
     with pytest.raises(ValueError, match="expected NAME=RUN"):
         curves.curve("one", "loss")
+
+
+@pytest.mark.parametrize("name", ["hard_negatives", "cut_things"])
+def test_the_scripts_start_by_themselves(name):
+    command = [sys.executable, str(SCRIPTS / "data" / f"{name}.py"), "--help"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
