@@ -131,7 +131,7 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
         format = with_lossless_audio(format)
     background = _background(settings, format)
     opaque = background is not None or format.matte_only
-    start, end = time_range(settings.range, facts)
+    start, end = time_range(settings.range, facts, settings.handles)
     size = (facts.width, facts.height)
     if settings.size:
         size = parse_size(settings.size, *size)

@@ -35,38 +35,53 @@ class Progress:
     seconds: float
     limiting: str
 
+    @property
+    def fps(self) -> float:
+        """Frames a second so far."""
+        return self.done / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to go at this pace; None where the number of frames is not known."""
+        if self.total is None or not self.done:
+            return None
+        return max(0, self.total - self.done) * self.seconds / self.done
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a run did, for people and for --json.
 
-    stages: seconds at work (wall time) by the stage's name. losses, notes, damage, audio: a line
-    each.
-    place: where the clip was filmed, if the output says so.
-    nobody: whether no frame has anybody in it.
-    step: what to do in the program that the output is for, a line; None where none was named.
+    start: where the output begins, in seconds from the source's first frame. place: where the clip
+    was filmed, if the output says so. losses, notes: a line each. step: what to do in the program
+    that the output is for, a line; None where none was named.
+    Of the run: seconds; stages: seconds at work (wall time) by the stage's name; audio, damage: a
+    line each; nobody: whether no frame has anybody in it. reused: whether there was no run, because
+    an earlier one had made the output.
     """
 
     source: Path
     outputs: tuple[Path, ...]
     format: str
     frames: int
-    seconds: float
-    stages: dict[str, float]
-    engine: str
+    start: Fraction
     size: tuple[int, int]
     rate: Fraction
     pixels: str
     colour: str
     timecode: str | None
-    audio: tuple[str, ...]
     place: str | None
     losses: tuple[str, ...]
     notes: tuple[str, ...]
-    damage: tuple[str, ...]
     bytes: int
-    nobody: bool
     step: str | None = None
+    seconds: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
+    engine: str = ""
+    audio: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
+    nobody: bool = False
+    reused: bool = False
 
     @property
     def fps(self) -> float:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -189,36 +190,66 @@ def _summary(
 ) -> Summary:
     assert job.engine is not None
     outputs = tuple(writer.output for writer in writers)
+    return replace(
+        _described(clip, name, job.plan, job.settings, outputs, counter.frames),
+        seconds=seconds,
+        stages=dict(counter.times.wall),
+        engine=str(job.engine.info),
+        audio=tuple(writers[0].kept_audio),
+        damage=tuple(clip.damage.lines()),
+        nobody=counter.nobody,
+    )
+
+
+def existing(source: str | Path, output: str | Path, settings: Settings) -> Summary | None:
+    """What an earlier run made of a clip with these settings; None where it is not there.
+
+    Raises a MattecastError where the source or the output cannot be read.
+    """
+    output = _named(Path(output), settings)
+    name = settings.resolved_format(output)
+    outputs = _paths(output, name)
+    if not all(path.exists() for path in outputs):
+        return None
+    with _opened(source, settings, _formats(name)[0]) as clip, open_source(outputs[0]) as made:
+        ours = plan(clip.facts, settings, _formats(name)[0])
+        frames = made.facts.frames or round((made.facts.duration or 0) * made.facts.rate)
+        return replace(_described(clip, name, ours, settings, outputs, frames), reused=True)
+
+
+def _described(
+    clip: Source,
+    name: str,
+    plan: Plan,
+    settings: Settings,
+    outputs: tuple[Path, ...],
+    frames: int,
+) -> Summary:
+    """A summary of the outputs, without what only a run knows."""
     return Summary(
         source=clip.path,
         outputs=outputs,
         format=name,
-        frames=counter.frames,
-        seconds=seconds,
-        stages=dict(counter.times.wall),
-        engine=str(job.engine.info),
-        size=job.plan.size,
-        rate=job.plan.rate,
-        pixels=job.plan.pixels,
-        colour=str(job.plan.colour),
-        timecode=str(job.plan.timecode) if job.plan.timecode else None,
-        audio=tuple(writers[0].kept_audio),
-        place=place_in(job.plan.tags),
-        losses=job.plan.losses,
-        notes=job.plan.notes,
-        damage=tuple(clip.damage.lines()),
+        frames=frames,
+        start=Fraction(0) if plan.start is None else plan.start - clip.facts.start,
+        size=plan.size,
+        rate=plan.rate,
+        pixels=plan.pixels,
+        colour=str(plan.colour),
+        timecode=str(plan.timecode) if plan.timecode else None,
+        place=place_in(plan.tags),
+        losses=plan.losses,
+        notes=plan.notes,
         bytes=sum(map(_bytes, outputs)),
-        nobody=counter.nobody,
-        step=_step(job),
+        step=_step(plan, settings),
     )
 
 
-def _step(job: Job) -> str | None:
-    plan, host = job.plan, job.settings.host
-    if host is None or plan.background is not None:
+def _step(plan: Plan, settings: Settings) -> str | None:
+    if settings.host is None or plan.background is not None:
         return None
     kind = Kind.written(plan.format, plan.pixels) if plan.format.alpha_pixels else None
-    return HOSTS[host].told(kind, colours(plan.premultiplied))
+    return HOSTS[settings.host].told(kind, colours(plan.premultiplied))
 
 
 def _bytes(output: Path) -> int:

@@ -78,9 +78,18 @@ class Settings:
     )
     range: str | None = option(
         None,
-        "part to matte: seconds, [HH:]MM:SS.s, or timecode HH:MM:SS:FF; open ends allowed",
+        "part to matte: seconds (12.5, 1001/24000), [HH:]MM:SS.s, or timecode HH:MM:SS:FF; open "
+        "ends allowed",
         _OUTPUT,
         metavar="START..END",
+    )
+    handles: int = option(
+        0,
+        "frames more before and after --range, as far as the clip has them",
+        _OUTPUT,
+        metavar="N",
+        least=0,
+        most=1_000_000,
     )
     size: str | None = option(None, "output size, or a height such as 720p", _OUTPUT, metavar="WxH")
     cfr: Fraction | None = option(

@@ -10,13 +10,17 @@ from mattecast.errors import UsageError
 from mattecast.media.facts import Facts
 from mattecast.media.timecode import Timecode
 
+_EXACT = re.compile(r"\d{1,18}/0*[1-9]\d{0,8}", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,9})?|\.\d{1,9})", re.ASCII)
 
 
-def time_range(text: str | None, facts: Facts) -> tuple[Fraction | None, Fraction | None]:
+def time_range(
+    text: str | None, facts: Facts, handles: int = 0
+) -> tuple[Fraction | None, Fraction | None]:
     """'START..END' in seconds on the clip's clock; either side may be left out.
 
-    None stands for an end of the clip. Raises UsageError for text that is no range of the clip.
+    handles: frames more on both sides, as far as the clip has them. None stands for an end of the
+    clip. Raises UsageError for text that is no range of the clip.
     """
     if not text:
         return None, None
@@ -30,7 +34,11 @@ def time_range(text: str | None, facts: Facts) -> tuple[Fraction | None, Fractio
     length = facts.duration
     if start is not None and length is not None and start >= facts.start + length:
         raise UsageError(f"range '{text}': starts after the clip ends ({float(length):.2f} s)")
-    return _first_frame(start, facts), end
+    start, more = _first_frame(start, facts), handles / facts.rate
+    return (
+        None if start is None else max(facts.start, start - more),
+        None if end is None else end + more,
+    )
 
 
 def length(facts: Facts, start: Fraction | None, end: Fraction | None) -> Fraction | None:
@@ -50,13 +58,15 @@ def _first_frame(start: Fraction | None, facts: Facts) -> Fraction | None:
 
 
 def parse_time(text: str, facts: Facts) -> Fraction:
-    """Seconds, [HH:]MM:SS[.s], or HH:MM:SS:FF timecode, as seconds on the clip's clock.
+    """Seconds, N/D, [HH:]MM:SS[.s], or HH:MM:SS:FF timecode, as seconds on the clip's clock.
 
     Plain times count from the clip's first frame; a timecode is looked up on the clip's own
     timecode where it has one. Raises UsageError for anything else.
     """
     text = text.strip()
-    if _CLOCK.fullmatch(text):
+    if _EXACT.fullmatch(text):
+        seconds = Fraction(text)
+    elif _CLOCK.fullmatch(text):
         parts = reversed(text.split(":"))
         seconds = sum((Fraction(part) * 60**power for power, part in enumerate(parts)), Fraction(0))
     else:

@@ -184,8 +184,21 @@ def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     add("-o", "--output", metavar="OUT", type=Path, help="output file or folder; one input only")
     add("--out-dir", metavar="DIR", type=Path, help="folder for outputs named after their inputs")
+    add(
+        "--reuse",
+        action="store_true",
+        help="take an output that an earlier run made of the same clip with the same settings; "
+        "names get a key: talk.3f9a2c1b07.matte.mov",
+    )
     add("--json", action="store_true", help="print a summary of the run as JSON at the end")
     add("--quiet", action="store_true", help="no progress lines, no summary lines")
+    add(
+        "--progress",
+        choices=("lines", "json"),
+        default="lines",
+        help="how progress is shown on standard error: lines for people, or JSON for a program "
+        "(default: lines)",
+    )
     add_options(parser)
 
 
@@ -234,6 +247,7 @@ def _add_small(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--obs-password-file", type=Path, metavar="FILE", help="file that holds its password"
     )
     doctor.add_argument("--name", default="mattecast", help="name of our source in OBS")
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     models = _command(commands, "models", "List, describe, add, fetch and remove networks.")
     models.set_defaults(run=_lines)
     add_models(models)
@@ -313,16 +327,20 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.obs is not None:
         from mattecast.commands.live import checked_obs
 
-        return _report(checked_obs(options))
+        return _report(checked_obs(options), as_json=options.json)
     from mattecast.inspect.doctor import examine
 
-    return _report(examine())
+    return _report(examine(), as_json=options.json)
 
 
-def _report(report: Report) -> int:
-    """Print a line for each finding."""
-    _print("\n".join(report.lines()))
+def _report(report: Report, *, as_json: bool = False) -> int:
+    """Print a line for each finding, or all of them as JSON."""
+    _print(_json(report) if as_json else "\n".join(report.lines()))
     return OK if report.ok else FAILED
+
+
+def _json(report: Report) -> str:
+    return json.dumps({"version": __version__, "ok": report.ok, **asdict(report)}, indent=1)
 
 
 if __name__ == "__main__":

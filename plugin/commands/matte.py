@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -15,11 +16,14 @@ from mattecast.errors import UsageError
 from mattecast.media.formats import FILL_KEY, FORMATS
 from mattecast.media.pictures import is_pattern, is_still, text_before_number
 from mattecast.report import Progress, Summary
+from mattecast.reuse import keyed, matte_once
 from mattecast.run import matte
 from mattecast.settings import Settings
 
 # Seconds until the first line of progress, where no terminal shows it, and at most between two.
 _FIRST_LINE, _LONGEST_WAIT = 2.0, 60.0
+# Seconds between two lines of JSON, at least.
+_BETWEEN_JSON = 0.25
 
 
 def run(
@@ -38,8 +42,9 @@ def run(
     code, summaries = 0, []
     for source, output in jobs:
         try:
-            with _progress_bar(source, quiet=options.quiet) as progress:
-                summary = matte(source, output, settings, progress=progress)
+            with _progress(source, options) as progress:
+                run_one = matte_once if options.reuse else matte
+                summary = run_one(source, output, settings, progress=progress)
         except Exception as error:  # even a mistake of ours with one clip stops no other clip
             own_code = report(error, source)
             code = own_code if len(jobs) == 1 else 1
@@ -58,6 +63,8 @@ def _jobs(
         raise UsageError("--output and --out-dir: name one of them")
     if options.output is not None and len(sources) > 1:
         raise UsageError(f"--output takes one input, and {len(sources)} were named; use --out-dir")
+    if options.output is not None and options.reuse:
+        raise UsageError("--reuse names the outputs itself; use --out-dir in place of --output")
     if options.output is not None:
         yield sources[0], options.output
         return
@@ -71,7 +78,7 @@ def _jobs(
     read = {os.path.abspath(source) for source in sources}
     names = own_names(sources, [_named_after(source, settings) for source in sources])
     for source, name in zip(sources, names, strict=True):
-        output = folder / name
+        output = folder / (keyed(name, source, settings) if options.reuse else name)
         if other := taken.get(name.casefold()):
             raise UsageError(f"{other} and {source} would both become {output}")
         if os.path.abspath(output) in read:
@@ -97,9 +104,14 @@ def _named_after(source: Path, settings: Settings) -> str:
 
 
 @contextmanager
-def _progress_bar(source: Path, *, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """What shows the progress: a line that changes on a terminal, else a line now and then."""
-    if quiet:
+def _progress(
+    source: Path, options: argparse.Namespace
+) -> Iterator[Callable[[Progress], None] | None]:
+    """What shows the progress: JSON, a line that changes on a terminal, else lines now and then."""
+    if options.progress == "json":
+        yield ProgressJson(source)
+        return
+    if options.quiet:
         yield None
         return
     if not sys.stderr.isatty():
@@ -142,21 +154,46 @@ class ProgressLines:
         print(f"{self._name}: {_standing(progress)}", file=sys.stderr, flush=True)
 
 
+class ProgressJson:
+    """Progress for a program that shows it: objects of JSON, one a line, on standard error."""
+
+    def __init__(self, source: Path) -> None:
+        self._source, self._due = str(source), 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Print the line where one is due, and that of the last frame."""
+        if progress.seconds < self._due and progress.done != progress.total:
+            return
+        self._due = progress.seconds + _BETWEEN_JSON
+        left = progress.seconds_left
+        line = {
+            "source": self._source,
+            "done": progress.done,
+            "total": progress.total,
+            "fps": round(progress.fps, 2),
+            "seconds_left": None if left is None else round(left, 1),
+            "limiting": progress.limiting,
+        }
+        print(json.dumps(line), file=sys.stderr, flush=True)
+
+
 def _standing(progress: Progress) -> str:
     """'120 of 300 frames, 12.3 fps, 0:15 left, limited by network'."""
-    rate = progress.done / progress.seconds
     counted, left = f"{progress.done} frames", ""
-    if progress.total is not None:
+    if progress.seconds_left is not None:
         counted = f"{progress.done} of {progress.total} frames"
-        seconds = round(max(0, progress.total - progress.done) / rate)
+        seconds = round(progress.seconds_left)
         left = f", {seconds // 60}:{seconds % 60:02d} left"
-    return f"{counted}, {rate:.1f} fps{left}, limited by {progress.limiting}"
+    return f"{counted}, {progress.fps:.1f} fps{left}, limited by {progress.limiting}"
 
 
 def _summary_lines(summary: Summary) -> Iterator[str]:
     """What a person wants to know after a run: the result, the engine, and what was lost."""
     outputs = " and ".join(str(output) for output in summary.outputs)
     width, height = summary.size
+    if summary.reused:
+        yield f"{outputs}: {summary.frames} frames of an earlier run, taken as they are"
+        return
     frames = "1 frame" if summary.frames == 1 else f"{summary.frames} frames"
     yield (
         f"{outputs}: {frames}, {width}x{height}, {summary.format}, "
