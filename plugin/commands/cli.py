@@ -216,6 +216,8 @@ def _add_live(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_small(commands: argparse._SubParsersAction[_Parser]) -> None:
+    from mattecast.commands.hosts import EXAMPLES as HOSTS
+    from mattecast.commands.hosts import add_hosts
     from mattecast.commands.models import add_engines, add_models
     from mattecast.commands.train import EXAMPLES, add_train
 
@@ -254,6 +256,10 @@ def _add_small(commands: argparse._SubParsersAction[_Parser]) -> None:
     built = _command(commands, "engines", "List, build, verify and prune built engines.")
     built.set_defaults(run=_lines)
     add_engines(built)
+    hosts = _command(
+        commands, "hosts", "List, build, install and check plug-ins for host programs.", HOSTS
+    )
+    add_hosts(hosts, _lines, _report)
     train = _command(
         commands, "train", "Train the network, or fine-tune it on your own pictures.", EXAMPLES
     )

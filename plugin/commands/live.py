@@ -143,7 +143,6 @@ def _add_obs(parser: argparse.ArgumentParser) -> None:
         "'SRGB Off', which our OBS script sets (default: linear)",
     )
     add("--sync-audio", metavar="NAME", help="delay this microphone of OBS as much as the picture")
-    add("--obs-script", action="store_true", help="print the path of the script to add in OBS")
 
 
 def _add_picture(parser: argparse.ArgumentParser) -> None:
@@ -163,9 +162,6 @@ def live(options: argparse.Namespace) -> int:
     """Run the command; gives its exit code."""
     if options.list:
         print("\n".join(_camera_lines()))
-        return 0
-    if options.obs_script:
-        print(Path(__file__).parent.parent / "hosts" / "obs" / "mattecast_obs.py")
         return 0
     session = _session(options)
     console = _Console(options)

@@ -1,0 +1,76 @@
+"""The command `hosts`: plug-ins for host programs, built, put in their places, and checked."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mattecast.errors import OutputError
+from mattecast.hosts.plugin import Plugin
+from mattecast.hosts.plugins import PLUGINS
+from mattecast.inspect.finding import Report
+
+EXAMPLES = """examples:
+  mattecast hosts list
+  mattecast hosts install obs
+  mattecast hosts check obs"""
+
+
+def add_hosts(
+    parser: argparse.ArgumentParser,
+    lines: Callable[[argparse.Namespace], int],
+    report: Callable[[Report], int],
+) -> None:
+    """`mattecast hosts ...`. lines, report: print what an action gives; return the exit code."""
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+
+    def action(name: str, about: str) -> argparse.ArgumentParser:
+        added = actions.add_parser(name, help=about, description=about)
+        added.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        added.set_defaults(run=lines)
+        if name != "list":
+            added.add_argument("host", choices=tuple(PLUGINS), metavar="HOST", help=_names())
+        return added
+
+    action("list", "Plug-ins, where each goes, and whether it is there.").set_defaults(lines=_list)
+    build = action("build", "Write a plug-in into a folder.")
+    build.add_argument("--into", type=Path, default=Path(), metavar="DIR", help="default: here")
+    build.set_defaults(lines=_build)
+    install = action("install", "Put a plug-in where its host looks for it.")
+    install.add_argument(
+        "--into", type=Path, metavar="DIR", help="this folder (default: where list says)"
+    )
+    install.set_defaults(lines=_install)
+    check = action("check", "Whether a plug-in is installed and has what it needs.")
+    check.set_defaults(run=lambda options: report(Report.of(_plugin(options).findings())))
+
+
+def _names() -> str:
+    return ", ".join(PLUGINS)
+
+
+def _plugin(options: argparse.Namespace) -> Plugin:
+    return PLUGINS[options.host]
+
+
+def _list(options: argparse.Namespace) -> Iterator[str]:
+    for plugin in PLUGINS.values():
+        yield f"{plugin.name}: {plugin.title}"
+        for place in plugin.places():
+            there = (place / plugin.installed).exists()
+            yield f"  {'installed in' if there else 'would go into'} {place}"
+        if not plugin.places():
+            yield f"  not found here; install {plugin.name} --into FOLDER puts it into a folder"
+
+
+def _build(options: argparse.Namespace) -> Iterator[str]:
+    try:
+        built = _plugin(options).build(options.into)
+    except OSError as failure:
+        raise OutputError(f"{options.into}: cannot be written ({failure.strerror})") from failure
+    yield f"{built}: {_plugin(options).title}"
+
+
+def _install(options: argparse.Namespace) -> Iterator[str]:
+    return _plugin(options).install(options.into)

@@ -1,0 +1,8 @@
+"""The table of plug-ins for host programs, as `mattecast hosts` lists them."""
+
+from __future__ import annotations
+
+from mattecast.hosts.obs.plugin import PLUGIN as OBS
+from mattecast.hosts.plugin import Plugin
+
+PLUGINS: dict[str, Plugin] = {plugin.name: plugin for plugin in (OBS,)}
