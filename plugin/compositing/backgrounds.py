@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -19,6 +18,7 @@ from mattecast.filters.pictures.light import bokeh_background, gaussian_backgrou
 from mattecast.media.clip import Clip
 from mattecast.media.colour import Colour
 from mattecast.media.facts import Facts
+from mattecast.media.filter_row import FilterRow
 from mattecast.media.frame import components, upright
 from mattecast.media.photograph import open_file
 from mattecast.media.pictures import SUFFIXES
@@ -238,39 +238,27 @@ class _Light:
 
     def __init__(self, kind: _Kind, target: Colour) -> None:
         width, height, pixels, source, size, wanted = self.kind = kind
-        graph = av.filter.Graph()
         # Codes of standard pictures are shown alike, whatever curve they are tagged with.
         transfer = source.transfer if source.differs_in_range(target) else target.transfer
-        steps = (
-            graph.add(
-                "buffer",
-                f"video_size={width}x{height}:pix_fmt={pixels}:time_base=1/1"
-                f":colorspace={source.matrix}:range={source.range}",
-            ),
-            graph.add(
-                "scale",
-                f"{size[0]}:{size[1]}:flags=bicubic+accurate_rnd+full_chroma_int"
-                f":in_color_matrix={source.matrix}:in_range={source.range}"
-                f":in_primaries={source.primaries}:in_transfer={transfer}"
-                f":out_color_matrix={target.matrix}:out_range={target.range}"
-                f":out_primaries={target.primaries}:out_transfer={target.transfer}",
-            ),
-            graph.add("format", wanted),
-            graph.add("buffersink"),
+        scale = (
+            f"{size[0]}:{size[1]}:flags=bicubic+accurate_rnd+full_chroma_int"
+            f":in_color_matrix={source.matrix}:in_range={source.range}"
+            f":in_primaries={source.primaries}:in_transfer={transfer}"
+            f":out_color_matrix={target.matrix}:out_range={target.range}"
+            f":out_primaries={target.primaries}:out_transfer={target.transfer}"
         )
-        for one, other in pairwise(steps):
-            one.link_to(other)
-        graph.configure()
-        # The graph is kept too, since its filters do not keep it.
-        self._graph, self._first, self._last = graph, steps[0], steps[-1]
+        self._row = FilterRow(
+            (width, height),
+            pixels,
+            matrix=source.matrix,
+            range=source.range,
+            filters=(("scale", scale), ("format", wanted)),
+        )
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
         """A picture of the kind."""
-        self.kind[3].tag(frame)  # or it were not what the graph was told
-        self._first.push(frame)
-        converted = self._last.pull()
-        assert isinstance(converted, av.VideoFrame)
-        return converted
+        self.kind[3].tag(frame)  # or it were not what the filters were told
+        return next(self._row.push(frame))
 
 
 def _cut(

@@ -6,22 +6,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import av
-import av.error
 
 from mattecast.media.colour import BT709, FULL
 from mattecast.media.damage import Damage
 from mattecast.media.facts import Facts
+from mattecast.media.filter_row import Filter, FilterRow
 from mattecast.media.formats import sampling
 from mattecast.media.tone import peak, standard, table_file
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
-    from av.filter.context import FilterContext
 
     from mattecast.media.source import Source
 
@@ -151,49 +149,37 @@ class Filtered:
 
 
 class _Graph:
-    """libav's filters for frames of one size, pixel format and colour."""
+    """The filters for frames of one size, pixel format and colour."""
 
     def __init__(self, frame: av.VideoFrame, filters: Filters, facts: Facts) -> None:
         self.kind = _kind(frame)
         width, height, pixels, matrix, range = self.kind
         self._time_base, self._halved = facts.time_base, filters.fields == 1
         self._colour = standard(facts.colour) if filters.tone else None
-        graph = av.filter.Graph()
-        steps = [
-            graph.add(
-                "buffer",
-                f"video_size={width}x{height}:pix_fmt={pixels}:time_base={facts.time_base}"
-                f":colorspace={matrix}:range={range}",
-            )
-        ]
+        row: list[Filter] = []
         if filters.vbi:
             size = f"{width}:{height - filters.vbi}:0:{filters.vbi}"
-            steps.append(graph.add("crop", f"{size}:exact=1"))
+            row.append(("crop", f"{size}:exact=1"))
         if filters.fields:
             mode = "send_field" if filters.fields == 2 else "send_frame"
             which = "all" if filters.every else "interlaced"
-            steps.append(graph.add("bwdif", f"mode={mode}:parity=auto:deint={which}"))
+            row.append(("bwdif", f"mode={mode}:parity=auto:deint={which}"))
         with ExitStack() as stack:
             if filters.tone:
                 path = stack.enter_context(table_file(facts.colour, peak(facts.mastering)))
-                steps += _tone_mapping(graph, facts, path)
-            steps.append(graph.add("buffersink"))
-            for one, other in pairwise(steps):
-                one.link_to(other)
-            graph.configure()
-        # The graph is kept too, since its filters do not keep it.
-        self._graph, self._first, self._last = graph, steps[0], steps[-1]
+                row += _tone_mapping(facts, path)
+            self._row = FilterRow(
+                (width, height),
+                pixels,
+                matrix=matrix,
+                range=range,
+                filters=row,
+                time_base=facts.time_base,
+            )
 
     def push(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
         """Hand a frame in, None for the end; gives the frames that are ready."""
-        self._first.push(frame)
-        while True:
-            try:
-                filtered = self._last.pull()
-            except (av.error.BlockingIOError, av.error.EOFError):
-                return
-            assert isinstance(filtered, av.VideoFrame)
-            yield self._on_own_clock(filtered)
+        yield from map(self._on_own_clock, self._row.push(frame))
 
     def flush(self) -> Iterator[av.VideoFrame]:
         """The frames that the filters still hold."""
@@ -210,23 +196,22 @@ class _Graph:
         return frame
 
 
-def _tone_mapping(graph: av.filter.Graph, facts: Facts, path: str) -> list[FilterContext]:
+def _tone_mapping(facts: Facts, path: str) -> list[Filter]:
     """The filters that take pictures through a .cube table, which is for R'G'B', and back. With 16
     bits they are quickest."""
     exact, colour = "flags=bicubic+accurate_rnd+full_chroma_int", facts.colour
     matrix = "" if colour.is_rgb else f":in_color_matrix={colour.matrix}:in_range={colour.range}"
-    steps = [
-        graph.add("scale", f"{exact}{matrix}:out_range={FULL}"),
-        graph.add("format", "gbrp16le"),
-        graph.add("lut3d", file=path, interp="tetrahedral"),
+    row: list[Filter] = [
+        ("scale", f"{exact}{matrix}:out_range={FULL}"),
+        ("format", "gbrp16le"),
+        ("lut3d", {"file": path, "interp": "tetrahedral"}),
     ]
     if not colour.is_rgb:
-        pixels = f"yuv{sampling(facts)}p10le"
-        steps += [
-            graph.add("scale", f"{exact}:out_color_matrix={BT709}:out_range={colour.range}"),
-            graph.add("format", pixels),
+        row += [
+            ("scale", f"{exact}:out_color_matrix={BT709}:out_range={colour.range}"),
+            ("format", f"yuv{sampling(facts)}p10le"),
         ]
-    return steps
+    return row
 
 
 def _kind(frame: av.VideoFrame) -> tuple[int, int, str, int, int]:
