@@ -52,9 +52,10 @@ class Progress:
 class Summary:
     """What a run did, for people and for --json.
 
-    start: where the output begins, in seconds from the source's first frame. place: where the clip
-    was filmed, if the output says so. losses, notes: a line each. step: what to do in the program
-    that the output is for, a line; None where none was named.
+    start: where the output begins, in seconds from the source's first frame. alpha: 'straight',
+    'premultiplied', or 'none' where the output has none. place: where the clip was filmed, if the
+    output says so. losses, notes: a line each. step: what to do in the program that the output is
+    for, a line; None where none was named.
     Of the run: seconds; stages: seconds at work (wall time) by the stage's name; audio, damage: a
     line each; nobody: whether no frame has anybody in it. reused: whether there was no run, because
     an earlier one had made the output.
@@ -69,6 +70,7 @@ class Summary:
     rate: Fraction
     pixels: str
     colour: str
+    alpha: str
     timecode: str | None
     place: str | None
     losses: tuple[str, ...]

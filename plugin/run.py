@@ -236,6 +236,7 @@ def _described(
         rate=plan.rate,
         pixels=plan.pixels,
         colour=str(plan.colour),
+        alpha=_alpha(plan),
         timecode=str(plan.timecode) if plan.timecode else None,
         place=place_in(plan.tags),
         losses=plan.losses,
@@ -243,6 +244,13 @@ def _described(
         bytes=sum(map(_bytes, outputs)),
         step=_step(plan, settings),
     )
+
+
+def _alpha(plan: Plan) -> str:
+    """The kind of alpha that an output has."""
+    if plan.background is not None or plan.format.alpha_pixels is None:
+        return "none"
+    return colours(plan.premultiplied)
 
 
 def _step(plan: Plan, settings: Settings) -> str | None:

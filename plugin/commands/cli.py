@@ -39,6 +39,13 @@ _MATTE_EXAMPLES = f"""examples:
 
 {_EXITS}"""
 
+_TIMELINE_EXAMPLES = f"""examples:
+  mattecast timeline cut.fcpxml -o cut-matted.fcpxml --handles 12
+  mattecast timeline cut.otio -o cut-matted.otio --only V1 --for resolve
+  mattecast timeline cut.xml --list                  what would be matted; nothing is written
+
+{_EXITS}"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
@@ -141,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mattecast {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_matte(commands)
+    _add_timeline(commands)
     _add_live(commands)
     _add_small(commands)
     return parser
@@ -198,6 +206,58 @@ def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
         default="lines",
         help="how progress is shown on standard error: lines for people, or JSON for a program "
         "(default: lines)",
+    )
+    add_options(parser)
+
+
+def _add_timeline(commands: argparse._SubParsersAction[_Parser]) -> None:
+    from mattecast.commands.options import add_options
+
+    parser = _command(
+        commands,
+        "timeline",
+        "A timeline of an editing program comes back with mattes above its clips.",
+        _TIMELINE_EXAMPLES,
+    )
+    parser.set_defaults(run=_timeline)
+    add = parser.add_argument
+    add(
+        "project",
+        metavar="PROJECT",
+        type=Path,
+        help=".otio, .fcpxml, .fcpxmld, or the .xml of Premiere and Final Cut Pro 7",
+    )
+    add("-o", "--output", metavar="NEW", type=Path, help="the timeline to write, of the same kind")
+    add(
+        "--out-dir",
+        metavar="DIR",
+        type=Path,
+        help="folder for the mattes (default: 'NEW mattes' beside NEW)",
+    )
+    add("--list", action="store_true", help="list what would be matted, and write nothing")
+    add(
+        "--only",
+        metavar="NAME",
+        help="only this track (V1 is the lowest) or clips of this name; * and ? stand for others",
+    )
+    add(
+        "--replace",
+        action="store_true",
+        help="put mattes in place of the clips (default: on the track above)",
+    )
+    add(
+        "--reuse",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="take mattes that an earlier run made with the same settings",
+    )
+    add("--json", action="store_true", help="print what was done as JSON at the end")
+    add("--quiet", action="store_true", help="no progress lines, no summary lines")
+    add(
+        "--progress",
+        choices=("lines", "json"),
+        default="lines",
+        help="how progress is shown on standard error (default: lines)",
     )
     add_options(parser)
 
@@ -286,6 +346,24 @@ def _matte(options: argparse.Namespace) -> int:
     )
     if options.json:
         _print(json.dumps([_plain(asdict(summary)) for summary in summaries], indent=1))
+    return code
+
+
+def _timeline(options: argparse.Namespace) -> int:
+    from mattecast.commands.models import announce_builds
+    from mattecast.commands.timeline import run
+    from mattecast.engines.openvino_core import skip_converter
+
+    if not options.quiet:
+        announce_builds()
+    skip_converter()
+    code, lines, done = run(
+        options, report=lambda error, source: _report_error(error, options, source)
+    )
+    if lines:
+        _print("\n".join(lines))
+    if options.json and done:
+        _print(json.dumps(_plain(done), indent=1))
     return code
 
 

@@ -42,7 +42,7 @@ def run(
     code, summaries = 0, []
     for source, output in jobs:
         try:
-            with _progress(source, options) as progress:
+            with progress_of(source, options) as progress:
                 run_one = matte_once if options.reuse else matte
                 summary = run_one(source, output, settings, progress=progress)
         except Exception as error:  # even a mistake of ours with one clip stops no other clip
@@ -51,7 +51,7 @@ def run(
             continue
         summaries.append(summary)
         if not options.quiet:
-            print("\n".join(_summary_lines(summary)), file=sys.stderr)
+            print("\n".join(summary_lines(summary)), file=sys.stderr)
     return code, summaries
 
 
@@ -76,7 +76,7 @@ def _jobs(
             raise UsageError(f"{folder}: cannot be made ({error.strerror})") from error
     taken: dict[str, Path] = {}
     read = {os.path.abspath(source) for source in sources}
-    names = own_names(sources, [_named_after(source, settings) for source in sources])
+    names = own_names(sources, [named_after(source, settings) for source in sources])
     for source, name in zip(sources, names, strict=True):
         output = folder / (keyed(name, source, settings) if options.reuse else name)
         if other := taken.get(name.casefold()):
@@ -87,7 +87,7 @@ def _jobs(
         yield source, output
 
 
-def _named_after(source: Path, settings: Settings) -> str:
+def named_after(source: Path, settings: Settings) -> str:
     """The output's name: talk.mp4 becomes talk.matte.mov, so no input is its own output."""
     name = settings.resolved_format(None)
     stem = source.stem
@@ -104,7 +104,7 @@ def _named_after(source: Path, settings: Settings) -> str:
 
 
 @contextmanager
-def _progress(
+def progress_of(
     source: Path, options: argparse.Namespace
 ) -> Iterator[Callable[[Progress], None] | None]:
     """What shows the progress: JSON, a line that changes on a terminal, else lines now and then."""
@@ -187,7 +187,7 @@ def _standing(progress: Progress) -> str:
     return f"{counted}, {progress.fps:.1f} fps{left}, limited by {progress.limiting}"
 
 
-def _summary_lines(summary: Summary) -> Iterator[str]:
+def summary_lines(summary: Summary) -> Iterator[str]:
     """What a person wants to know after a run: the result, the engine, and what was lost."""
     outputs = " and ".join(str(output) for output in summary.outputs)
     width, height = summary.size

@@ -10,7 +10,7 @@ import pytest
 from clips import Recipe, make
 
 from mattecast import Settings, matte
-from mattecast.commands.matte import _summary_lines
+from mattecast.commands.matte import summary_lines
 from mattecast.media.languages import iso639_2
 from mattecast.media.tags import kept
 
@@ -55,7 +55,7 @@ def test_the_place_is_kept_and_said_or_left_out(tmp_path: Path) -> None:
     summary = matte(source, tmp_path / "with.mov")
     assert summary.place == APPLE["com.apple.quicktime.location.ISO6709"]
     line = "  place kept: +48.1372+011.5755+519.000/ (--no-place leaves it out)"
-    assert line in list(_summary_lines(summary))
+    assert line in list(summary_lines(summary))
     summary = matte(source, tmp_path / "without.mov", Settings(place=False))
     assert summary.place is None
     assert "place: left out as asked" in summary.losses

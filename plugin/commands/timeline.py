@@ -1,0 +1,168 @@
+"""`mattecast timeline`: a timeline of an editing program comes back with mattes above its clips."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mattecast.commands.matte import named_after, progress_of, summary_lines
+from mattecast.commands.options import settings_of
+from mattecast.errors import MediaError, OutputError, UsageError
+from mattecast.media.formats import FILL_KEY, FORMATS
+from mattecast.report import Summary
+from mattecast.reuse import keyed, matte_once
+from mattecast.run import matte
+from mattecast.settings import Settings
+from mattecast.timelines import files
+from mattecast.timelines.mattes import Job, Mattes, check_settings
+from mattecast.timelines.timeline import Timeline, timecode
+
+
+def run(
+    options: argparse.Namespace, *, report: Callable[[Exception, Path], int]
+) -> tuple[int, list[str], dict[str, Any]]:
+    """Matte a timeline; return the exit code, lines to print, and what was done as --json has it.
+
+    report: prints an error and the input it belongs to. Raises a MattecastError where nothing can
+    be done; then nothing is written.
+    """
+    settings = _settings(options)
+    timeline = files.read(options.project)
+    if not options.list:
+        _check_output(options, timeline, settings)
+    mattes = Mattes(timeline, settings, settings.handles, options.only)
+    mattes.plan()
+    if not mattes.pieces and not options.list:
+        print(*_left(timeline), sep="\n", end="\n" * any(_left(timeline)), file=sys.stderr)
+        raise MediaError(f"{options.project}: {_nothing(timeline, options.only)}")
+    folder = _folder(options)
+    jobs = mattes.jobs(folder, _name, reuse=options.reuse)
+    if options.list:
+        return 0, list(_listed(mattes, jobs)), {}
+    _make(folder)
+    summaries: list[Summary] = []
+    good = _matte(options, mattes, jobs, summaries, report)
+    files.write(
+        options.output,
+        mattes.written(options.output, in_place=options.replace),
+        options.project,
+    )
+    if not options.quiet:
+        print("\n".join(_ended(options, mattes)), file=sys.stderr)
+    done = {
+        "output": options.output,
+        "clips": len(mattes.made),
+        "left": timeline.found.left,
+        "mattes": [asdict(summary) for summary in summaries],
+    }
+    return 0 if good else 1, [], done
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    settings = settings_of(options)
+    name = settings.resolved_format(None)
+    check_settings(settings, name != FILL_KEY and FORMATS[name].container is not None)
+    return settings
+
+
+def _check_output(options: argparse.Namespace, timeline: Timeline, settings: Settings) -> None:
+    if options.output is None:
+        raise UsageError("name the timeline to write with -o NEW, or ask with --list")
+    files.check_output(
+        options.project,
+        options.output,
+        relative=timeline.found.relative,
+        overwrite=settings.overwrite,
+    )
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """Where mattes go: as asked for, else a folder beside the timeline that is written."""
+    if options.out_dir is not None:
+        return Path(options.out_dir)
+    output = options.output or options.project
+    return Path(output.with_name(f"{output.stem} mattes"))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({(error.strerror or '').lower()})") from error
+
+
+def _name(media: Path, settings: Settings) -> str:
+    return keyed(named_after(media, settings), media, settings)
+
+
+def _matte(
+    options: argparse.Namespace,
+    mattes: Mattes,
+    jobs: list[Job],
+    summaries: list[Summary],
+    report: Callable[[Exception, Path], int],
+) -> bool:
+    """Make the mattes, with one line of progress over all; returns whether all went well."""
+
+    def done(summary: Summary) -> None:
+        summaries.append(summary)
+        if not options.quiet:
+            print("\n".join(summary_lines(summary)), file=sys.stderr)
+
+    with progress_of(options.project, options) as progress:
+        return mattes.run(
+            jobs,
+            matte_once if options.reuse else matte,
+            progress,
+            report,
+            done,
+        )
+
+
+def _listed(mattes: Mattes, jobs: list[Job]) -> Iterator[str]:
+    """What would be matted: a line for each clip, and what is left."""
+    for job in jobs:
+        for part in job.piece.parts:
+            use, rate = mattes.uses[part.index], job.piece.rate
+            zero = mattes.facts[part.index].timecode
+            first = (zero.frames if zero else 0) + round(part.begin * rate)
+            drop = zero is not None and zero.drop
+            frames = round((part.end - part.begin) * rate)
+            yield (
+                f"{use.track}  {use.at}  {use.name}: {frames} frames from "
+                f"{timecode(first, rate, drop=drop)} of {use.media}"
+            )
+    to_do = [job for job in jobs if not job.ready]
+    media = len({job.piece.media for job in jobs})
+    yield (
+        f"{len(mattes.uses)} clips show {len(jobs)} parts of {media} files; "
+        f"{sum(job.piece.frames for job in to_do)} frames to matte, "
+        f"{len(jobs) - len(to_do)} parts lie ready"
+    )
+    yield from _left(mattes.timeline)
+
+
+def _ended(options: argparse.Namespace, mattes: Mattes) -> Iterator[str]:
+    where = "in place of" if options.replace else "above"
+    yield f"{options.output}: mattes {where} {len(mattes.made)} clips"
+    yield from (f"  {line}" for line in _left(mattes.timeline))
+
+
+def _left(timeline: Timeline) -> Iterator[str]:
+    """What stays as it is."""
+    yield from timeline.found.left
+    kinds = [f"{count} x {kind}" for kind, count in timeline.found.empty.items() if count]
+    if kinds:
+        yield f"without people to cut out, left as they are: {', '.join(kinds)}"
+
+
+def _nothing(timeline: Timeline, only: str | None) -> str:
+    """Why nothing can be matted."""
+    why = "no clip shows media that can be matted"
+    if only and timeline.found.uses:
+        why = f"no track or clip that can be matted is named '{only}'"
+    return f"{why}; nothing is written"
