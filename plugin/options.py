@@ -40,9 +40,10 @@ class Option:
 
     help: one line for people. group: the heading it stands under. metavar: what its value is called
     in the help. flag: where it is not the field's name. choices: the only values, or the only words
-    before ':AMOUNT'. amount: the least and the most AMOUNT, where there is one. least, most: of a
-    number. live: whether `mattecast live` has it too; live_default, live_help: where they differ
-    there. slider: on the control page. gpu: whether composites made on a GPU heed it.
+    before ':AMOUNT'. amount: the least and the most AMOUNT, where there is one. several: whether
+    more than one of the choices may be named, with commas between them. least, most: of a number.
+    live: whether `mattecast live` has it too; live_default, live_help: where they differ there.
+    slider: on the control page. gpu: whether composites made on a GPU heed it.
     """
 
     help: str
@@ -51,6 +52,7 @@ class Option:
     flag: str | None = None
     choices: tuple[str | int, ...] = ()
     amount: tuple[float, float] | None = None
+    several: bool = False
     least: float | None = None
     most: float | None = None
     live: bool = False
@@ -88,7 +90,9 @@ class Row:
             check_choice(self.name, word, self.option.choices)
             check_range(f"{self.name} strength", amount or 1, *self.option.amount)
         elif self.option.choices:
-            check_choice(self.name, value, self.option.choices)
+            is_list = self.option.several and isinstance(value, str)
+            for one in str(value).split(",") if is_list else (value,):
+                check_choice(self.name, one, self.option.choices)
         if self.option.least is not None and self.option.most is not None:
             check_range(self.name, value, self.option.least, self.option.most)
 

@@ -15,10 +15,11 @@ from mattecast.media.pictures import is_pattern
 from mattecast.report import Progress, Summary
 from mattecast.run import existing, matte
 from mattecast.settings import Settings
+from mattecast.timelines import sidecars
 from mattecast.version import __version__
 
 # Settings that do not change what an output is, only how it is made.
-_WITHOUT_EFFECT = frozenset({"overwrite", "threads", "fallback", "gpu_video"})
+_WITHOUT_EFFECT = frozenset({"overwrite", "threads", "fallback", "gpu_video", "sidecar"})
 _DIGITS = 10  # of 16 values: a thousand outputs hold two alike once in two million times
 
 
@@ -33,7 +34,11 @@ def matte_once(
 
     output: as `keyed` names it. Raises a MattecastError with the one line to show.
     """
-    return existing(source, output, settings) or matte(source, output, settings, progress=progress)
+    made = existing(source, output, settings)
+    if made is None:
+        return matte(source, output, settings, progress=progress)
+    sidecars.write(made, settings.sidecars, overwrite=settings.overwrite)
+    return made
 
 
 def keyed(name: str, source: Path, settings: Settings) -> str:

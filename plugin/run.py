@@ -31,6 +31,7 @@ from mattecast.media.writer import Writer, open_writer
 from mattecast.plan import Plan, becomes_standard, fill_and_key, plan
 from mattecast.report import Counter, Progress, Summary
 from mattecast.settings import Settings
+from mattecast.timelines import sidecars
 
 # Frames that may wait between two stages: enough to smooth uneven decoding, and so few that 4K
 # fits. For mattes of the network one is enough: more made nothing quicker, and each holds a
@@ -52,6 +53,9 @@ def matte(
     settings = settings or Settings()
     output = _named(Path(output), settings)
     name = settings.resolved_format(output)
+    movie = all(each.container is not None for each in _formats(name))
+    paths = _paths(output, name)
+    sidecars.check(paths, settings.sidecars, movie=movie, overwrite=settings.overwrite)
     began = time.perf_counter()
     with opencv_aside(), ExitStack() as stack:
         clip = stack.enter_context(_opened(source, settings, _formats(name)[0]))
@@ -61,7 +65,7 @@ def matte(
         composers = [_composer(each, settings, stack) for each in plans]
         writers = [
             _writer(clip, path, each, settings, stack)
-            for path, each in zip(_paths(output, name), plans, strict=True)
+            for path, each in zip(paths, plans, strict=True)
         ]
         job, again = _job(clip, plans[0], settings, guidance, stack)
         times = StageTimes()
@@ -81,7 +85,9 @@ def matte(
                 writer.flush()
         for writer in writers:
             writer.finish()
-    return _summary(clip, name, job, writers, counter, time.perf_counter() - began)
+    summary = _summary(clip, name, job, writers, counter, time.perf_counter() - began)
+    sidecars.write(summary, settings.sidecars)
+    return summary
 
 
 def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Matted]:

@@ -131,6 +131,15 @@ class Settings:
     whole_picture: bool = option(
         False, "keep the source's colours where alpha is 0 too, instead of black", _OUTPUT
     )
+    sidecar: str | None = option(
+        None,
+        "write a file of this kind beside each output, which tells editors its timecode, rate and "
+        "alpha: otio, fcpxml, edl, or several with commas between them",
+        _OUTPUT,
+        metavar="KINDS",
+        choices=("otio", "fcpxml", "edl"),
+        several=True,
+    )
     overwrite: bool = option(False, "replace existing outputs", _OUTPUT)
 
     smooth: str = option(
@@ -420,6 +429,11 @@ class Settings:
             return None
         check_range("blend poisson tint", tint or TINT, 0, 1)
         return float(tint or TINT)
+
+    @property
+    def sidecars(self) -> tuple[str, ...]:
+        """The kinds of sidecars, each once."""
+        return tuple(dict.fromkeys((self.sidecar or "").split(","))) if self.sidecar else ()
 
     def resolved_format(self, output: Path | None) -> str:
         """The format's name: as asked for, else the host's, else guessed from the output.

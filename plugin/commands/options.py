@@ -52,7 +52,7 @@ def _keywords(row: Row, live: bool) -> dict[str, Any]:
         return keywords
     if option.metavar:
         keywords["metavar"] = option.metavar
-    if option.choices and not option.amount:
+    if option.choices and not option.amount and not option.several:
         keywords["choices"] = option.choices
     keywords["type"] = _rate if row.type is Fraction else row.type
     return keywords

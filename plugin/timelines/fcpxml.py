@@ -320,7 +320,7 @@ class FcpXml:
         self.document.set(node, "ref", names.asset(place.asset, matte, use))
         shift = matte.begin - use.begin
         if shift:
-            self.document.set(node, "start", _time(self._start(node) + shift, matte.rate))
+            self.document.set(node, "start", time_text(self._start(node) + shift, matte.rate))
         return True
 
     def _lanes(self, mattes: Mapping[int, Matte]) -> dict[tuple[int, int], int]:
@@ -349,10 +349,10 @@ class FcpXml:
         attributes = {
             "ref": names.asset(place.asset, matte, use),
             "lane": str(lanes[place.storyline, place.lane]),
-            "offset": _time(place.offset, 1 / place.grid),
+            "offset": time_text(place.offset, 1 / place.grid),
             "name": f"{use.name} matte",
-            "start": _time(matte.begin, matte.rate),
-            "duration": _time(place.duration, 1 / place.grid),
+            "start": time_text(matte.begin, matte.rate),
+            "duration": time_text(place.duration, 1 / place.grid),
             "format": names.format(place.asset, matte),
             "tcFormat": source.get("tcFormat") or "NDF",
         }
@@ -379,7 +379,7 @@ class FcpXml:
                     for frame in child.walk():
                         if frame.tag == "keyframe" and shift:
                             time = (seconds(frame.get("time")) or _ZERO) + shift
-                            copy.set(frame, "time", _time(time, None))
+                            copy.set(frame, "time", time_text(time, None))
                     parts[is_filter].append(copy.result().decode())
         yield from parts[False]
         yield from parts[True]
@@ -430,7 +430,7 @@ class _Resources:
             self._formats[key] = next(self._ids)
             attributes = {
                 "id": self._formats[key],
-                "frameDuration": _time(frame, matte.rate),
+                "frameDuration": time_text(frame, matte.rate),
                 "width": width,
                 "height": height,
                 "colorSpace": own.get("colorSpace") or None if own is not None else None,
@@ -450,8 +450,8 @@ class _Resources:
             "id": id,
             "name": matte.path.stem,
             "src": None if self._has_representations else link,
-            "start": _time(matte.first, matte.rate),
-            "duration": _time(matte.duration, matte.rate),
+            "start": time_text(matte.first, matte.rate),
+            "duration": time_text(matte.duration, matte.rate),
             "hasVideo": "1",
             "format": format,
             "videoSources": "1" if self._has_representations else None,
@@ -596,7 +596,7 @@ def _rearranged(used: set[int], wanted: set[int]) -> tuple[dict[int, int], dict[
     return moved, own
 
 
-def _time(time: Fraction, rate: Fraction | None) -> str:
+def time_text(time: Fraction, rate: Fraction | None) -> str:
     """A time as FCPXML writes it: '1001/24000s', in units of a rate where it fits one."""
     if time.denominator == 1:
         return f"{time.numerator}s"

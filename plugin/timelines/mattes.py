@@ -16,13 +16,12 @@ from mattecast.errors import MattecastError, MediaError, UsageError
 from mattecast.media.facts import Facts
 from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.source import open_source
-from mattecast.media.timecode import Timecode
 from mattecast.report import Progress, Summary
 from mattecast.settings import Settings
 from mattecast.timelines.files import base_folder
 from mattecast.timelines.links import absolute, relative
 from mattecast.timelines.pieces import Part, Piece, part, pieces, timecode_start
-from mattecast.timelines.timeline import Matte, Timeline, Use
+from mattecast.timelines.timeline import Matte, Timeline, Use, read_timecode
 
 
 class Matting(Protocol):
@@ -163,13 +162,13 @@ class Mattes:
             rate=summary.rate,
             size=summary.size,
             premultiplied=summary.alpha == "premultiplied",
-            timecode=_timecode(summary),
+            timecode=read_timecode(summary.timecode, summary.rate),
         )
 
     def _first(self, each: Part, facts: Facts, summary: Summary) -> Fraction:
         """When a matte's first frame comes on its clock in the timeline: the clock of a program
         begins with the timecode of a file, or with zero."""
-        own, made = timecode_start(facts), _timecode(summary)
+        own, made = timecode_start(facts), read_timecode(summary.timecode, summary.rate)
         if self.timeline.counts_from_zero or own is None or made is None:
             return Fraction(0)
         if each.zero == 0 != own:
@@ -241,12 +240,3 @@ def _facts(use: Use, settings: Settings) -> Facts | str:
     except MattecastError as error:
         return f"has media that cannot be read ({error})"
     return "is a still picture" if facts.still and facts.frames == 1 else facts
-
-
-def _timecode(summary: Summary) -> Timecode | None:
-    if summary.timecode is None:
-        return None
-    try:
-        return Timecode.parse(summary.timecode, summary.rate)
-    except ValueError:
-        return None

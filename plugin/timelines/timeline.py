@@ -107,6 +107,14 @@ def timecode(frames: int, rate: Fraction, *, drop: bool = False) -> str:
     return str(Timecode(0, base, drop and base % 30 == 0).plus(frames))
 
 
+def read_timecode(text: str | None, rate: Fraction) -> Timecode | None:
+    """The timecode of an output; None where it has none that fits its rate."""
+    try:
+        return Timecode.parse(text, rate) if text else None
+    except ValueError:
+        return None
+
+
 def nominal(base: int, ntsc: bool) -> Fraction:
     """The rate of a nominal number of frames a second, 1000/1001 of it where ntsc."""
     return Fraction(base * 1000, 1001) if ntsc else Fraction(base)
