@@ -141,12 +141,14 @@ class Edits:
         """The change that puts children into a node without any."""
         outer = self.indent(node)
         inner = f"{outer}    " if outer else ""
-        text = "".join(inner + each for each in self._added[node]) + outer
+        text = "".join(inner + each for each in self._added[node])
         if node.close == node.end:  # <gap/> becomes <gap>...</gap>
             tag = self.data[node.begin : node.inside]
             slash = node.begin + tag.rindex(b"/")
-            return slash, node.end, b">" + _bytes(text) + f"</{node.tag}>".encode()
-        return node.inside, node.close, _bytes(text)
+            return slash, node.end, b">" + _bytes(f"{text}{outer}</{node.tag}>")
+        if self.data[node.inside : node.close].isspace():  # that ends the line before the end tag
+            return node.inside, node.inside, _bytes(text)
+        return node.close, node.close, _bytes(text + outer)
 
 
 class Document(Edits):

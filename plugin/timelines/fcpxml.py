@@ -7,15 +7,15 @@ is a clip connected to the same element of the storyline as its source, one lane
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 from mattecast.errors import MediaError
-from mattecast.timelines.document import Document, Node, element, parsed
-from mattecast.timelines.fcpxml_rules import TAIL, VERSIONS, faults, seconds
+from mattecast.timelines.document import Document, Node, parsed
+from mattecast.timelines.fcpxml_mattes import KINDS, Place, Resources, insert, looks
+from mattecast.timelines.fcpxml_rules import VERSIONS, faults, seconds
 from mattecast.timelines.links import file_of, is_relative
 from mattecast.timelines.timeline import Found, Matte, Use, timecode
 
@@ -23,34 +23,10 @@ _ZERO = Fraction(0)
 _CLIPS = ("asset-clip", "clip", "video", "sync-clip", "mc-clip", "ref-clip")
 # Elements whose picture is their own, or that have none.
 _WITHOUT_MEDIA = {"title": "title", "caption": "caption", "gap": "gap", "audio": "sound"}
-# What of a clip is for its sound; and what is worked out anew from the pictures of a clip.
-_NOT_COPIED = frozenset(
-    f"adjust-{kind}"
-    for kind in (
-        *("loudness", "noiseReduction", "humReduction", "EQ", "matchEQ", "volume", "panner"),
-        *("voiceIsolation", "stabilization", "rollingShutter"),
-    )
-)
 
 
 class _Left(Exception):
     """Why a clip is left as it is."""
-
-
-@dataclass(slots=True)
-class _Place:
-    """Where a use stands. anchor: the element of the storyline it hangs on, or is. lane: its own.
-    offset, duration: on the anchor's clock. chain: the elements from the clip in the storyline to
-    the one that names the asset. storyline: a number."""
-
-    anchor: Node
-    lane: int
-    offset: Fraction
-    duration: Fraction
-    chain: tuple[Node, ...]
-    asset: Node
-    storyline: int
-    grid: Fraction
 
 
 @dataclass(slots=True)
@@ -96,10 +72,10 @@ class FcpXml:
         story = _Story(len(self._stories), grid, sequence.get("tcFormat") == "DF")
         self._stories.append(story)
         start = seconds(sequence.get("tcStart")) or _ZERO
-        transitions = _transitions(spine, _ZERO)
+        transitions = _transitions(spine)
         for item, offset in _sequential(spine, start):
             local = self._start(item) - offset  # what to add to come to the item's own clock
-            self._read(story, item, item, 0, offset, offset + local, transitions)
+            self._read(story, item, item, 0, (offset, offset + local, offset), transitions)
             for child in item.children:
                 if child.get("lane"):
                     self._read_connected(story, item, child, -local)
@@ -109,12 +85,12 @@ class FcpXml:
         lane, offset = int(node.get("lane")), seconds(node.get("offset")) or _ZERO
         story.anchored.append((node, lane))
         if node.tag != "spine":
-            self._read(story, anchor, node, lane, offset + shift, offset, [])
+            self._read(story, anchor, node, lane, (offset + shift, offset, offset), [])
             return
-        transitions = _transitions(node, offset)
+        transitions = _transitions(node)
         for item, inner in _sequential(node, _ZERO):
-            own = offset + inner
-            self._read(story, anchor, item, lane, own + shift, own, transitions)
+            times = (offset + inner + shift, offset + inner, inner)
+            self._read(story, anchor, item, lane, times, transitions)
 
     def _read(
         self,
@@ -122,27 +98,33 @@ class FcpXml:
         anchor: Node,
         item: Node,
         lane: int,
-        time: Fraction,
-        offset: Fraction,
+        times: tuple[Fraction, Fraction, Fraction],
         transitions: list[tuple[Fraction, Fraction]],
     ) -> None:
-        """Note one clip. time: on the timeline. offset: on the anchor's clock."""
+        """Note one clip. times: when it begins on the timeline, on the anchor's clock, and on the
+        clock of the storyline that it is in."""
+        time, offset, edge = times
         if item.tag in _WITHOUT_MEDIA:
             self.found.empty[_WITHOUT_MEDIA[item.tag]] += item.tag != "gap"
             return
         name, at, track = item.get("name", item.tag), story.at(time), _track(lane)
         try:
+            if item.tag == "audition":
+                raise _Left("is an audition; finalise it")
             length = self._length(item)
             chain, asset, begin = self._media(item, self._start(item), length, story)
             if not chain:
                 self.found.empty["sound"] += 1
                 return
             media = self._file(asset)
+            _check_looks(chain)
         except _Left as why:
             self.found.leave("clip", name, at, track, str(why))
             return
-        place = _Place(anchor, lane, offset, length, chain, asset, story.number, story.grid)
-        edge = offset if item is not anchor else time
+        starts = (begin if len(chain) == 1 else self._start(item), begin)
+        place = Place(
+            anchor, lane, offset, edge, length, chain, starts, asset, story.number, story.grid
+        )
         before, after = _overlaps(transitions, edge, length)
         first = seconds(asset.get("start")) or _ZERO
         self.found.uses.append(
@@ -160,11 +142,11 @@ class FcpXml:
             asset = self._by_id.get(item.get("ref"))
             if asset is None or asset.tag != "asset":
                 raise _Left("is a generator" if asset is not None else "names no asset")
-            if asset.get("hasVideo", "1") != "1" or item.get("srcEnable") == "audio":
+            # Files that say nothing of either are taken for pictures.
+            has_video = asset.get("hasVideo") or ("0" if asset.get("hasAudio") == "1" else "1")
+            if has_video != "1" or item.get("srcEnable") == "audio":
                 return nothing
             return (item,), asset, start
-        if item.tag == "audition":
-            raise _Left("is an audition; finalise it")
         inner = self._inside(item)
         if inner is None:
             return nothing
@@ -180,7 +162,7 @@ class FcpXml:
         story: _Story,
     ) -> tuple[tuple[Node, ...], Node, Fraction]:
         """The one picture that a clip of clips shows from `start` on. Raises _Left."""
-        kind = _KINDS.get(item.tag, "a clip of clips")
+        kind = KINDS.get(item.tag, "a clip of clips")
         shown = []
         for node, offset in inner:
             if node.tag == "spine":
@@ -232,7 +214,7 @@ class FcpXml:
         """Raise _Left for a clip whose frames are not those of its media one by one."""
         if item.get("enabled") == "0":
             raise _Left("is switched off")
-        if item.tag not in (*_CLIPS, "audition"):
+        if item.tag not in _CLIPS:
             raise _Left(f"is a <{item.tag}>, which is not known")
         if (map_ := item.child("timeMap")) is not None:
             raise _Left(_retimed(map_))
@@ -287,193 +269,18 @@ class FcpXml:
         self, mattes: Mapping[int, Matte], *, replace: bool, link: Callable[[Path], str]
     ) -> bytes:
         """See Timeline. Raises MediaError where the result would break a rule of FCPXML."""
-        before = faults(self.document.root)
-        names = _Resources(self.document, self.version, self._by_id, link)
-        above: dict[int, Matte] = {}
-        for index, matte in mattes.items():
-            use = self.found.uses[index]
-            if not (replace and self._replaced(use, matte, names)):
-                above[index] = matte
-        lanes = self._lanes(above)
-        for index, matte in above.items():
-            self._connect(self.found.uses[index], matte, names, lanes)
-        names.write()
+        before = set(faults(self.document.root))
+        names = Resources(self.document, self.version, self._by_id, link)
+        insert(self.document, self.found, mattes, names, self._lanes_in_use(), replace=replace)
         result = self.document.result()
         new = [line for line in faults(parsed(result, self.path)) if line not in before]
         if new:
             raise MediaError(f"{self.path}: the timeline with mattes would not be valid: {new[0]}")
         return result
 
-    def _replaced(self, use: Use, matte: Matte, names: _Resources) -> bool:
-        """Put a matte in place of a use; or, where its sound has to stay, only take its picture
-        away. Returns whether nothing is left to be done."""
-        place: _Place = use.place
-        if any(node.tag in ("sync-clip", "mc-clip", "ref-clip") for node in place.chain):
-            kind = _KINDS[place.chain[0].tag]
-            self.found.left.append(f"{use} is {kind}: the matte lies above it, in place of nothing")
-            return False
-        node = place.chain[-1]
-        sounds = node.tag == "asset-clip" and place.asset.get("hasAudio") == "1"
-        if sounds and node.get("srcEnable", "all") == "all":
-            self.document.set(node, "srcEnable", "audio")
-            return False
-        self.document.set(node, "ref", names.asset(place.asset, matte, use))
-        shift = matte.begin - use.begin
-        if shift:
-            self.document.set(node, "start", time_text(self._start(node) + shift, matte.rate))
-        return True
-
-    def _lanes(self, mattes: Mapping[int, Matte]) -> dict[tuple[int, int], int]:
-        """The lane of the mattes of each storyline's lane; lanes in their way move on."""
-        wanted = defaultdict(set)
-        for index in mattes:
-            place: _Place = self.found.uses[index].place
-            wanted[place.storyline].add(place.lane)
-        lanes: dict[tuple[int, int], int] = {}
-        for story in self._stories:
-            used = {lane for _, lane in story.anchored}
-            moved, own = _rearranged(used, wanted[story.number])
-            lanes |= {(story.number, lane): to for lane, to in own.items()}
-            for node, lane in story.anchored:
-                if moved[lane] != lane:
-                    self.document.set(node, "lane", str(moved[lane]))
-        return lanes
-
-    def _connect(
-        self, use: Use, matte: Matte, names: _Resources, lanes: Mapping[tuple[int, int], int]
-    ) -> None:
-        """Connect a matte to the anchor of its use."""
-        place: _Place = use.place
-        looks = list(self._looks(place.chain, matte.begin - use.begin))
-        source = place.chain[-1]
-        attributes = {
-            "ref": names.asset(place.asset, matte, use),
-            "lane": str(lanes[place.storyline, place.lane]),
-            "offset": time_text(place.offset, 1 / place.grid),
-            "name": f"{use.name} matte",
-            "start": time_text(matte.begin, matte.rate),
-            "duration": time_text(place.duration, 1 / place.grid),
-            "format": names.format(place.asset, matte),
-            "tcFormat": source.get("tcFormat") or "NDF",
-        }
-        outer = self.document.indent(place.anchor)
-        inner = "".join(f"{outer}        {each}" if outer else each for each in looks)
-        text = element(
-            "asset-clip", attributes, inner + (f"{outer}    " if looks and outer else "")
-        )
-        self._insert(place.anchor, text)
-
-    def _looks(self, chain: tuple[Node, ...], shift: Fraction) -> Iterator[str]:
-        """The text of what changes the look and place of a clip's picture, and of its matte's.
-
-        shift: from the clip's clock to the matte's, for keyframes.
-        """
-        parts: dict[bool, list[str]] = {False: [], True: []}
-        for node in chain:
-            for child in node.children:
-                is_filter = child.tag in ("filter-video", "filter-video-mask")
-                is_adjusting = child.tag.startswith("adjust-") and child.tag not in _NOT_COPIED
-                conforms = child.tag == "conform-rate" and node is chain[-1]
-                if is_filter or is_adjusting or conforms:
-                    copy = self.document.copy(child)
-                    for frame in child.walk():
-                        if frame.tag == "keyframe" and shift:
-                            time = (seconds(frame.get("time")) or _ZERO) + shift
-                            copy.set(frame, "time", time_text(time, None))
-                    parts[is_filter].append(copy.result().decode())
-        yield from parts[False]
-        yield from parts[True]
-
-    def _insert(self, anchor: Node, text: str) -> None:
-        """Insert a connected clip where the order of children in FCPXML wants it."""
-        behind = next((child for child in anchor.children if child.tag in TAIL), None)
-        if behind is not None:
-            self.document.before(behind, text)
-        else:
-            self.document.append(anchor, text)
-
-
-_KINDS = {
-    "clip": "a clip of clips",
-    "sync-clip": "a synchronised clip",
-    "mc-clip": "a multicam clip",
-    "ref-clip": "a compound clip",
-}
-
-
-class _Resources:
-    """Assets and formats for mattes, with ids of their own."""
-
-    def __init__(
-        self,
-        document: Document,
-        version: tuple[int, int],
-        by_id: Mapping[str, Node],
-        link: Callable[[Path], str],
-    ) -> None:
-        self._document, self._by_id, self._link = document, by_id, link
-        self._has_representations = version >= (1, 9)
-        self._ids = (f"mattecast{n}" for n in itertools.count(1) if f"mattecast{n}" not in by_id)
-        self._formats: dict[tuple[str, tuple[int, int], Fraction], str] = {}
-        self._assets: dict[tuple[Path, Fraction], str] = {}
-        self._texts: list[str] = []
-
-    def format(self, asset: Node, matte: Matte) -> str:
-        """The id of the format of a matte: its source's where that fits."""
-        own = self._by_id.get(asset.get("format"))
-        width, height = map(str, matte.size)
-        frame = 1 / matte.rate
-        if own is not None and _is_of(own, (width, height), frame):
-            return own.get("id")
-        key = (asset.get("format"), matte.size, matte.rate)
-        if key not in self._formats:
-            self._formats[key] = next(self._ids)
-            attributes = {
-                "id": self._formats[key],
-                "frameDuration": time_text(frame, matte.rate),
-                "width": width,
-                "height": height,
-                "colorSpace": own.get("colorSpace") or None if own is not None else None,
-            }
-            self._texts.append(element("format", attributes))
-        return self._formats[key]
-
-    def asset(self, source: Node, matte: Matte, use: Use) -> str:
-        """The id of the asset of a matte."""
-        key = (matte.path, matte.first)
-        if key in self._assets:
-            return self._assets[key]
-        format = self.format(source, matte)
-        id = self._assets[key] = next(self._ids)
-        link = self._link(matte.path)
-        attributes = {
-            "id": id,
-            "name": matte.path.stem,
-            "src": None if self._has_representations else link,
-            "start": time_text(matte.first, matte.rate),
-            "duration": time_text(matte.duration, matte.rate),
-            "hasVideo": "1",
-            "format": format,
-            "videoSources": "1" if self._has_representations else None,
-        }
-        inside = ""
-        if self._has_representations:
-            inside = element("media-rep", {"kind": "original-media", "src": link})
-        self._texts.append(element("asset", attributes, inside))
-        return id
-
-    def write(self) -> None:
-        """Put them at the end of the resources."""
-        resources = self._document.root.child("resources")
-        assert resources is not None  # every asset was found there
-        for text in self._texts:
-            self._document.append(resources, text)
-
-
-def _is_of(format: Node, size: tuple[str, str], frame: Fraction) -> bool:
-    """Whether a format states this size and duration of a frame."""
-    stated = (format.get("width"), format.get("height"))
-    return stated == size and seconds(format.get("frameDuration")) == frame
+    def _lanes_in_use(self) -> list[list[tuple[Node, int]]]:
+        """The connected elements of each storyline, with their lanes."""
+        return [story.anchored for story in self._stories]
 
 
 def _version(root: Node, path: Path) -> tuple[int, int]:
@@ -507,12 +314,12 @@ def _sequential(spine: Node, start: Fraction) -> list[tuple[Node, Fraction]]:
     return found
 
 
-def _transitions(spine: Node, shift: Fraction) -> list[tuple[Fraction, Fraction]]:
-    """When each transition of a storyline begins and ends, moved by `shift`."""
+def _transitions(spine: Node) -> list[tuple[Fraction, Fraction]]:
+    """When each transition of a storyline begins and ends, on the storyline's clock."""
     found = []
     for node in spine.children:
         if node.tag == "transition":
-            begin = (seconds(node.get("offset")) or _ZERO) + shift
+            begin = seconds(node.get("offset")) or _ZERO
             found.append((begin, begin + (seconds(node.get("duration")) or _ZERO)))
     return found
 
@@ -551,6 +358,13 @@ def _deep(items: list[tuple[Node, Fraction]]) -> list[tuple[Node, Fraction]]:
     return found
 
 
+def _check_looks(chain: tuple[Node, ...]) -> None:
+    """Raise _Left where a matte cannot look as its clip does."""
+    own = [{child.tag for child in looks(node)} for node in chain]
+    if any(own[1:-1]) or (len(own) > 1 and own[0] & own[-1]):
+        raise _Left("has effects both outside and inside")
+
+
 def _retimed(map_: Node) -> str:
     """How a clip is retimed, in words."""
     points = [
@@ -572,34 +386,3 @@ def _retimed(map_: Node) -> str:
 def _track(lane: int) -> str:
     """A lane as editors call tracks: V1 is the storyline itself."""
     return f"V{lane + 1}" if lane >= 0 else f"V{lane}"
-
-
-def _rearranged(used: set[int], wanted: set[int]) -> tuple[dict[int, int], dict[int, int]]:
-    """Where lanes move, and the lanes for mattes of the wanted ones: each lies just above its own,
-    and the order stays."""
-    moved, own = {}, {}
-    top = 0
-    if 0 in wanted:
-        top = own[0] = 1
-    for lane in sorted(lane for lane in used if lane > 0):
-        top = moved[lane] = max(lane, top + 1)
-        if lane in wanted:
-            top = own[lane] = top + 1
-    bottom = 0
-    for lane in sorted((lane for lane in used if lane < 0), reverse=True):
-        if lane in wanted:
-            bottom = own[lane] = min(lane, bottom - 1)
-            bottom = moved[lane] = bottom - 1
-        else:
-            bottom = moved[lane] = min(lane, bottom - 1)
-    moved[0] = 0
-    return moved, own
-
-
-def time_text(time: Fraction, rate: Fraction | None) -> str:
-    """A time as FCPXML writes it: '1001/24000s', in units of a rate where it fits one."""
-    if time.denominator == 1:
-        return f"{time.numerator}s"
-    if rate is not None and rate.numerator % time.denominator == 0:
-        return f"{time * rate.numerator}/{rate.numerator}s"
-    return f"{time.numerator}/{time.denominator}s"

@@ -42,6 +42,15 @@ def seconds(text: str) -> Fraction | None:
     return Fraction(int(match[1]), int(match[2] or 1))
 
 
+def time_text(time: Fraction, rate: Fraction | None) -> str:
+    """A time as FCPXML writes it: '1001/24000s', in units of a rate where it fits one."""
+    if time.denominator == 1:
+        return f"{time.numerator}s"
+    if rate is not None and rate.numerator % time.denominator == 0:
+        return f"{time * rate.numerator}/{rate.numerator}s"
+    return f"{time.numerator}/{time.denominator}s"
+
+
 def faults(root: Node) -> list[str]:
     """What breaks a rule, a line each; empty for a file that keeps them."""
     by_id: dict[str, Node] = {}

@@ -184,7 +184,8 @@ class Mattes:
             raise MediaError(f"{output}: not written, since no clip was matted")
         is_relative = self.timeline.found.relative
         link = partial(relative, folder=base_folder(output)) if is_relative else absolute
-        return self.timeline.with_mattes(self.made, replace=in_place, link=link)
+        made = dict(sorted(self.made.items()))
+        return self.timeline.with_mattes(made, replace=in_place, link=link)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from mattecast.media.source import open_source
 from mattecast.media.timecode import Timecode
 from mattecast.report import Summary
 from mattecast.timelines.document import element
-from mattecast.timelines.fcpxml import time_text
+from mattecast.timelines.fcpxml_rules import time_text
 from mattecast.timelines.links import absolute
 from mattecast.timelines.otio import opentimelineio, reference_to
 from mattecast.timelines.timeline import Matte, nominal, read_timecode

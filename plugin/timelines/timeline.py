@@ -95,8 +95,8 @@ class Timeline(Protocol):
     ) -> bytes:
         """The timeline with mattes above the clips they belong to, or in place of them.
 
-        mattes: by the index of their use. link: how a file is named in it. Notes in `found.left`
-        what could not be done as asked.
+        mattes: by the index of their use, in order. link: how a file is named in it. Notes in
+        `found.left` what could not be done as asked.
         """
         ...
 
