@@ -157,6 +157,6 @@ def test_every_module_is_on_the_map() -> None:
         path.relative_to(ROOT).as_posix()
         for folder in ("plugin", "engines", "filters")
         for path in (ROOT / folder).rglob("*.*")
-        if path.suffix in (".py", ".html") and path.name != "__init__.py"
+        if path.suffix in (".py", ".html", ".lua") and path.name != "__init__.py"
     }
     assert named == modules

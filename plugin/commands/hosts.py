@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mattecast.errors import OutputError
+from mattecast.errors import OutputError, UsageError
 from mattecast.hosts.plugin import Plugin
 from mattecast.hosts.plugins import PLUGINS
 from mattecast.inspect.finding import Report
@@ -42,6 +42,10 @@ def add_hosts(
         "--into", type=Path, metavar="DIR", help="this folder (default: where list says)"
     )
     install.set_defaults(lines=_install)
+    serve = action("serve", "Answer a plug-in whose host lets it start no program.")
+    serve.add_argument("--room", type=Path, metavar="DIR", help="folder that it asks in")
+    serve.add_argument("--once", action="store_true", help="answer once, then end")
+    serve.set_defaults(run=_serve)
     check = action("check", "Whether a plug-in is installed and has what it needs.")
     check.set_defaults(run=lambda options: report(Report.of(_plugin(options).findings())))
 
@@ -74,3 +78,13 @@ def _build(options: argparse.Namespace) -> Iterator[str]:
 
 def _install(options: argparse.Namespace) -> Iterator[str]:
     return _plugin(options).install(options.into)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    plugin = _plugin(options)
+    if plugin.serve is None:
+        raise UsageError(f"{plugin.name}: its plug-in starts mattecast itself; nothing to serve")
+    if not options.once:
+        print(f"mattecast: waiting for {plugin.title}; Ctrl-C ends it", flush=True)
+    plugin.serve(options.room, lambda line: print(f"mattecast: {line}", flush=True), options.once)
+    return 0

@@ -16,6 +16,10 @@ from mattecast.inspect.finding import Finding, error, ok, warning
 # Folders of Linux that a variable may move.
 _DEFAULTS = {"XDG_CONFIG_HOME": "~/.config", "XDG_DATA_HOME": "~/.local/share"}
 
+# Answers a plug-in through a folder (None: the one it asks in), until it is stopped or once; what
+# happens goes to the function, a line each.
+Serve = Callable[[Path | None, Callable[[str], None], bool], None]
+
 
 def copied(built: Path, target: Path) -> None:
     """Put a plug-in of one file in its place."""
@@ -31,7 +35,8 @@ class Plugin:
     '*' for a version of the host. build: writes the plug-in into a folder, as a file or a folder
     that it returns. installed: what the plug-in is called in the host's folder. step: what the user
     does in the host then, a line. check: what else it needs on this machine. place: puts what was
-    built into the host's folder.
+    built into the host's folder. serve: answers the plug-in, where its host may let it start no
+    program.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Plugin:
     step: str
     check: Callable[[], Iterator[Finding]]
     place: Callable[[Path, Path], None] = copied
+    serve: Serve | None = None
 
     def places(self) -> list[Path]:
         """Where it goes on this machine: the folder of every version of the host that is here."""

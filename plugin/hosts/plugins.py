@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from mattecast.hosts.obs.plugin import PLUGIN as OBS
 from mattecast.hosts.plugin import Plugin
+from mattecast.hosts.resolve.plugin import PLUGIN as RESOLVE
 
-PLUGINS: dict[str, Plugin] = {plugin.name: plugin for plugin in (OBS,)}
+PLUGINS: dict[str, Plugin] = {plugin.name: plugin for plugin in (OBS, RESOLVE)}

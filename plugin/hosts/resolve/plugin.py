@@ -1,0 +1,108 @@
+"""The scripts inside Resolve as a plug-in: a folder of the menu Workspace, Scripts, Edit."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
+
+from mattecast.errors import MattecastError
+from mattecast.hosts.plugin import Plugin
+from mattecast.hosts.resolve.room import Room, default_room, lua, plain_name
+from mattecast.hosts.resolve.service import serve
+from mattecast.inspect.finding import Finding, error, note, ok
+
+# The entries of the menu, and what each asks for.
+ENTRIES = {
+    "Matte the selected clips": "selected",
+    "Matte all clips of this colour": "colour",
+    "Matte the clips of this track": "track",
+    "Cancel": "cancel",
+}
+STUDIO = "Matte (Python, Studio)"
+_LUA = Path(__file__).with_name("mattecast_resolve.lua")
+_PYTHON = Path(__file__).with_name("mattecast_resolve.py")
+_PROGRAMS = {
+    "linux": "/opt/resolve/bin/resolve",
+    "darwin": "/Applications/DaVinci Resolve/DaVinci Resolve.app",
+    "win32": "C:/Program Files/Blackmagic Design/DaVinci Resolve/Resolve.exe",
+}
+
+
+def command(room: str, python: str = sys.executable, system: str = sys.platform) -> list[str]:
+    """What answers one request. python: the interpreter that has mattecast."""
+    if system == "win32":
+        # pythonw.exe beside it opens no window of a console.
+        python = str(PureWindowsPath(python).with_name("pythonw.exe"))
+    words = ["-m", "mattecast", "hosts", "serve", "resolve", "--once", "--room", room]
+    return [python, *words]
+
+
+def background(words: list[str], system: str = sys.platform) -> str:
+    """A line for os.execute of Lua that starts a program and does not wait for it."""
+    if system == "win32":
+        # The first quoted word after `start` is a title. Names on Windows have no quotes in them.
+        return 'start "mattecast" /b ' + " ".join(f'"{word}"' for word in words)
+    # Resolve's own Python and libraries are not those of mattecast.
+    clean = ["env", "-u", "PYTHONHOME", "-u", "LD_LIBRARY_PATH", *words]
+    return f"{shlex.join(clean)} >/dev/null 2>&1 &"
+
+
+def _build(folder: Path) -> Path:
+    target = folder / "mattecast"
+    target.mkdir(parents=True, exist_ok=True)
+    room = plain_name(default_room())
+    words = command(room, plain_name(Path(sys.executable)))
+    text = _LUA.read_text(encoding="utf-8")
+    for name, what in ENTRIES.items():
+        made = text
+        for place, value in (("WHAT", what), ("ROOM", room), ("START", background(words))):
+            made = made.replace(f'"@{place}@"', lua(value))
+        (target / f"{name}.lua").write_text(made, encoding="utf-8")
+    made = _PYTHON.read_text(encoding="utf-8")
+    made = made.replace('"@ROOM@"', json.dumps(room)).replace('["@START@"]', json.dumps(words))
+    (target / f"{STUDIO}.py").write_text(made, encoding="utf-8")
+    return target
+
+
+def _place(built: Path, target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    shutil.copytree(built, target)
+
+
+def _check() -> Iterator[Finding]:
+    room = Room()
+    try:
+        room.prepare()
+        room.wishes()
+        yield ok("settings", str(room.folder / "settings.toml"))
+    except MattecastError as failure:
+        yield error("settings", str(failure))
+    program = Path(_PROGRAMS.get(sys.platform, ""))
+    if program.is_absolute() and program.exists():
+        yield ok("DaVinci Resolve", str(program))
+    else:
+        yield note("DaVinci Resolve", f"not at {program}; it may be installed all the same")
+
+
+PLUGIN = Plugin(
+    name="resolve",
+    title="scripts for DaVinci Resolve",
+    folders={
+        "linux": ("~/.local/share/DaVinciResolve/Fusion/Scripts/Edit",),
+        "darwin": (
+            "~/Library/Application Support/Blackmagic Design/DaVinci Resolve/Fusion/Scripts/Edit",
+        ),
+        "win32": ("%APPDATA%/Blackmagic Design/DaVinci Resolve/Support/Fusion/Scripts/Edit",),
+    },
+    build=_build,
+    installed="mattecast",
+    step="in Resolve: Workspace, Scripts, Edit, mattecast; progress is in Workspace, Console",
+    check=_check,
+    place=_place,
+    serve=lambda folder, say, once: serve(Room(folder), say, once=once),
+)

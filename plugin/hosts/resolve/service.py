@@ -1,0 +1,216 @@
+"""Answers the scripts inside Resolve: mattes the clips that they name, and says where mattes go."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+
+from mattecast.errors import MattecastError
+from mattecast.hosts.resolve.request import Request
+from mattecast.hosts.resolve.room import Room, Wishes
+from mattecast.hosts.resolve.shots import Shot, free_tracks, lies_there, shots_of
+
+# Seconds: between two looks for a request; between two at a run; until the answer is written again
+# as a sign of life; until a program that was started for one request gives up.
+_WATCH, _POLL, _SIGN, _ONE = 0.5, 0.1, 1.0, 20.0
+
+
+class Cancelled(Exception):
+    """The script asks to give up."""
+
+
+class Failed(MattecastError):
+    """A run of `mattecast matte` failed: its own line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matte:
+    """A matte that was made. first: where it begins, in seconds from the clip's first frame."""
+
+    path: Path
+    first: Fraction
+    rate: Fraction
+    frames: int
+    notes: tuple[str, ...]
+
+
+def serve(room: Room, say: Callable[[str], None], *, once: bool = False) -> None:
+    """Answer requests until a signal stops the program; or one request alone.
+
+    say: prints a line. Raises OutputError where the folder cannot be written.
+    """
+    room.prepare()
+    began = time.monotonic()
+    while not once or time.monotonic() - began < _ONE:
+        asked = room.take()
+        if asked is None:
+            time.sleep(_WATCH if not once else _POLL)
+            continue
+        _answer(room, asked, say)
+        if once:
+            return
+
+
+def _answer(room: Room, asked: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Answer one request, whatever happens."""
+    ticket = str(asked.get("ticket"))
+    try:
+        state, message, more = "done", *_done(room, ticket, asked, say)
+    except Cancelled:
+        state, message, more = "cancelled", "cancelled; the timeline is as it was", {}
+    except MattecastError as error:
+        state, message, more = "failed", str(error), {}
+    except BaseException:
+        room.answer(ticket, "failed", "the program was stopped; the timeline is as it was")
+        raise
+    room.answer(ticket, state, message, **more)
+    for line in (*more.get("lines", ()), message):
+        say(line)
+
+
+def _done(
+    room: Room, ticket: str, asked: dict[str, Any], say: Callable[[str], None]
+) -> tuple[str, dict[str, Any]]:
+    """The message for a request, its lines and the places of its mattes."""
+    room.answer(ticket, "working", "looking at the clips")
+    request, wishes = Request.of(asked), room.wishes()
+    shots, lines = shots_of(request)
+    made: list[tuple[Shot, Matte]] = []
+    for number, shot in enumerate(shots, 1):
+        title = f"{number} of {len(shots)}: {shot.piece.name}"
+        say(title)
+        try:
+            made.append((shot, _matted(room, ticket, shot, wishes, title)))
+        except Failed as error:
+            lines.append(f"{shot.piece.name}: {error}")
+    wanted = [each for each in made if not lies_there(request, each[0].piece, each[1].path)]
+    lines += [f"{shot.piece.name}: {note}" for shot, matte in wanted for note in matte.notes]
+    tracks = free_tracks(request, [shot for shot, _ in wanted])
+    places = [
+        _place(shot, matte, tracks[shot.piece.track], request.rate, wishes)
+        for shot, matte in wanted
+    ]
+    kept = len(made) - len(wanted)
+    message = f"{len(places)} {'matte' if len(places) == 1 else 'mattes'}"
+    message += f"; {kept} lay there already" if kept else ""
+    message += f"; {len(lines)} to read above" if lines else ""
+    return message, {"lines": lines, "places": places}
+
+
+def _place(shot: Shot, matte: Matte, track: int, rate: Fraction, wishes: Wishes) -> dict[str, Any]:
+    """Where the script lays a matte. first, last: frames of the matte; last is not part of it."""
+    piece = shot.piece
+    first = (shot.first - matte.first) * matte.rate
+    last = first + piece.length / rate * matte.rate
+    return {
+        "clip": piece.number,
+        "path": str(matte.path),
+        "first": _number(first),
+        "last": _number(last),
+        "record": piece.start,
+        "length": piece.length,
+        "track": track,
+        "alpha": "Premultiplied" if "--premultiplied" in wishes.matte else "Straight",
+        "colour": wishes.colour,
+    }
+
+
+def _number(value: Fraction) -> int | float:
+    return value.numerator if value.denominator == 1 else float(value)
+
+
+def _command(shot: Shot, wishes: Wishes) -> list[str]:
+    """The command line that mattes the part of a shot."""
+    made = [sys.executable, "-m", "mattecast", "matte", str(shot.source), "--reuse", "--json"]
+    made += ["--progress", "json", "--for", "resolve", "--no-audio"]
+    made += ["--out-dir", str(shot.source.parent / wishes.folder)]
+    if wishes.handles is not None:
+        made += ["--range", f"{shot.start}..{shot.end}", "--handles", str(wishes.handles)]
+    return made + list(wishes.matte)
+
+
+def _matted(room: Room, ticket: str, shot: Shot, wishes: Wishes, title: str) -> Matte:
+    """Run `mattecast matte`. Raises Failed with its line, Cancelled when the script asks so."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _run(_command(shot, wishes), Path(folder)) as run,
+        open(Path(folder) / "err", "rb") as printed,
+    ):
+        watch = _Watch(room, ticket, title)
+        while run.poll() is None:
+            watch.look(printed)
+            if room.cancelled(ticket):
+                raise Cancelled
+            time.sleep(_POLL)
+        watch.look(printed)
+        if run.returncode:
+            raise Failed(watch.last or f"mattecast ended with code {run.returncode}")
+        return _matte(json.loads((Path(folder) / "out").read_bytes()), shot)
+
+
+@contextmanager
+def _run(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that prints into the files out and err of a folder; it ends with the block."""
+    hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+    with open(folder / "out", "wb") as out, open(folder / "err", "wb") as err:
+        run = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, creationflags=hidden
+        )
+    try:
+        yield run
+    finally:
+        if run.poll() is None:
+            run.terminate()
+        run.wait()
+
+
+class _Watch:
+    """Reads what a run prints and tells the script."""
+
+    def __init__(self, room: Room, ticket: str, title: str) -> None:
+        self._room, self._ticket, self._title = room, ticket, title
+        self._message, self._told, self._rest = title, 0.0, b""
+        self.last = ""  # the newest line that is no progress: of an error
+
+    def look(self, printed: IO[bytes]) -> None:
+        """Read what is new; write the answer where it is due."""
+        *lines, self._rest = (self._rest + printed.read()).split(b"\n")
+        for line in lines:
+            self._read(line.decode("utf-8", "replace").strip())
+        if time.monotonic() - self._told >= _SIGN:
+            self._told = time.monotonic()
+            self._room.answer(self._ticket, "working", self._message)
+
+    def _read(self, line: str) -> None:
+        try:
+            self._message = f"{self._title}: {_standing(json.loads(line))}"
+        except (ValueError, KeyError, TypeError):
+            self.last = line.removeprefix("mattecast: ") or self.last
+
+
+def _standing(progress: dict[str, Any]) -> str:
+    """'120 of 300 frames, 12.3 a second, 0:15 left'."""
+    total, left = progress["total"], progress["seconds_left"]
+    counted = f"{progress['done']} of {total} frames" if total else f"{progress['done']} frames"
+    ahead = f", {int(left) // 60}:{int(left) % 60:02d} left" if left is not None else ""
+    return f"{counted}, {progress['fps']:.1f} a second{ahead}"
+
+
+def _matte(summaries: list[dict[str, Any]], shot: Shot) -> Matte:
+    """The matte that a run made, which must hold all that the item shows."""
+    summary = summaries[0]
+    first, rate = Fraction(summary["start"]), Fraction(summary["rate"])
+    path = Path(summary["outputs"][0]).absolute()
+    if first > shot.start or first + (summary["frames"] + 1) / rate < shot.end:
+        raise Failed(f"{path} does not hold all that the timeline shows")
+    notes = ("nobody was found in it",) if summary["nobody"] else ()
+    return Matte(path, first, rate, summary["frames"], notes)

@@ -1,0 +1,176 @@
+"""Which part of which file an item of a Resolve timeline shows, and where its matte goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+from pathlib import Path
+from unicodedata import normalize
+
+from mattecast.errors import MattecastError, UsageError
+from mattecast.hosts.resolve.request import Piece, Place, Request, Track
+from mattecast.media.facts import Facts
+from mattecast.media.grid import standard_rate
+from mattecast.media.source import open_source
+
+# Resolve's own numbers of an untouched item differ by so many frames (measured by others).
+_LOOSE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A piece of a clip to matte.
+
+    first: where the item begins, in seconds from the clip's first frame. start, end: the frames
+    that it shows, whole frames, in the same seconds; end does not belong to them.
+    """
+
+    piece: Piece
+    source: Path
+    first: Fraction
+    start: Fraction
+    end: Fraction
+
+
+def shot(piece: Piece, rate: Fraction) -> Shot:
+    """The part of its file that an item shows. rate: the timeline's, frames a second.
+
+    Raises a MattecastError with one line for an item whose matte cannot lie above it rightly.
+    """
+    facts = _facts(piece)
+    _check_rate(piece, facts)
+    first = _first(piece, rate)
+    length = piece.length / rate
+    frame = 1 / facts.rate
+    if facts.duration is not None and first + length > facts.duration + 2 * frame:
+        raise UsageError(f"{piece.name}: goes on after the end of {piece.path}")
+    start = floor(first * facts.rate) * frame
+    end = ceil((first + length) * facts.rate) * frame
+    return Shot(piece, Path(piece.path), first, start, end)
+
+
+def _facts(piece: Piece) -> Facts:
+    """What the file of an item holds; items without a file are refused."""
+    if piece.kind not in ("", "video"):
+        raise UsageError(f"{piece.name}: is no video clip but a {piece.kind}")
+    if not piece.path:
+        raise UsageError(
+            f"{piece.name}: has no file of its own (a compound, multicam or Fusion clip, a title, "
+            "a generator or a timeline); open it and matte the clips in it, or render it in place"
+        )
+    if "[" in Path(piece.path).name and not Path(piece.path).exists():
+        raise UsageError(f"{piece.name}: is numbered pictures; mattecast matte takes their pattern")
+    if not Path(piece.path).is_file():
+        raise UsageError(f"{piece.name}: is offline: there is no {piece.path}")
+    with open_source(piece.path) as source:
+        facts = source.facts
+    if facts.still:
+        raise UsageError(f"{piece.name}: is a still picture")
+    return facts
+
+
+def _check_rate(piece: Piece, facts: Facts) -> None:
+    """Refuse clips whose attributes make other frames of the file's."""
+    if piece.rate is None:
+        raise UsageError(f"{piece.name}: Resolve tells no frame rate of it")
+    own = facts.rate / max(1, facts.fields)
+    if not facts.variable_rate and piece.rate != standard_rate(own):
+        raise UsageError(
+            f"{piece.name}: plays at {_shown(piece.rate)} frames a second by its clip attributes, "
+            f"and its file has {_shown(own)}"
+        )
+    counted = facts.frames and piece.frames and not facts.variable_rate and not facts.fields
+    if counted and abs(facts.frames - piece.frames) > _LOOSE:
+        raise UsageError(
+            f"{piece.name}: has {piece.frames} frames and its file {facts.frames}: "
+            "it is a subclip, or the file was changed; put the whole clip on the timeline"
+        )
+
+
+def _first(piece: Piece, rate: Fraction) -> Fraction:
+    """Where an item begins in its clip, in seconds from the first frame.
+
+    The two numbers that Resolve has for it must agree, and so must the frames of the clip and of
+    the timeline: they do not where the speed was changed.
+    """
+    assert piece.rate is not None
+    ratio = piece.rate / rate
+    if piece.speed is not None and abs(piece.speed - 100) > 1e-6:
+        raise UsageError(f"{piece.name}: its speed is {piece.speed:g} %; matte it at 100 %")
+    if piece.source_start is not None and piece.source_end is not None:
+        shown = piece.source_end - piece.source_start
+        if abs(shown - piece.length * ratio) > _LOOSE + ratio:
+            raise UsageError(
+                f"{piece.name}: shows {_shown(shown)} frames of the clip in {piece.length} of the "
+                "timeline: its speed was changed; matte it at 100 %"
+            )
+    if piece.left < 0 or (piece.left.denominator != 1 and ratio == 1):
+        raise UsageError(f"{piece.name}: begins between two frames, or before its clip")
+    begins = piece.left * ratio  # in frames of the clip
+    told = piece.source_start
+    if told is None or abs(told - begins) <= 1 + ratio:
+        return begins / piece.rate
+    if abs(told - piece.left) <= 1:  # a version that counts frames of the clip
+        return piece.left / piece.rate
+    raise UsageError(
+        f"{piece.name}: Resolve says that it begins with frame {_shown(told)} and with frame "
+        f"{_shown(begins)}: it is a subclip, or its speed was changed"
+    )
+
+
+def _shown(number: Fraction) -> str:
+    return f"{float(number):.5g}"
+
+
+def free_tracks(request: Request, shots: Iterable[Shot]) -> dict[int, int]:
+    """The track for the mattes of each track: the lowest one above it that is not locked and has
+    room for all of them, which may be a new one on top. By the number of the clips' track."""
+    taken = list(request.tracks)
+    by_track: dict[int, list[Place]] = {}
+    for each in shots:
+        piece = each.piece
+        place = Place(piece.start, piece.start + piece.length, "")
+        by_track.setdefault(piece.track, []).append(place)
+    chosen: dict[int, int] = {}
+    for track, places in sorted(by_track.items()):
+        number = track + 1
+        while number <= len(taken) and not _has_room(taken[number - 1], places):
+            number += 1
+        taken[number - 1 : number] = [_with(taken[number - 1 : number], places)]
+        chosen[track] = number
+    return chosen
+
+
+def _has_room(track: Track, places: Sequence[Place]) -> bool:
+    return not track.locked and not any(
+        one.start < other.end and other.start < one.end for one in places for other in track.places
+    )
+
+
+def _with(track: Sequence[Track], places: Sequence[Place]) -> Track:
+    before = track[0].places if track else ()
+    return Track(False, (*before, *places))
+
+
+def lies_there(request: Request, piece: Piece, path: Path) -> bool:
+    """Whether a matte lies above its clip already."""
+    return any(
+        place.start == piece.start
+        and place.end == piece.start + piece.length
+        and normalize("NFC", place.path) == normalize("NFC", str(path))
+        for track in request.tracks[piece.track :]
+        for place in track.places
+    )
+
+
+def shots_of(request: Request) -> tuple[list[Shot], list[str]]:
+    """What to matte, and a line for each clip that is refused."""
+    found, lines = [], []
+    for piece in request.pieces:
+        try:
+            found.append(shot(piece, request.rate))
+        except MattecastError as error:
+            lines.append(str(error))
+    return found, lines
