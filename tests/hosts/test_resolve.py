@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import av
 import numpy as np
 import pytest
 from commands import call, start
-from resolve_standin import Application, Clip, Edition, Handle, Lua, Timeline
+from resolve_standin import Application, Clip, Edition, Handle, Lua, Pool, Timeline
 
 from mattecast.errors import OutputError
 from mattecast.hosts.resolve.plugin import PLUGIN, background, command
@@ -64,11 +65,31 @@ def numbers(path: Path) -> list[int]:
 @pytest.fixture
 def room(tmp_path, monkeypatch):
     """The folder of the exchange, with a name that shells and Lua must get through."""
-    folder = tmp_path / "a room 'ü' & $HOME"
-    folder.mkdir()
+    return furnished(tmp_path / "a room 'ü' & $HOME", monkeypatch)
+
+
+def furnished(folder: Path, monkeypatch) -> Path:
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
     (folder / "settings.toml").write_text(SETTINGS)
     monkeypatch.setenv("MATTECAST_RESOLVE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """A program that waits for requests all the time, and the folder of the exchange."""
+    folder = tmp_path_factory.mktemp("service") / "a room 'ü' & $HOME"
+    folder.mkdir()
+    with serving(folder):
+        yield folder
+
+
+@pytest.fixture
+def served(service, monkeypatch):
+    """The folder in which the program that waits is asked."""
+    return furnished(service, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +107,7 @@ class Runs:
     """Runs an entry of the menu, in Lua or in Python, and gives what it printed."""
 
     def __init__(self, language: str, folder: Path) -> None:
-        self.language, self.folder = language, scripts(folder)
+        self.language, self.folder, self.start = language, scripts(folder), []
 
     def __call__(self, app: Application, what: str = "selected", capsys=None) -> list[str]:
         if self.language == "lua":
@@ -98,6 +119,7 @@ class Runs:
         spec.loader.exec_module(script)
         said = []
         script.resolve, script.say, script.POLL = Handle(app), said.append, 0.05
+        script.START = self.start or script.START
         script.main([what])
         return [f"mattecast: {line}" for line in said]
 
@@ -105,16 +127,33 @@ class Runs:
         return next(self.folder.glob("*.py"))
 
 
-@pytest.fixture(params=["lua", "python"])
-def run(request, room, tmp_path):
-    """Both scripts, one after the other."""
-    if request.param == "lua":
-        pytest.importorskip("lupa.luajit21")
-    return Runs(request.param, tmp_path / "scripts")
+slow = pytest.mark.slow
+BOTH = pytest.mark.parametrize("language", ["lua", "python"])
 
 
 @pytest.fixture
-def run_lua(room, tmp_path):
+def starting(language, room, tmp_path):
+    """A script that starts the program itself."""
+    if language == "lua":
+        pytest.importorskip("lupa.luajit21")
+    return Runs(language, tmp_path / "scripts")
+
+
+@pytest.fixture(params=["lua", pytest.param("python", marks=slow)])
+def run(request, served, tmp_path):
+    """Both scripts, one after the other, with a program that waits for them."""
+    if request.param == "lua":
+        pytest.importorskip("lupa.luajit21")
+    made = Runs(request.param, tmp_path / "scripts")
+    made.start = [sys.executable, "-c", ""]
+    for script in made.folder.glob("*.lua"):
+        script.write_text(re.sub(r"local START = .*", "local START = ':'", script.read_text()))
+    return made
+
+
+@pytest.fixture
+def run_lua(served, tmp_path):
+    """The script in Lua, in the free edition, which may start no program."""
     pytest.importorskip("lupa.luajit21")
     return Runs("lua", tmp_path / "scripts")
 
@@ -136,8 +175,9 @@ def check_mattes(timeline: Timeline, track: int = 1) -> int:
     return found
 
 
-def test_a_clip_gets_its_matte(run, clips):
-    edition = Edition()
+@BOTH
+def test_a_clip_gets_its_matte(starting, clips):
+    run, edition = starting, Edition()
     path = coded(clips / "25.mov", timecode="10:00:00:00")
     timeline = Timeline(edition)
     item = timeline.put(Clip(edition, path), at=40, length=9, first=Fraction(11, 25))
@@ -151,9 +191,6 @@ def test_a_clip_gets_its_matte(run, clips):
     assert said[-1].startswith("mattecast: 1 matte")
     assert app.project.pool.current.name == "Master"
     assert "there already" in run(app)[-1] and check_mattes(timeline) == 1
-
-
-slow = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
@@ -171,7 +208,7 @@ slow = pytest.mark.slow
     ],
 )
 def test_frames_lie_above_themselves_at_all_rates(run_lua, clips, clip, line, first, length):
-    edition = Edition()
+    edition = Edition(studio=False)
     path = coded(clips / f"{clip.replace('/', '_')} in {line}.mov", rate=clip, frames=40)
     timeline = Timeline(edition, rate=line, start=107892)
     timeline.put(Clip(edition, path), at=10, length=length, first=Fraction(first))
@@ -179,7 +216,7 @@ def test_frames_lie_above_themselves_at_all_rates(run_lua, clips, clip, line, fi
     assert check_mattes(timeline) == 1, said
 
 
-@pytest.mark.parametrize("major", [18, 19])
+@pytest.mark.parametrize("major", [18, pytest.param(19, marks=slow)])
 def test_older_versions(run, clips, major):
     edition = Edition(major=major, fractions=False)
     timeline = Timeline(edition)
@@ -198,8 +235,10 @@ def test_parts_of_frames_that_a_version_does_not_take_are_told(run, clips):
     assert len(timeline.tracks[1]) == 1 and any("off by less than a frame" in each for each in said)
 
 
-def test_clips_of_a_colour_and_of_a_track(run, room, clips, tmp_path):
-    (room / "settings.toml").write_text(SETTINGS.replace("3", '"all"') + f"folder = '{tmp_path}'\n")
+def test_clips_of_a_colour_and_of_a_track(run, served, clips, tmp_path):
+    (served / "settings.toml").write_text(
+        SETTINGS.replace("3", '"all"') + f"folder = '{tmp_path}'\n"
+    )
     edition = Edition()
     clip = Clip(edition, coded(clips / "many.mov"))
     timeline = Timeline(edition)
@@ -280,7 +319,7 @@ def test_a_refused_clip_keeps_no_other_from_its_matte(run, clips):
     assert "0 mattes" in run(app)[-1] and app.state() == before
 
 
-@pytest.mark.parametrize(
+FAILURES = pytest.mark.parametrize(
     "fails, line",
     [
         ("ImportMedia", "could not be imported"),
@@ -288,6 +327,43 @@ def test_a_refused_clip_keeps_no_other_from_its_matte(run, clips):
         ("AddTrack", "track could not be added"),
     ],
 )
+
+
+@FAILURES
+def test_the_script_in_python_takes_back_what_it_has_laid(room, clips, tmp_path, fails, line):
+    edition, path = Edition(), coded(clips / "talk.mov")
+    timeline = Timeline(edition)
+    app = lay(timeline, Clip(edition, path))
+    timeline.put(Clip(edition, path), at=10, length=5)
+    script = load(scripts(tmp_path / "scripts"))
+    common = {"path": str(path), "length": 5, "alpha": "Straight", "colour": ""}
+    places = [
+        {**common, "clip": n, "first": 0, "last": 5, "record": 90000 + 10 * n - 10, "track": n + 1}
+        for n in (1, 2)
+    ]
+    project, shown = Handle(app.project), Handle(timeline)
+    before, count = app.state(), []
+    real = getattr(Timeline if fails == "AddTrack" else Pool, fails)
+
+    def second_fails(self, *given):
+        count.append(given)
+        edition.fails = {fails} if len(count) == 2 or fails == "ImportMedia" else set()
+        return real(self, *given)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(script.Stop, match=line):
+        patch.setattr(Timeline if fails == "AddTrack" else Pool, fails, second_fails)
+        if fails == "AppendToTimeline":
+            places[1]["record"] = 90000 + 3  # it lies on top of another piece
+            places[1]["track"] = 2
+        script.Layer(project, shown).lay_all(script.items(shown), places)
+    assert app.state() == before and count
+    edition.fails = set()
+    places[1] |= {"record": 90010, "track": 2}
+    script.Layer(project, shown).lay_all(script.items(shown), places)
+    assert [len(track) for track in timeline.tracks] == [2, 2]
+
+
+@FAILURES
 def test_what_resolve_refuses_leaves_everything_as_it_was(run, clips, fails, line):
     edition = Edition(fails={fails})
     app = lay(Timeline(edition), Clip(edition, coded(clips / "talk.mov")))
@@ -333,8 +409,9 @@ def test_marks_that_leave_nothing(run, clips):
     assert "between in and out" in run(app, "track")[0]
 
 
-def test_a_failed_run_is_told_in_its_own_line(run, room, clips):
-    edition = Edition()
+def test_a_failed_run_is_told_in_its_own_line(run_lua, served, clips):
+    run, room = run_lua, served
+    edition = Edition(studio=False)
     app = lay(Timeline(edition), Clip(edition, coded(clips / "talk.mov")))
     before = app.state()
     (room / "settings.toml").write_text('matte = ["--no-such-option"]')
@@ -366,17 +443,32 @@ def serving(room):
             program.communicate(timeout=30)
 
 
-def test_the_free_edition_asks_a_program_that_runs(run_lua, room, clips):
+def test_the_free_edition_writes_and_reads_as_it_may(run_lua, clips):
     edition = Edition(studio=False)
-    app = lay(Timeline(edition), Clip(edition, coded(clips / "free.mov")), first=Fraction(8, 25))
-    with serving(room):
-        said = run_lua(app)
+    app = lay(Timeline(edition), Clip(edition, coded(clips / "talk.mov")))
+    said = run_lua(app)
     assert check_mattes(app.project.timeline) == 1, said
     edition.fails = {"writefile"}
     assert "cannot write" in run_lua(app)[-1]
 
 
-def test_the_free_edition_says_how_to_start_the_program(run_lua, room, clips):
+def test_pieces_of_a_clip_that_touch_share_a_matte(run, clips):
+    edition = Edition()
+    timeline = Timeline(edition)
+    clip = Clip(edition, coded(clips / "pieces.mov", frames=60))
+    for at, first in ((0, 5), (5, 13), (10, 3), (15, 50)):
+        timeline.put(clip, at=at, length=5, first=Fraction(first, 25))
+    timeline.selected = list(timeline.tracks[0])
+    said = run(Application(timeline))
+    assert check_mattes(timeline) == 4, said
+    assert len({item.clip.id for item in timeline.tracks[1]}) == 2
+    timeline.selected = [timeline.tracks[1][0]]
+    assert any("is a matte already" in line for line in run(Application(timeline)))
+
+
+def test_the_free_edition_says_how_to_start_the_program(room, clips, tmp_path):
+    pytest.importorskip("lupa.luajit21")
+    run_lua = Runs("lua", tmp_path / "scripts")
     script = run_lua.folder / "Matte the selected clips.lua"
     script.write_text(script.read_text().replace("PATIENCE = 120", "PATIENCE = 3"))
     edition = Edition(studio=False)
@@ -438,12 +530,13 @@ def test_scripts_of_another_version_are_told(run, clips):
     assert "different versions" in run(app)[-1]
 
 
-def test_a_clip_that_moves_meanwhile_gets_no_matte(room, clips, tmp_path):
+def test_a_clip_that_moves_meanwhile_gets_no_matte(served, clips, tmp_path):
     edition = Edition()
     app = lay(Timeline(edition), Clip(edition, coded(clips / "talk.mov")))
     script = load(scripts(tmp_path / "scripts"))
     said = []
     script.resolve, script.POLL = Handle(app), 0.02
+    script.START = [sys.executable, "-c", ""]
 
     def say(line):
         said.append(line)
@@ -454,12 +547,13 @@ def test_a_clip_that_moves_meanwhile_gets_no_matte(room, clips, tmp_path):
     assert "was changed meanwhile" in said[-1] and len(app.project.timeline.tracks) == 1
 
 
-def test_another_timeline_may_be_open_meanwhile(room, clips, tmp_path):
+def test_another_timeline_may_be_open_meanwhile(served, clips, tmp_path):
     edition = Edition()
     timeline, other = Timeline(edition), Timeline(edition)
     app = lay(timeline, Clip(edition, coded(clips / "talk.mov")))
     script = load(scripts(tmp_path / "scripts"))
     script.resolve, script.POLL = Handle(app), 0.02
+    script.START = [sys.executable, "-c", ""]
     script.say = lambda line: app.project.SetCurrentTimeline(other)
     script.main(["selected"])
     assert check_mattes(timeline) == 1

@@ -422,6 +422,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    if globals().get("resolve") is None:
-        sys.exit(code)
+    if "resolve" in globals():  # inside Resolve, which has arguments of its own
+        main([])
+    else:
+        sys.exit(main(sys.argv[1:]))

@@ -6,13 +6,12 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 
 from mattecast.errors import MattecastError
 from mattecast.hosts.plugin import Plugin
 from mattecast.hosts.resolve.room import Room, default_room, lua, plain_name
-from mattecast.hosts.resolve.service import serve
 from mattecast.inspect.finding import Finding, error, note, ok
 
 # The entries of the menu, and what each asks for.
@@ -89,6 +88,12 @@ def _check() -> Iterator[Finding]:
         yield note("DaVinci Resolve", f"not at {program}; it may be installed all the same")
 
 
+def _serve(folder: Path | None, say: Callable[[str], None], once: bool) -> None:
+    from mattecast.hosts.resolve.service import serve  # reads clips, which the list does not
+
+    serve(Room(folder), say, once=once)
+
+
 PLUGIN = Plugin(
     name="resolve",
     title="scripts for DaVinci Resolve",
@@ -104,5 +109,5 @@ PLUGIN = Plugin(
     step="in Resolve: Workspace, Scripts, Edit, mattecast; progress is in Workspace, Console",
     check=_check,
     place=_place,
-    serve=lambda folder, say, once: serve(Room(folder), say, once=once),
+    serve=_serve,
 )

@@ -97,7 +97,6 @@ class Request:
 
 def _piece(number: int, item: Mapping[str, Any]) -> Piece:
     media = item["media"] or {}
-    frames = str(media.get("frames") or "")
     speed = item.get("speed")
     return Piece(
         number=number,
@@ -112,7 +111,7 @@ def _piece(number: int, item: Mapping[str, Any]) -> Piece:
         kind=str(item.get("kind") or ""),
         path=str(media.get("path") or ""),
         rate=_rate(media.get("rate")),
-        frames=int(frames) if frames.isdecimal() else 0,
+        frames=int(_optional(media.get("frames") or None) or 0),
     )
 
 

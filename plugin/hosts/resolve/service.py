@@ -17,7 +17,7 @@ from typing import IO, Any
 from mattecast.errors import MattecastError
 from mattecast.hosts.resolve.request import Request
 from mattecast.hosts.resolve.room import Room, Wishes
-from mattecast.hosts.resolve.shots import Shot, free_tracks, lies_there, shots_of
+from mattecast.hosts.resolve.shots import Part, Shot, free_tracks, lies_there, parts, shots_of
 
 # Seconds: between two looks for a request; between two at a run; until the answer is written again
 # as a sign of life; until a program that was started for one request gives up.
@@ -84,14 +84,16 @@ def _done(
     room.answer(ticket, "working", "looking at the clips")
     request, wishes = Request.of(asked), room.wishes()
     shots, lines = shots_of(request)
+    runs = parts(shots, wishes.handles)
     made: list[tuple[Shot, Matte]] = []
-    for number, shot in enumerate(shots, 1):
-        title = f"{number} of {len(shots)}: {shot.piece.name}"
-        say(title)
+    for number, part in enumerate(runs, 1):
+        name = part.shots[0].piece.name
+        say(title := f"{number} of {len(runs)}: {name}")
         try:
-            made.append((shot, _matted(room, ticket, shot, wishes, title)))
+            matte = _matted(room, ticket, part, wishes, title)
+            made += [(shot, matte) for shot in part.shots]
         except Failed as error:
-            lines.append(f"{shot.piece.name}: {error}")
+            lines.append(f"{name}: {error}")
     wanted = [each for each in made if not lies_there(request, each[0].piece, each[1].path)]
     lines += [f"{shot.piece.name}: {note}" for shot, matte in wanted for note in matte.notes]
     tracks = free_tracks(request, [shot for shot, _ in wanted])
@@ -128,21 +130,22 @@ def _number(value: Fraction) -> int | float:
     return value.numerator if value.denominator == 1 else float(value)
 
 
-def _command(shot: Shot, wishes: Wishes) -> list[str]:
-    """The command line that mattes the part of a shot."""
-    made = [sys.executable, "-m", "mattecast", "matte", str(shot.source), "--reuse", "--json"]
+def _command(part: Part, wishes: Wishes) -> list[str]:
+    """The command line that mattes a part of a clip."""
+    source = part.shots[0].source
+    made = [sys.executable, "-m", "mattecast", "matte", str(source), "--reuse", "--json"]
     made += ["--progress", "json", "--for", "resolve", "--no-audio"]
-    made += ["--out-dir", str(shot.source.parent / wishes.folder)]
+    made += ["--out-dir", str(source.parent / wishes.folder)]
     if wishes.handles is not None:
-        made += ["--range", f"{shot.start}..{shot.end}", "--handles", str(wishes.handles)]
+        made += ["--range", f"{part.start}..{part.end}", "--handles", str(wishes.handles)]
     return made + list(wishes.matte)
 
 
-def _matted(room: Room, ticket: str, shot: Shot, wishes: Wishes, title: str) -> Matte:
+def _matted(room: Room, ticket: str, part: Part, wishes: Wishes, title: str) -> Matte:
     """Run `mattecast matte`. Raises Failed with its line, Cancelled when the script asks so."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        _run(_command(shot, wishes), Path(folder)) as run,
+        _run(_command(part, wishes), Path(folder)) as run,
         open(Path(folder) / "err", "rb") as printed,
     ):
         watch = _Watch(room, ticket, title)
@@ -154,7 +157,7 @@ def _matted(room: Room, ticket: str, shot: Shot, wishes: Wishes, title: str) -> 
         watch.look(printed)
         if run.returncode:
             raise Failed(watch.last or f"mattecast ended with code {run.returncode}")
-        return _matte(json.loads((Path(folder) / "out").read_bytes()), shot)
+        return _matte(json.loads((Path(folder) / "out").read_bytes()), part)
 
 
 @contextmanager
@@ -205,12 +208,12 @@ def _standing(progress: dict[str, Any]) -> str:
     return f"{counted}, {progress['fps']:.1f} a second{ahead}"
 
 
-def _matte(summaries: list[dict[str, Any]], shot: Shot) -> Matte:
-    """The matte that a run made, which must hold all that the item shows."""
+def _matte(summaries: list[dict[str, Any]], part: Part) -> Matte:
+    """The matte that a run made, which must hold all that the items show."""
     summary = summaries[0]
     first, rate = Fraction(summary["start"]), Fraction(summary["rate"])
     path = Path(summary["outputs"][0]).absolute()
-    if first > shot.start or first + (summary["frames"] + 1) / rate < shot.end:
+    if first > part.start or first + (summary["frames"] + 1) / rate < part.end:
         raise Failed(f"{path} does not hold all that the timeline shows")
     notes = ("nobody was found in it",) if summary["nobody"] else ()
     return Matte(path, first, rate, summary["frames"], notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +18,8 @@ from mattecast.media.source import open_source
 
 # Resolve's own numbers of an untouched item differ by so many frames (measured by others).
 _LOOSE = 2
+# The name of an output of `matte --reuse`.
+_MATTE = re.compile(r"\.[0-9a-f]{10}\.matte\.\w+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Shot:
     """A piece of a clip to matte.
 
     first: where the item begins, in seconds from the clip's first frame. start, end: the frames
-    that it shows, whole frames, in the same seconds; end does not belong to them.
+    that it shows, whole frames, in the same seconds; end does not belong to them. rate: the clip's.
     """
 
     piece: Piece
@@ -32,6 +35,16 @@ class Shot:
     first: Fraction
     start: Fraction
     end: Fraction
+    rate: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a clip that is matted in one run, for all of its shots. start, end: as a shot's."""
+
+    start: Fraction
+    end: Fraction
+    shots: tuple[Shot, ...]
 
 
 def shot(piece: Piece, rate: Fraction) -> Shot:
@@ -48,7 +61,26 @@ def shot(piece: Piece, rate: Fraction) -> Shot:
         raise UsageError(f"{piece.name}: goes on after the end of {piece.path}")
     start = floor(first * facts.rate) * frame
     end = ceil((first + length) * facts.rate) * frame
-    return Shot(piece, Path(piece.path), first, start, end)
+    return Shot(piece, Path(piece.path), first, start, end, facts.rate)
+
+
+def parts(shots: Iterable[Shot], handles: int | None) -> list[Part]:
+    """The runs that shots need: shots of one clip that overlap or touch share one.
+
+    handles: frames that each run makes more on both sides; None where it makes the whole clip.
+    """
+    found: list[Part] = []
+    for one in sorted(shots, key=lambda each: (each.source, each.start)):
+        last = found[-1] if found else None
+        if (
+            last is not None
+            and last.shots[0].source == one.source
+            and (handles is None or one.start - last.end <= 2 * handles / one.rate)
+        ):
+            found[-1] = Part(last.start, max(last.end, one.end), (*last.shots, one))
+        else:
+            found.append(Part(one.start, one.end, (one,)))
+    return sorted(found, key=lambda part: min(each.piece.number for each in part.shots))
 
 
 def _facts(piece: Piece) -> Facts:
@@ -60,6 +92,8 @@ def _facts(piece: Piece) -> Facts:
             f"{piece.name}: has no file of its own (a compound, multicam or Fusion clip, a title, "
             "a generator or a timeline); open it and matte the clips in it, or render it in place"
         )
+    if _MATTE.search(piece.path):
+        raise UsageError(f"{piece.name}: is a matte already")
     if "[" in Path(piece.path).name and not Path(piece.path).exists():
         raise UsageError(f"{piece.name}: is numbered pictures; mattecast matte takes their pattern")
     if not Path(piece.path).is_file():
