@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Protocol
 
 from mattecast import engines
 from mattecast.compositing.composer import Composer
 from mattecast.engines import Engine, ModelSpec
-from mattecast.flow import half_the_cores, through
-from mattecast.live.capture import CLOCK, Capture, plain_facts
+from mattecast.flow import half_the_cores, run, through
+from mattecast.live.capture import CLOCK, Captured, plain_facts
 from mattecast.live.governor import LADDER, Governor, percentile
 from mattecast.live.picture import Picture, blank
 from mattecast.live.pipeline import (
@@ -28,7 +30,7 @@ from mattecast.live.pipeline import (
     live_guidance,
     live_plan,
 )
-from mattecast.live.threads import Latest, Task, now
+from mattecast.live.threads import PATIENCE, Latest, Task, now
 from mattecast.media.facts import Facts
 from mattecast.media.frame import Estimated, Frame
 from mattecast.settings import Settings
@@ -40,6 +42,8 @@ log = logging.getLogger(__name__)
 SILENT = 1.0
 # How often the governor judges the network's size (seconds).
 _JUDGED = 0.25
+# How long a thread waits for another at the end (seconds).
+_TICK = 0.01
 
 
 class Loader:
@@ -80,6 +84,21 @@ class Loader:
             self._loaded.close()
 
 
+class Pictures(Protocol):
+    """Where pictures come from: a capture, or another program's pipeline.
+
+    frames: holds the newest picture. ready: set when the network is loaded.
+    """
+
+    frames: Latest[Captured]
+    ready: threading.Event
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two pictures."""
+        ...
+
+
 class Matting:
     """Runs the stages between a capture and the outputs.
 
@@ -89,7 +108,7 @@ class Matting:
 
     def __init__(
         self,
-        capture: Capture,
+        capture: Pictures,
         controls: Controls,
         budget: float,
         deliver: Callable[[Picture], None],
@@ -107,6 +126,7 @@ class Matting:
         self._facts: Facts | None = None
         self._last: Picture | None = None
         self._judged = 0.0
+        self._ending = threading.Event()
 
     def start(self) -> None:
         """Start both threads. A file waits at its first picture until the network is loaded."""
@@ -129,6 +149,17 @@ class Matting:
         facts = self._facts or plain_facts((64, 64))
         live_guidance(controls)
         Composer(live_plan(facts, controls), controls.settings).close()
+
+    def finish(self, cancelled: threading.Event) -> None:
+        """Deliver what came so far and what stages hold back; no more pictures come.
+
+        Gives up after PATIENCE seconds, when `cancelled` is set, and where a thread has failed.
+        """
+        self._ending.set()
+        end = now() + PATIENCE
+        while self._second.running and self.failure is None and now() < end:
+            if cancelled.wait(_TICK):
+                return
 
     def close(self) -> None:
         """End both threads and release the network.
@@ -166,7 +197,10 @@ class Matting:
         pipeline: Pipeline | None = None
         count, came = 0, now()
         while not stop.is_set():
-            captured = self._capture.frames.take(0.2)
+            captured = self._capture.frames.take(_TICK if self._ending.is_set() else 0.2)
+            if captured is None and self._ending.is_set():
+                self._flush(pipeline)
+                return
             if captured is None:
                 self._blank_if_silent(came)
                 continue
@@ -186,6 +220,15 @@ class Matting:
             for estimated in through([captured.frame], pipeline.to_mattes, self.report):
                 self._halves.put((pipeline, estimated))
             self.report.busy.add(now(), now() - began)
+
+    def _flush(self, pipeline: Pipeline | None) -> None:
+        """Hand on what the stages hold back, one after the other."""
+        if pipeline is None:
+            return
+        for estimated in run((), pipeline.to_mattes, self.report):
+            while not self._halves.empty and self._second.running:
+                time.sleep(_TICK)
+            self._halves.put((pipeline, estimated))
 
     def _sized_engine(self, facts: Facts) -> Engine | None:
         """The network of the size that the governor chose; while that loads, the one in use."""
@@ -229,7 +272,9 @@ class Matting:
         tail: Tail | None = None
         try:
             while not stop.is_set():
-                item = self._halves.take(0.2)
+                item = self._halves.take(_TICK if self._ending.is_set() else 0.2)
+                if item is None and self._ending.is_set() and not self._first.running:
+                    return
                 if item is None:
                     continue
                 pipeline, matted = item

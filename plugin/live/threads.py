@@ -34,6 +34,11 @@ class Latest(Generic[T]):
             self._item = item
             self._ready.notify()
 
+    @property
+    def empty(self) -> bool:
+        """Whether the item was taken, or none has come."""
+        return self._item is None
+
     def take(self, timeout: float) -> T | None:
         """Wait up to `timeout` seconds for an item and take it; None when none came."""
         with self._ready:

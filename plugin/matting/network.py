@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from mattecast.media.facts import Facts
 from mattecast.media.frame import Estimated, Frame
 from mattecast.settings import Settings
 
+# Gives the pictures after a frame, of whatever shots, as the network sees them.
+Following: TypeAlias = Callable[[Frame], Iterable[Small]]
 # A picture that is this many times larger than the network's costs as much to decode, filter and
 # encode as the network takes: about 1.1 million pixels, more than 720 lines and less than 1080. On
 # 2 cores, one core for the network makes 1080p 5 % quicker; both cores make 1200x1080 18 % quicker
@@ -92,7 +95,7 @@ class Preroll:
     following: gives the pictures after a frame, of whatever shots. cuts: whether there are shots.
     """
 
-    def __init__(self, following: Callable[[Frame], Iterable[Small]], *, cuts: bool) -> None:
+    def __init__(self, following: Following, *, cuts: bool) -> None:
         self._following, self._cuts = following, cuts
 
     def __call__(self, item: ShotFrame) -> list[Small]:

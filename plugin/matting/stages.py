@@ -13,7 +13,7 @@ from mattecast.matting.corrections import ClipAgain
 from mattecast.matting.detail import check_solver, medium_detail
 from mattecast.matting.finish import Colours, Despill, edges
 from mattecast.matting.guide import Guide, Mask
-from mattecast.matting.network import Network, Preroll
+from mattecast.matting.network import Following, Network, Preroll
 from mattecast.matting.prepare import QUICK, ConstantRate, Convert, OwnTimes
 from mattecast.matting.shots import ShotFrame, Shots, Small
 from mattecast.matting.smooth import smoothing
@@ -52,19 +52,21 @@ def stages(
     again: Again | None = None,
     composers: Sequence[Composing] = (),
     *,
+    following: Following | None = None,
     small_only: bool = False,
 ) -> Stages:
     """The stages that a job needs.
 
     again: the clip once more, for pre-rolls and corrections; None where it cannot be had.
     composers: each makes one picture to encode of a frame; without, the run ends with mattes.
+    following: the pictures of pre-rolls, where they come from elsewhere than from `again`.
     small_only: nothing after the network's pictures and mattes is wanted. Raises UsageError for a
     solver that is not installed or that needs more memory than is free.
     """
     return Stages(
         prepare=_prepare(job, small_only=small_only),
         shots=[Shots(cuts=job.settings.cuts, ahead=0 if job.live else AHEAD)],
-        network=_network(job, again),
+        network=_network(job, following or (again.following if again else None)),
         small=[] if small_only else _small(job, again),
         full=[] if small_only or job.plan.device else _full(job),
         compose=[Compose(composers)] if composers else [],
@@ -81,12 +83,12 @@ def _prepare(job: Job, *, small_only: bool) -> Group:
     ]
 
 
-def _network(job: Job, again: Again | None) -> Group:
+def _network(job: Job, following: Following | None) -> Group:
     if job.engine is None:
         return []
     standard = standard_range(job.facts.colour, job.facts.mastering)
-    if again is not None:
-        preroll = Preroll(again.following, cuts=job.settings.cuts)
+    if following is not None:
+        preroll = Preroll(following, cuts=job.settings.cuts)
         return [Network(job.engine, preroll, standard)]
     return [Network(job.engine, _first_picture if job.live else _nothing, standard)]
 
