@@ -128,6 +128,7 @@ def test_a_clip_has_the_mattes_of_matte(gst: GStreamer, talk: Path, tmp_path: Pa
     assert np.abs(deep / 1023 - expected).max() < 1.01 / 1023
 
 
+@pytest.mark.slow
 def test_every_pixel_format_in_odd_sizes(gst: GStreamer, tmp_path: Path) -> None:
     source = f"videotestsrc num-buffers=2 pattern=white ! {SMALL},format="
     shown = f"{QUICK} threads=1 foreground=source whole-picture=true ! video/x-raw,format=RGBA"

@@ -19,8 +19,6 @@ TAKEN: Mapping[str, str] = {
     "NV12": "nv12",
     "Y42B": "yuv422p",
     "Y444": "yuv444p",
-    "YUY2": "yuyv422",
-    "UYVY": "uyvy422",
     "I420_10LE": "yuv420p10le",
     "P010_10LE": "p010le",
     "I422_10LE": "yuv422p10le",
