@@ -76,6 +76,9 @@ class Clip:
     def close(self) -> None:
         """Release the file; safe to call twice."""
         self._decoded.close()
+        # A decoder's thread that has something to log waits for Python's lock, and the end of the
+        # decoder waits for its threads with this lock held. Flushing waits without it.
+        self._stream.codec_context.flush_buffers()
         self._container.close()
 
     def again(self) -> Clip:
