@@ -43,7 +43,7 @@ class GStreamer:
 
     def launch(self, pipeline: str) -> subprocess.CompletedProcess[str]:
         """What a pipeline of gst-launch-1.0 says."""
-        return self._run(["gst-launch-1.0", "-q", *pipeline.split()])
+        return self.run(["gst-launch-1.0", "-q", *pipeline.split()])
 
     def play(self, pipeline: str) -> str:
         """A pipeline that plays to its end."""
@@ -62,15 +62,16 @@ class GStreamer:
 
     def inspect(self) -> str:
         """What gst-inspect-1.0 says of the element."""
-        return self._run(["gst-inspect-1.0", "mattecast"]).stdout
+        return self.run(["gst-inspect-1.0", "mattecast"]).stdout
 
     def python(self, name: str) -> Any:
         """What a pipeline of gstreamer_pipelines.py gives."""
-        result = self._run(["/usr/bin/python3", str(PIPELINES), name])
+        result = self.run(["/usr/bin/python3", str(PIPELINES), name])
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout)
 
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+    def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        """What a program says in this environment."""
         return subprocess.run(
             command, env=self.environment, capture_output=True, text=True, timeout=100, check=False
         )
@@ -237,6 +238,17 @@ def test_prores_and_pictures_of_gstreamer(gst: GStreamer, talk: Path, tmp_path: 
     assert len(frames) == 8 and "yuva444p" in frames[0].format.name
     gst.play(f"{source} ! pngenc ! multifilesink location={tmp_path}/%02d.png")
     assert len(list(tmp_path.glob("*.png"))) == 8
+
+
+@pytest.mark.slow
+def test_the_python_example_of_the_page(gst: GStreamer, talk: Path, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs/gstreamer.md"
+    lines = page.read_text().partition("From Python")[2].partition("## ")[0].splitlines()
+    code = "\n".join(line[4:] for line in lines if line.startswith("    "))
+    code = code.replace("talk.mp4", str(talk)).replace("mattecast !", f"{QUICK} !")
+    printed = gst.run(["/usr/bin/python3", "-c", code]).stdout.split("\n")[:-1]
+    assert len(printed) == 8
+    assert float(printed[1].split()[0]) == pytest.approx(1 / 25)
 
 
 @pytest.mark.slow
