@@ -58,6 +58,7 @@ class Clip(Strict):
     def __init__(self, edition: Edition, path: Path | None, **attributes: str) -> None:
         super().__init__(edition)
         self.properties = {"File Path": "", "FPS": "25", "Frames": "0", "Alpha mode": "None"}
+        self.properties |= {"Data Level": "Auto", "Input Color Space": ""}
         self.properties |= {"Start TC": "00:00:00:00", "Type": "Compound", "Clip Name": "Compound"}
         if path is not None:
             self.properties |= _read(path)

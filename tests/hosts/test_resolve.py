@@ -180,7 +180,8 @@ def test_a_clip_gets_its_matte(starting, clips):
     run, edition = starting, Edition()
     path = coded(clips / "25.mov", timecode="10:00:00:00")
     timeline = Timeline(edition)
-    item = timeline.put(Clip(edition, path), at=40, length=9, first=Fraction(11, 25))
+    clip = Clip(edition, path, **{"Data Level": "Full", "Input Color Space": "S-Log3"})
+    item = timeline.put(clip, at=40, length=9, first=Fraction(11, 25))
     timeline.put(Clip(edition, None), at=30, length=30, track=2)  # a title
     item.look["ZoomX"], item.grade = 1.5, "warm"
     app = Application(timeline)
@@ -188,7 +189,9 @@ def test_a_clip_gets_its_matte(starting, clips):
     assert check_mattes(timeline) == 1, said
     matte = timeline.tracks[2][0]
     assert matte.look["ZoomX"] == 1.5 and matte.grade == "warm" and matte.colour == "Lime"
-    assert said[-1].startswith("mattecast: 1 matte")
+    assert said[-1] == "mattecast: laid 1 matte"
+    assert matte.clip.GetClipProperty("Input Color Space") == "S-Log3"
+    assert matte.clip.GetClipProperty("Data Level") == "Full"
     assert app.project.pool.current.name == "Master"
     assert "there already" in run(app)[-1] and check_mattes(timeline) == 1
 
@@ -316,7 +319,7 @@ def test_a_refused_clip_keeps_no_other_from_its_matte(run, clips):
     assert check_mattes(timeline) == 1 and sum("no file of its own" in each for each in said) == 1
     timeline.selected = timeline.tracks[0][1:]
     before = app.state()
-    assert "0 mattes" in run(app)[-1] and app.state() == before
+    assert "laid nothing" in run(app)[-1] and app.state() == before
 
 
 FAILURES = pytest.mark.parametrize(
@@ -416,6 +419,8 @@ def test_a_failed_run_is_told_in_its_own_line(run_lua, served, clips):
     before = app.state()
     (room / "settings.toml").write_text('matte = ["--no-such-option"]')
     assert any("--no-such-option" in each for each in run(app))
+    (room / "settings.toml").write_text('matte = ["--format", "png"]')
+    assert any("a format of pictures" in each for each in run(app))
     (room / "settings.toml").write_text("handles = -1")
     assert "handles = -1" in run(app)[-1]
     (room / "settings.toml").write_text('folder = "talk.mov"')
@@ -499,7 +504,7 @@ def test_a_stopped_program_says_so(room, clips, tmp_path):
     app = lay(Timeline(edition), Clip(edition, coded(clips / "stopped.mov", frames=60)), length=60)
     script = load(scripts(tmp_path / "scripts"))
     script.START, said = [sys.executable, "-c", ""], []
-    script.resolve, script.POLL = Handle(app), 0.02
+    script.resolve, script.POLL, script.LINE = Handle(app), 0.02, 0
     with start("hosts", "serve", "resolve", "--room", room) as program:
         script.say = lambda line: (said.append(line), ": " in line and program.terminate())
         script.main(["selected"])

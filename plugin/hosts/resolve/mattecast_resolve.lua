@@ -12,6 +12,7 @@ local START = "@START@" -- the command line that starts the program in the backg
 
 local BIN = "mattecast" -- the bin of the media pool that takes the mattes
 local POLL = 0.25 -- seconds between two looks at the answer
+local LINE = 5 -- seconds between two lines of progress
 local PATIENCE = 120 -- seconds until the first answer: somebody may have to start the program
 local SILENCE = 60 -- seconds without a sign of life that mean that the program has ended
 -- What the look of a clip is made of: a matte gets the same (README of the API, item properties).
@@ -19,6 +20,10 @@ local LOOK = {
   "Pan", "Tilt", "ZoomX", "ZoomY", "ZoomGang", "RotationAngle", "AnchorPointX", "AnchorPointY",
   "Pitch", "Yaw", "FlipX", "FlipY", "CropLeft", "CropRight", "CropTop", "CropBottom",
   "CropSoftness", "CropRetain", "Distortion", "Scaling", "ResizeFilter",
+}
+-- Clip attributes that say how the codes of a picture are meant: a matte has the codes of its clip.
+local ATTRIBUTES = {
+  "Input Color Space", "Input Gamma", "Data Level", "PAR", "H-FLIP", "V-FLIP", "Input Sizing Preset",
 }
 
 -- A global that not every edition of Resolve has; nil where there is none.
@@ -133,17 +138,19 @@ local function start()
   return true
 end
 
+-- A name for a request that no answer in the room has.
 local function ticket()
-  local os = global("os") or {}
-  local clock = os.time and os.time() or 0
-  return string.format("%d-%s", clock, tostring({}):gsub("[^A-Za-z0-9]", ""))
+  local os, last = global("os") or {}, read() or {}
+  local number = tonumber(tostring(last.ticket):match("%d+$")) or 0
+  return string.format("%d-%d", os.time and os.time() or 0, number + 1)
 end
 
 -- Writes the request and waits until it is answered; progress goes to the console.
 local function answered(request)
   need(bmd.wait, "this version of Resolve has no bmd.wait, which this script needs")
   write("request.lua", request)
-  local started, waited, beat, silent, shown, told = start(), 0, nil, 0, nil, false
+  local started, waited, beat, silent = start(), 0, nil, 0
+  local shown, quiet, told = nil, LINE, false
   while true do
     bmd.wait(POLL)
     local answer = read()
@@ -153,8 +160,9 @@ local function answered(request)
       end
       silent = answer.beat == beat and silent + POLL or 0
       beat = answer.beat
-      if answer.message ~= shown then
-        shown = answer.message
+      quiet = quiet + POLL
+      if answer.message ~= shown and quiet >= LINE then
+        shown, quiet = answer.message, 0
         say(shown)
       end
       if silent > SILENCE then
@@ -390,8 +398,15 @@ local function appended(pool, timeline, clip, place)
   end
 end
 
--- Gives a matte the size, the place, the crop and the grade of its clip.
+-- Gives a matte the size, the place, the crop, the grade and the attributes of its clip.
 local function copy_look(from, to)
+  local clip, matte = from:GetMediaPoolItem(), to:GetMediaPoolItem()
+  for _, name in ipairs(ATTRIBUTES) do
+    local value = try(clip, "GetClipProperty", name)
+    if value and value ~= "" and value ~= try(matte, "GetClipProperty", name) then
+      try(matte, "SetClipProperty", name, value)
+    end
+  end
   local look = try(from, "GetProperty") or try(from, "GetProperties") or {}
   for _, key in ipairs(LOOK) do
     if look[key] ~= nil then
@@ -433,7 +448,8 @@ end
 local function lay_all(project, timeline, chosen, before, places)
   for _, place in ipairs(places) do
     local one = chosen[place.clip]
-    if not same(facts(one.item, one.track), before[place.clip]) then
+    local there, now = pcall(facts, one.item, one.track)
+    if not (there and same(now, before[place.clip])) then
       stop(before[place.clip].name .. " was changed meanwhile; run this again: the mattes are kept")
     end
   end

@@ -25,12 +25,17 @@ START = ["@START@"]  # what answers one request
 
 BIN = "mattecast"  # the bin of the media pool that takes the mattes
 POLL = 0.25  # seconds between two looks at the answer
+LINE = 5  # seconds between two lines of progress
 PATIENCE = 30  # seconds until the first answer
 SILENCE = 60  # seconds without a sign of life that mean that the program has ended
 LOOK = (
     *("Pan", "Tilt", "ZoomX", "ZoomY", "ZoomGang", "RotationAngle", "AnchorPointX"),
     *("AnchorPointY", "Pitch", "Yaw", "FlipX", "FlipY", "CropLeft", "CropRight", "CropTop"),
     *("CropBottom", "CropSoftness", "CropRetain", "Distortion", "Scaling", "ResizeFilter"),
+)
+ATTRIBUTES = (
+    *("Input Color Space", "Input Gamma", "Data Level", "PAR", "H-FLIP", "V-FLIP"),
+    "Input Sizing Preset",
 )
 
 
@@ -113,7 +118,7 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
 
 def heard(ticket: str, program: subprocess.Popen[bytes]) -> dict[str, Any]:
     """The last answer to a request."""
-    since, beat, shown = time.monotonic(), None, None
+    since, beat, shown, due = time.monotonic(), None, None, 0.0
     while time.monotonic() - since < (PATIENCE if beat is None else SILENCE):
         time.sleep(POLL)
         answer = read()
@@ -125,8 +130,8 @@ def heard(ticket: str, program: subprocess.Popen[bytes]) -> dict[str, Any]:
             return answer
         if answer["beat"] != beat:
             since, beat = time.monotonic(), answer["beat"]
-        if answer["message"] != shown:
-            shown = answer["message"]
+        if answer["message"] != shown and time.monotonic() >= due:
+            shown, due = answer["message"], time.monotonic() + LINE
             say(shown)
     if beat is not None:
         raise Stop("the program has stopped answering; the timeline is as it was")
@@ -356,13 +361,23 @@ class Layer:
         self.undo.append(lambda: self.timeline.DeleteClips([matte], False))
         if off:
             say(f"{item.GetName()}: the matte may be off by less than a frame of the clip")
-        look = attempt(item, "GetProperty") or attempt(item, "GetProperties") or {}
-        for key in LOOK:
-            if look.get(key) is not None:
-                attempt(matte, "SetProperty", key, look[key])
-        attempt(item, "CopyGrades", [matte])
+        copy_look(item, matte)
         if place["colour"]:
             attempt(matte, "SetClipColor", place["colour"])
+
+
+def copy_look(item: Any, matte: Any) -> None:
+    """Give a matte the size, the place, the crop, the grade and the attributes of its clip."""
+    clip, own = item.GetMediaPoolItem(), matte.GetMediaPoolItem()
+    for name in ATTRIBUTES:
+        value = attempt(clip, "GetClipProperty", name)
+        if value and value != attempt(own, "GetClipProperty", name):
+            attempt(own, "SetClipProperty", name, value)
+    look = attempt(item, "GetProperty") or attempt(item, "GetProperties") or {}
+    for key in LOOK:
+        if look.get(key) is not None:
+            attempt(matte, "SetProperty", key, look[key])
+    attempt(item, "CopyGrades", [matte])
 
 
 def unchanged(chosen: tuple[Any, int], before: dict[str, Any]) -> bool:

@@ -46,7 +46,7 @@ folder = "mattecast"
 # The clip colour of mattes on the timeline; "" leaves them as they are.
 colour = "Lime"
 
-# More options of `mattecast matte`, such as ["--detail", "best", "--smooth", "0.5"].
+# More options of `mattecast matte`, such as ["--detail", "fine", "--choke", "1"].
 matte = []
 """
 
@@ -214,7 +214,7 @@ def _wishes(table: dict[str, Any]) -> Wishes:
     if handles != "all" and not (type(handles) is int and handles >= 0):
         raise ValueError(f'handles = {handles!r}: a number of frames, or "all"')
     if not isinstance(more, list) or not all(isinstance(each, str) for each in more):
-        raise ValueError(f'matte = {more!r}: a list of texts, such as ["--detail", "best"]')
+        raise ValueError(f'matte = {more!r}: a list of texts, such as ["--detail", "fine"]')
     if not isinstance(given["folder"], str) or not isinstance(given["colour"], str):
         raise ValueError("folder and colour are texts")
     whole = handles == "all"

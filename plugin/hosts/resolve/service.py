@@ -102,9 +102,8 @@ def _done(
         for shot, matte in wanted
     ]
     kept = len(made) - len(wanted)
-    message = f"{len(places)} {'matte' if len(places) == 1 else 'mattes'}"
-    message += f"; {kept} lay there already" if kept else ""
-    message += f"; {len(lines)} to read above" if lines else ""
+    count = f"{len(places)} {'matte' if len(places) == 1 else 'mattes'}" if places else "nothing"
+    message = f"laid {count}" + (f"; {kept} lay there already" if kept else "")
     return message, {"lines": lines, "places": places}
 
 
@@ -133,7 +132,10 @@ def _number(value: Fraction) -> int | float:
 def _command(part: Part, wishes: Wishes) -> list[str]:
     """The command line that mattes a part of a clip."""
     source = part.shots[0].source
-    made = [sys.executable, "-m", "mattecast", "matte", str(source), "--reuse", "--json"]
+    # pythonw.exe, which was started so that no window opens, has nothing that a program can read.
+    python = Path(sys.executable)
+    python = python.with_name("python.exe") if python.name == "pythonw.exe" else python
+    made = [str(python), "-m", "mattecast", "matte", str(source), "--reuse", "--json"]
     made += ["--progress", "json", "--for", "resolve", "--no-audio"]
     made += ["--out-dir", str(source.parent / wishes.folder)]
     if wishes.handles is not None:
@@ -213,6 +215,8 @@ def _matte(summaries: list[dict[str, Any]], part: Part) -> Matte:
     summary = summaries[0]
     first, rate = Fraction(summary["start"]), Fraction(summary["rate"])
     path = Path(summary["outputs"][0]).absolute()
+    if not path.is_file():
+        raise Failed(f"{path} is a folder; settings.toml names a format of pictures")
     if first > part.start or first + (summary["frames"] + 1) / rate < part.end:
         raise Failed(f"{path} does not hold all that the timeline shows")
     notes = ("nobody was found in it",) if summary["nobody"] else ()
