@@ -1,0 +1,203 @@
+"""`mattecast timeline` as a command: what it takes, what it says, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from commands import call, entries
+from projects import Cut, Cutting, fcpxml, numbered, xmeml
+
+from mattecast.media.facts import Facts
+from mattecast.timelines.links import file_of, is_relative
+from mattecast.timelines.pieces import part, pieces
+from mattecast.timelines.timeline import Use
+
+FAST = ("--detail", "fast", "--smooth", "off")
+RATE = Fraction(25)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return numbered(tmp_path_factory.mktemp("source") / "talk.mov", RATE, 45, "00:00:10:00")
+
+
+@pytest.fixture
+def cutting(source):
+    cuts = (Cut(0, 3, 5, "talk"), Cut(5, 20, 4, "walk"))
+    return Cutting(source, RATE, cuts, 90000, 250, 45)
+
+
+@pytest.fixture
+def project(cutting, tmp_path):
+    path = tmp_path / "cut.fcpxml"
+    path.write_text(fcpxml(cutting))
+    return path
+
+
+def test_json_says_what_was_done_and_a_second_run_makes_nothing(project, tmp_path, left_half):
+    new = tmp_path / "new.fcpxml"
+    first = call("timeline", project, "-o", new, *FAST, "--json", "--quiet")
+    done = json.loads(first.out)
+    assert first.code == 0 and not first.err
+    assert done["clips"] == 2 and done["left"] == [] and len(done["mattes"]) == 2
+    assert all(each["alpha"] == "straight" and not each["audio"] for each in done["mattes"])
+    assert entries(tmp_path) == ["cut.fcpxml", "new mattes", "new.fcpxml"]
+    before = new.read_bytes()
+    again = call("timeline", project, "-o", new, *FAST, "--json", "--quiet", "--overwrite")
+    assert all(each["reused"] for each in json.loads(again.out)["mattes"])
+    assert new.read_bytes() == before
+    listed = call("timeline", project, "-o", new, *FAST, "--list")
+    assert "0 frames to matte, 2 parts lie ready" in listed.out
+    made = call(
+        "timeline", project, "-o", new, *FAST, "--json", "--quiet", "--overwrite", "--no-reuse"
+    )
+    assert not any(each["reused"] for each in json.loads(made.out)["mattes"])
+
+
+def test_progress_counts_all_frames(project, tmp_path, left_half):
+    result = call(
+        *("timeline", project, "-o", tmp_path / "new.fcpxml", *FAST, "--handles", "2"),
+        *("--quiet", "--progress", "json"),
+    )
+    lines = [json.loads(line) for line in result.err.splitlines()]
+    assert {line["total"] for line in lines} == {9 + 8} and lines[-1]["done"] == 17
+    counts = [line["done"] for line in lines]
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize(("only", "count"), [("walk", 1), ("W*", 1), ("V1", 2), ("v?", 2)])
+def test_only_some_clips(only, count, project, tmp_path):
+    out = call("timeline", project, "--list", "--only", only).out
+    assert f"{count} clips show {count} parts of 1 files" in out
+
+
+def test_a_folder_of_its_own_for_the_mattes(project, tmp_path, left_half):
+    folder = tmp_path / "a" / "b"
+    new = tmp_path / "new.fcpxml"
+    assert call("timeline", project, "-o", new, *FAST, "--out-dir", folder).code == 0
+    assert len(entries(folder)) == 2 and folder.as_uri() in new.read_text()
+
+
+def test_one_clip_that_fails_stops_no_other(project, tmp_path, left_half, monkeypatch):
+    from mattecast.commands import timeline as command
+    from mattecast.errors import EngineError
+
+    made = command.matte_once
+
+    def once(source, output, settings, **more):
+        if settings.range.startswith("3/25"):
+            raise EngineError("no memory")
+        return made(source, output, settings, **more)
+
+    monkeypatch.setattr(command, "matte_once", once)
+    new = tmp_path / "new.fcpxml"
+    result = call("timeline", project, "-o", new, *FAST)
+    assert result.code == 1 and "mattecast: no memory" in result.err
+    assert "clip 'talk' at 01:00:00:00 on V1 was not matted" in result.err
+    text = new.read_text()
+    assert 'name="walk matte"' in text and 'name="talk matte"' not in text
+    monkeypatch.setattr(command, "matte_once", lambda *_, **__: 1 / 0)
+    again = call("timeline", project, "-o", tmp_path / "other.fcpxml", *FAST)
+    assert again.code == 1 and not (tmp_path / "other.fcpxml").exists()
+
+
+def test_bundles_are_copied_with_all_that_is_in_them(cutting, tmp_path, left_half):
+    bundle, new = tmp_path / "cut.fcpxmld", tmp_path / "new.fcpxmld"
+    bundle.mkdir()
+    (bundle / "Info.fcpxml").write_text(fcpxml(cutting))
+    (bundle / "tracking.dat").write_bytes(b"12")
+    assert call("timeline", bundle, "-o", new, *FAST).code == 0
+    assert entries(new) == ["Info.fcpxml", "tracking.dat"]
+    assert (new / "Info.fcpxml").read_text().count("matte.mov") == 2
+    assert call("timeline", bundle, "-o", new, *FAST, "--overwrite").code == 0
+    assert entries(tmp_path) == ["cut.fcpxmld", "new mattes", "new.fcpxmld"]
+
+
+def test_relative_paths_stay_relative(cutting, source, tmp_path, left_half):
+    link = Path(os.path.relpath(source, tmp_path)).as_posix()
+    project = tmp_path / "cut.xml"
+    project.write_text(xmeml(cutting).replace(source.as_uri(), link))
+    assert call("timeline", project, "-o", tmp_path / "new.xml", *FAST).code == 0
+    text = (tmp_path / "new.xml").read_text()
+    assert "<pathurl>new%20mattes/talk." in text and "file:" not in text
+    other = tmp_path / "other"
+    other.mkdir()
+    call("timeline", project, "-o", other / "new.xml", *FAST).refuses(2, "into the same folder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        ([], 2, "name the timeline to write with -o NEW"),
+        (["-o", "new.otio"], 2, "name it *.fcpxml"),
+        (["-o", "cut.fcpxml"], 2, "is the timeline that is read"),
+        (["-o", "there.fcpxml"], 1, "exists already; --overwrite"),
+        (["-o", "no/new.fcpxml"], 1, "no such folder"),
+        (["-o", "new.fcpxml", "--range", "1..2"], 2, "the timeline says which parts"),
+        (["-o", "new.fcpxml", "--cfr", "24"], 2, "keep their source's rate"),
+        (["-o", "new.fcpxml", "--format", "png"], 2, "mattes of a timeline are movies"),
+        (["-o", "new.fcpxml", "--format", "fill-key"], 2, "mattes of a timeline are movies"),
+        (["-o", "new.fcpxml", "--only", "V7"], 1, "is named 'V7'; nothing is written"),
+    ],
+)
+def test_bad_requests_leave_nothing_behind(arguments, code, line, project, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("there.fcpxml").write_text("mine")
+    call("timeline", "cut.fcpxml", *arguments).refuses(code, line)
+    assert entries(tmp_path) == ["cut.fcpxml", "there.fcpxml"]
+    assert Path("there.fcpxml").read_text() == "mine"
+
+
+def test_other_files_are_no_timelines(tmp_path):
+    (tmp_path / "a.edl").write_text("TITLE: a")
+    call("timeline", tmp_path / "a.edl", "--list").refuses(2, "is no timeline that is known")
+    call("timeline", tmp_path / "b.otio", "--list").refuses(1, "no such file")
+    (tmp_path / "c.xml").write_text("<html/>")
+    call("timeline", tmp_path / "c.xml", "--list").refuses(1, "holds <html>, not <xmeml>")
+
+
+def test_links_of_all_kinds():
+    folder = Path("/project")
+    assert file_of("file:///a%20b/c.mov", folder) == Path("/a b/c.mov")
+    assert file_of("file://localhost/a/c.mov", folder) == Path("/a/c.mov")
+    assert file_of("file://localhost/C%3a/c.mov", folder) == Path("C:/c.mov")
+    assert file_of("media/c%20d.mov", folder) == Path("/project/media/c d.mov")
+    assert file_of("/a/c.mov", folder) == Path("/a/c.mov")
+    assert file_of("https://a/c.mov", folder) is None and file_of("", folder) is None
+    assert [is_relative(each) for each in ("a/b.mov", "/a", "file:///a", "C:/a", "")] == [
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_parts_that_overlap_or_touch_become_one_piece():
+    facts = _facts(100)
+    uses = {
+        index: Use("a", "V1", "", Path("a.mov"), begin / RATE, end / RATE, Fraction(0))
+        for index, (begin, end) in enumerate([(50, 60), (10, 20), (20, 30), (33, 40)])
+    }
+    parts = [part(index, use, facts, 1) for index, use in uses.items()]
+    found = pieces(parts, uses, dict.fromkeys(uses, facts))
+    assert [(each.first, each.last) for each in found] == [(49, 61), (9, 31), (32, 41)]
+    assert [[one.index for one in each.parts] for each in found] == [[0], [1, 2], [3]]
+    assert found[1].range == "9/25..31/25"
+
+
+def _facts(frames: int) -> Facts:
+    facts = object.__new__(Facts)
+    for name, value in (
+        ("rate", RATE),
+        ("duration", frames / RATE),
+        ("frames", frames),
+        ("timecode", None),
+        ("fields", 0),
+    ):
+        object.__setattr__(facts, name, value)
+    return facts
