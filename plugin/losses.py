@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from mattecast.media import tags
-from mattecast.media.colour import LINEAR, Colour
+from mattecast.media.colour import BT709, FULL, LINEAR, SRGB_TRANSFER, Colour
 from mattecast.media.facts import Facts
 from mattecast.media.formats import BIT_RATES, Format, depth
 from mattecast.media.grid import standard_rate
@@ -19,6 +19,10 @@ from mattecast.settings import Settings
 
 if TYPE_CHECKING:
     from mattecast.plan import Plan
+
+
+# What programs take untagged R'G'B' for.
+_SCREEN = Colour(FULL, 0, BT709, SRGB_TRANSFER)
 
 
 def losses(facts: Facts, plan: Plan, settings: Settings) -> tuple[str, ...]:
@@ -69,6 +73,8 @@ def _colours(source: Colour, plan: Plan) -> Iterator[str]:
         yield f"ICC profile {profile.name}: colours are converted to sRGB and end at its border"
     elif profile is not None and profile.primaries() is None and plan.colour.profile is None:
         yield f"ICC profile {profile.name or profile.kind}: colours are taken as sRGB"
+    elif format.untagged and (plan.yuv or plan.colour.differs_visibly(_SCREEN)):
+        yield f"colour tags: {format.suffix} has none; its codes are {plan.colour}"
     elif format.name in ("webp", "gif") and plan.colour.is_wide:
         yield f"wide primaries: {format.suffix} cannot say them, so colours look paler; PNG can"
 
@@ -76,7 +82,7 @@ def _colours(source: Colour, plan: Plan) -> Iterator[str]:
 def _sound(facts: Facts, settings: Settings, format: Format) -> Iterator[str]:
     if format.is_sequence and (facts.audio or facts.variable_rate):
         yield "sound and timing: numbered pictures hold neither"
-    elif format.picture and facts.audio:
+    elif (format.picture or format.bare) and facts.audio:
         yield f"sound: {format.suffix} holds none"
     elif not settings.audio and facts.audio:
         yield "sound: left out as asked"
@@ -106,9 +112,15 @@ def _times(facts: Facts, settings: Settings, plan: Plan) -> Iterator[str]:
         yield "times: rounded to the 1/100 s that GIF holds"
     if format.name == "webp" and not is_still(facts.path) and odd:
         yield "times: rounded to the 1 ms that WebP holds"
-    tagged = not (format.timecode_track or format.is_sequence or format.picture)
+    if format.bare and facts.variable_rate and not settings.cfr:
+        yield f"times: {format.suffix} holds none: {float(plan.rate):.4g} frames a second instead"
+    tagged = not (format.timecode_track or format.is_sequence or format.picture or format.bare)
     if facts.timecode and tagged:
         yield f"timecode track: kept as a tag only ({format.suffix})"
+    if facts.timecode and format.bare:
+        yield f"timecode: {format.suffix} holds none"
+    if format.name == "rgba" and plan.sar != 1:
+        yield f"shape of a pixel: {format.suffix} holds none; it is {plan.sar}"
 
 
 def _lines_of_the_picture(facts: Facts) -> Iterator[str]:
@@ -140,8 +152,10 @@ def _rest(facts: Facts, settings: Settings, format: Format) -> Iterator[str]:
     yield from (f"{view}: the output is not marked as such" for view in facts.views)
     if facts.has_alpha:
         yield "the source's own alpha: replaced by the new matte"
-    if format.is_sequence and (lost := tags.kept(facts.metadata, place=True)):
-        yield f"tags: numbered pictures hold none ({tags.named_briefly(lost)})"
+    bare = format.is_sequence or format.bare
+    if bare and (lost := tags.kept(facts.metadata, place=True)):
+        holder = "numbered pictures hold" if format.is_sequence else f"{format.suffix} holds"
+        yield f"tags: {holder} none ({tags.named_briefly(lost)})"
     elif not settings.place and tags.place_in(facts.metadata):
         yield "place: left out as asked"
     for kind, count in Counter(facts.others).items():

@@ -44,6 +44,8 @@ _WORKING_PIXELS = {
     "gbrpf32le": "gbrp16le",
     "rgba64be": "gbrap16le",
     "rgb48be": "gbrp16le",
+    "rgba64le": "gbrap16le",
+    "rgb48le": "gbrp16le",
     "gray16be": "gray16le",
 }
 # No encoder here holds back more pictures to change their order.
@@ -138,7 +140,8 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
     _check_size(size, format)
     pixels = pixel_format(format, facts, bits=settings.depth, opaque=opaque)
     colour = _colour(facts.colour, format, pixels)
-    cfr = _slower(facts.rate, settings.cfr, format) or (facts.rate if facts.repeats else None)
+    even = facts.repeats or format.bare
+    cfr = _slower(facts.rate, settings.cfr, format) or (facts.rate if even else None)
     premultiplied = not opaque and _premultiplied(settings, format, pixels)
     audio = bool(facts.audio and settings.audio and format.audio_codec is not None)
     mastering = facts.mastering if colour.is_hdr else None
@@ -161,7 +164,9 @@ def plan(facts: Facts, settings: Settings, format: Format) -> Plan:
             facts, settings, format, hdr=colour.is_hdr, seconds=length(facts, start, end)
         ),
         notes=(*notes(facts, settings), *_unheeded(settings, colour)),
-        tags={} if format.is_sequence else tags.kept(facts.metadata, place=settings.place),
+        tags={}
+        if format.is_sequence or format.bare
+        else tags.kept(facts.metadata, place=settings.place),
         begins=Fraction(0) if audio else facts.start,
         mastering=mastering,
         # Moving PNG and WebP are clips.

@@ -57,7 +57,8 @@ class Summary:
     output says so. losses, notes: a line each. step: what to do in the program that the output is
     for, a line; None where none was named.
     Of the run: seconds; stages: seconds at work (wall time) by the stage's name; audio, damage: a
-    line each; nobody: whether no frame has anybody in it. reused: whether there was no run, because
+    line each; nobody: whether no frame has anybody in it; broke_off: whether standard input ended
+    in the middle of a picture. reused: whether there was no run, because
     an earlier one had made the output.
     """
 
@@ -75,7 +76,7 @@ class Summary:
     place: str | None
     losses: tuple[str, ...]
     notes: tuple[str, ...]
-    bytes: int
+    bytes: int = 0
     step: str | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
@@ -83,6 +84,7 @@ class Summary:
     audio: tuple[str, ...] = ()
     damage: tuple[str, ...] = ()
     nobody: bool = False
+    broke_off: bool = False
     reused: bool = False
 
     @property

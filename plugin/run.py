@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from fractions import Fraction
@@ -17,6 +17,7 @@ from mattecast.flow import StageTimes, all_the_cores, opencv_aside, run, threade
 from mattecast.job import Job
 from mattecast.matting.guidance import Guidance
 from mattecast.matting.guidance import find as find_guidance
+from mattecast.matting.look_ahead import LookAhead, refuse_what_looks_back
 from mattecast.matting.network import load_network
 from mattecast.matting.second_pass import SecondPass
 from mattecast.matting.stages import Stages, stages
@@ -25,7 +26,9 @@ from mattecast.media.frame import Matted
 from mattecast.media.gpu import decoder, encoded_on_gpu
 from mattecast.media.host import Kind, colours
 from mattecast.media.hosts import HOSTS
+from mattecast.media.pipe import Raw, is_pipe
 from mattecast.media.source import Source, open_source
+from mattecast.media.stream import StreamWriter
 from mattecast.media.tags import place_in
 from mattecast.media.writer import Writer, open_writer
 from mattecast.plan import Plan, becomes_standard, fill_and_key, plan
@@ -59,7 +62,7 @@ def matte(
     began = time.perf_counter()
     with opencv_aside(), ExitStack() as stack:
         clip = stack.enter_context(_opened(source, settings, _formats(name)[0]))
-        guidance = find_guidance(clip.path, settings)
+        guidance = _guidance(clip, settings)
         plans = _plans(clip, name, settings, guidance)
         # Outputs that cannot be are refused before the network takes its time to load.
         composers = [_composer(each, settings, stack) for each in plans]
@@ -70,8 +73,8 @@ def matte(
         job, again = _job(clip, plans[0], settings, guidance, stack)
         times = StageTimes()
         counter = Counter(clip, plans[0], times, progress)
-        every = stages(job, again, composers)
-        mattes = stack.enter_context(closing(_mattes(clip, job, every, times, again.stop)))
+        every, frames, stop = _reading(clip, job, again, composers)
+        mattes = stack.enter_context(closing(_mattes(frames, every, times, stop)))
         for composed in run(mattes, every.compose, times):
             frame = composed.frame
             with times.measure("encode"):
@@ -98,10 +101,11 @@ def mattes(source: str | Path, settings: Settings | None = None) -> Iterator[Mat
     settings = settings or Settings()
     with ExitStack() as stack:
         clip = stack.enter_context(_opened(source, settings, FORMATS["prores"]))
-        guidance = find_guidance(clip.path, settings)
+        guidance = _guidance(clip, settings)
         ours = plan(clip.facts, settings, FORMATS["prores"])
         job, again = _job(clip, ours, settings, guidance, stack)
-        matted = _mattes(clip, job, stages(job, again), StageTimes(), again.stop)
+        every, frames, stop = _reading(clip, job, again, ())
+        matted = _mattes(frames, every, StageTimes(), stop)
         yield from stack.enter_context(closing(matted))
 
 
@@ -119,7 +123,15 @@ def _opened(source: str | Path, settings: Settings, format: Format) -> Source:
         hwaccel=hwaccel,
         deinterlace=settings.deinterlace,
         sdr=partial(becomes_standard, settings=settings, format=format),
+        raw=Raw.parse(settings.raw) if settings.raw else None,
     )
+
+
+def _guidance(clip: Source, settings: Settings) -> Guidance:
+    """What a person says about the clip. No file of it lies beside a pipe."""
+    if clip.feed is not None and settings.guidance is None:
+        settings = replace(settings, guidance="off")
+    return find_guidance(clip.path, settings)
 
 
 def _plans(clip: Source, name: str, settings: Settings, guidance: Guidance) -> list[Plan]:
@@ -127,6 +139,8 @@ def _plans(clip: Source, name: str, settings: Settings, guidance: Guidance) -> l
     plans = [plan(clip.facts, settings, format) for format in _formats(name)]
     # The picture and its matte begin together, though only one has sound.
     plans = [replace(each, begins=plans[0].begins) for each in plans]
+    if clip.feed is not None:
+        refuse_what_looks_back(guidance, plans[0], clip.facts)
     if settings.gpu_video:
         plans = [encoded_on_gpu(each, settings, guidance) for each in plans]
     return plans
@@ -162,12 +176,23 @@ def _job(
     return job, again
 
 
+def _reading(
+    clip: Source, job: Job, again: SecondPass, composers: Sequence[Composing]
+) -> tuple[Stages, Iterator[Any], Callable[[], None]]:
+    """The stages of a run, its decoded frames, and what ends the reading of all that it reads."""
+    if clip.feed is None:
+        frames = clip.frames(job.plan.start, job.plan.end)
+        return stages(job, again, composers), frames, again.stop
+    look = LookAhead(job, clip)
+    return stages(job, None, composers, following=look.following), look.frames(), look.stop
+
+
 def _mattes(
-    clip: Source, job: Job, every: Stages, times: StageTimes, stop: Callable[[], None]
+    frames: Iterator[Any], every: Stages, times: StageTimes, stop: Callable[[], None]
 ) -> Generator[Any, None, None]:
     """The clip's mattes. Decoding and conversion, the network, and the filters after it run on a
     thread each."""
-    decoded = times.pulls("decode", clip.frames(job.plan.start, job.plan.end))
+    decoded = times.pulls("decode", frames)
     groups = (
         (every.prepare, _WAITING),
         (every.shots + every.network, _WAITING_MATTES),
@@ -179,7 +204,8 @@ def _mattes(
 def _named(output: Path, settings: Settings) -> Path:
     """The output, with the suffix of its format where a host has to know it by its suffix."""
     name = settings.resolved_format(output)
-    if settings.host is None or output.suffix or name == FILL_KEY or FORMATS[name].is_sequence:
+    named = bool(output.suffix) or is_pipe(output)
+    if settings.host is None or named or name == FILL_KEY or FORMATS[name].is_sequence:
         return output
     return output.with_suffix(FORMATS[name].suffix)
 
@@ -202,8 +228,10 @@ def _summary(
         stages=dict(counter.times.wall),
         engine=str(job.engine.info),
         audio=tuple(writers[0].kept_audio),
+        bytes=sum(map(_written, writers)),
         damage=tuple(clip.damage.lines()),
         nobody=counter.nobody,
+        broke_off=clip.damage.broke_off,
     )
 
 
@@ -220,7 +248,8 @@ def existing(source: str | Path, output: str | Path, settings: Settings) -> Summ
     with _opened(source, settings, _formats(name)[0]) as clip, open_source(outputs[0]) as made:
         ours = plan(clip.facts, settings, _formats(name)[0])
         frames = made.facts.frames or round((made.facts.duration or 0) * made.facts.rate)
-        return replace(_described(clip, name, ours, settings, outputs, frames), reused=True)
+        described = _described(clip, name, ours, settings, outputs, frames)
+        return replace(described, bytes=sum(map(_bytes, outputs)), reused=True)
 
 
 def _described(
@@ -247,7 +276,6 @@ def _described(
         place=place_in(plan.tags),
         losses=plan.losses,
         notes=plan.notes,
-        bytes=sum(map(_bytes, outputs)),
         step=_step(plan, settings),
     )
 
@@ -264,6 +292,10 @@ def _step(plan: Plan, settings: Settings) -> str | None:
         return None
     kind = Kind.written(plan.format, plan.pixels) if plan.format.alpha_pixels else None
     return HOSTS[settings.host].told(kind, colours(plan.premultiplied))
+
+
+def _written(writer: Writer) -> int:
+    return writer.bytes if isinstance(writer, StreamWriter) else _bytes(writer.output)
 
 
 def _bytes(output: Path) -> int:

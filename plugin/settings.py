@@ -10,6 +10,7 @@ from pathlib import Path
 from mattecast.errors import UsageError
 from mattecast.media.formats import FILL_KEY, FORMATS, NAMES, PRORES_QUALITY, resolved
 from mattecast.media.hosts import HOSTS
+from mattecast.media.pipe import is_pipe
 from mattecast.options import Slider, check_choice, check_range, option, rows
 
 SOLVERS = (
@@ -96,7 +97,14 @@ class Settings:
         None, "constant output rate, such as 25 or 29.97", _OUTPUT, metavar="RATE"
     )
     rate: Fraction | None = option(
-        None, "rate of picture sequences read (default: 25)", _OUTPUT, metavar="RATE"
+        None, "rate of pictures read, which have no times (default: 25)", _OUTPUT, metavar="RATE"
+    )
+    raw: str | None = option(
+        None,
+        "standard input is pictures without any header: libav's name of their pixel format, and "
+        "their size, such as rgba:1920x1080; --rate says how many a second",
+        _OUTPUT,
+        metavar="PIXELS:WxH",
     )
     start: int | None = option(
         None,
@@ -440,7 +448,7 @@ class Settings:
 
         Raises UsageError where the output is named as another format.
         """
-        if self.format is None and self.host is not None:
+        if self.format is None and self.host is not None and not is_pipe(output):
             return HOSTS[self.host].format(output)
         return resolved(self.format, output)
 

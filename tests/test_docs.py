@@ -41,7 +41,7 @@ def options(parser: argparse.ArgumentParser) -> set[str]:
 def command_lines(text: str) -> Iterator[str]:
     """The indented lines of a page that run mattecast, without prompt and comment."""
     for line in text.splitlines():
-        match = re.match(r" {4}(?:\./scripts/)?mattecast (.*?)(?:\s+#.*|\s*>.*)?$", line)
+        match = re.match(r" {4}(?:\./scripts/)?mattecast (.*?)(?:\s+[#|].*|\s*>.*)?$", line)
         if match:
             yield match[1]
 

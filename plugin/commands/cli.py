@@ -20,13 +20,15 @@ from mattecast.version import __version__
 if TYPE_CHECKING:
     from mattecast.inspect.finding import Report
 
-OK, FAILED, USAGE = 0, 1, 2
+# 128 and the number of SIGPIPE, as shells say of programs that a closed pipe has ended.
+OK, FAILED, USAGE, CLOSED = 0, 1, 2, 141
 
 _EXITS = """exit codes:
     0  every input was matted; damage in an input is reported and skipped
-    1  at least one input failed, or `check` or `doctor` found an error
+    1  at least one input failed, a pipe broke off, or `check` or `doctor` found an error
     2  the request itself is wrong
-  130  interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP"""
+  130  interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP
+  141  whoever read standard output has closed it"""
 
 _MATTE_EXAMPLES = f"""examples:
   mattecast matte talk.mp4 -o talk.mov               ProRes 4444 with true alpha
@@ -36,6 +38,7 @@ _MATTE_EXAMPLES = f"""examples:
   mattecast matte talk.mov -o frames --format png --range 00:00:10..00:00:20
   mattecast matte shot_%04d.png -o shot.mov --rate 24000/1001
   mattecast matte photo.jpg -o photo.png             one picture; --stills album/ takes many
+  ffmpeg -i talk.mp4 -f nut - | mattecast matte - -o - | ffmpeg -i - -c:v qtrle talk.mov
 
 {_EXITS}"""
 
@@ -88,7 +91,7 @@ def _run(options: argparse.Namespace) -> int:
             raise Stopped(options.stops[0])  # some module has swallowed the exception
         return code
     except BrokenPipeError:
-        return FAILED  # the program that read our output has closed it
+        return CLOSED  # the program that read our output has seen enough
     except Exception as error:
         return _report_error(error, options)
 
@@ -183,14 +186,21 @@ def _add_matte(commands: argparse._SubParsersAction[_Parser]) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="video file, folder of videos or of pictures, or a pattern: *.mp4, shot_%%04d.png",
+        help="video file, folder of videos or of pictures, a pattern (*.mp4, shot_%%04d.png), or - "
+        "for standard input",
     )
     add(
         "--stills",
         action="store_true",
         help="take each picture of a folder by itself, not the folder as a clip",
     )
-    add("-o", "--output", metavar="OUT", type=Path, help="output file or folder; one input only")
+    add(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=Path,
+        help="output file or folder, or - for standard output; one input only",
+    )
     add("--out-dir", metavar="DIR", type=Path, help="folder for outputs named after their inputs")
     add(
         "--reuse",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mattecast.commands.options import add_options, settings_of
+from mattecast.commands.pipes import check_stdin, check_stdout
 from mattecast.errors import MattecastError, UsageError
 from mattecast.settings import LIVE_SMOOTHING, Settings
 
@@ -262,18 +263,11 @@ def _check(options: argparse.Namespace) -> None:
     if not options.name:
         raise UsageError("name: a source in OBS needs one")
     if "-" in options.output:
-        _check_stdout(options)
+        check_stdout(alone=not options.json and options.output.count("-") == 1)
     if options.input == "-" and options.commands:
         raise UsageError("-: standard input cannot bring both pictures and --commands")
-    if options.input == "-" and sys.stdin and sys.stdin.isatty():
-        raise UsageError("-: standard input is a terminal; pipe a video stream into it")
-
-
-def _check_stdout(options: argparse.Namespace) -> None:
-    if options.json or options.output.count("-") > 1:
-        raise UsageError("-o -: standard output brings one thing only")
-    if sys.stdout.isatty():
-        raise UsageError("-o -: standard output is a terminal; pipe it into another program")
+    if options.input == "-":
+        check_stdin()
 
 
 def _input(options: argparse.Namespace) -> Input:

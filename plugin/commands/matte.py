@@ -12,9 +12,11 @@ from pathlib import Path
 
 from mattecast.commands.inputs import Inputs, own_names
 from mattecast.commands.options import settings_of
-from mattecast.errors import UsageError
+from mattecast.commands.pipes import check_stdin, check_stdout
+from mattecast.errors import MediaError, UsageError
 from mattecast.media.formats import FILL_KEY, FORMATS
 from mattecast.media.pictures import is_pattern, is_still, text_before_number
+from mattecast.media.pipe import is_pipe
 from mattecast.report import Progress, Summary
 from mattecast.reuse import keyed, matte_once
 from mattecast.run import matte
@@ -45,6 +47,8 @@ def run(
             with progress_of(source, options) as progress:
                 run_one = matte_once if options.reuse else matte
                 summary = run_one(source, output, settings, progress=progress)
+        except BrokenPipeError:
+            raise  # nobody reads standard output any more
         except Exception as error:  # even a mistake of ours with one clip stops no other clip
             own_code = report(error, source)
             code = own_code if len(jobs) == 1 else 1
@@ -52,7 +56,16 @@ def run(
         summaries.append(summary)
         if not options.quiet:
             print("\n".join(summary_lines(summary)), file=sys.stderr)
+        if summary.broke_off:
+            code = report(_broken_off(summary), source)
     return code, summaries
+
+
+def _broken_off(summary: Summary) -> MediaError:
+    return MediaError(
+        f"{summary.source}: broke off in the middle of a picture; the {summary.frames} frames "
+        f"before it are in {summary.outputs[0]}"
+    )
 
 
 def _jobs(
@@ -65,6 +78,7 @@ def _jobs(
         raise UsageError(f"--output takes one input, and {len(sources)} were named; use --out-dir")
     if options.output is not None and options.reuse:
         raise UsageError("--reuse names the outputs itself; use --out-dir in place of --output")
+    _check_pipes(sources, options)
     if options.output is not None:
         yield sources[0], options.output
         return
@@ -85,6 +99,19 @@ def _jobs(
             raise UsageError(f"{source} would become {output}, which is an input as well")
         taken[name.casefold()] = source
         yield source, output
+
+
+def _check_pipes(sources: list[Path], options: argparse.Namespace) -> None:
+    """Raise UsageError where standard input or output is named and cannot be used."""
+    if any(map(is_pipe, sources)):
+        check_stdin()
+        if options.output is None:
+            raise UsageError(
+                "-: standard input has no name to call an output by; add -o OUT, or -o - for "
+                "standard output"
+            )
+    if is_pipe(options.output):
+        check_stdout(alone=not options.json)
 
 
 def named_after(source: Path, settings: Settings) -> str:
@@ -114,8 +141,9 @@ def progress_of(
     if options.quiet:
         yield None
         return
+    name = "standard input" if is_pipe(source) else source.name
     if not sys.stderr.isatty():
-        yield ProgressLines(source.name)
+        yield ProgressLines(name)
         return
     from tqdm import tqdm  # not needed when piped, and a twelfth of all imports
 
@@ -128,7 +156,7 @@ def progress_of(
     width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
     tqdm.monitor_interval = 0  # no thread of tqdm's own, which would wake bars that stand still
     with tqdm(
-        desc=source.name, unit=" frames", bar_format=form, ncols=width, nrows=24, leave=False
+        desc=name, unit=" frames", bar_format=form, ncols=width, nrows=24, leave=False
     ) as bar:
 
         def show(progress: Progress) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import av
 import av.error
 from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
 
 from mattecast.errors import MediaError
 from mattecast.media.container import frame_step, open_media, picture_stream, time_base
@@ -22,6 +23,8 @@ from mattecast.media.grid import SMALL, Pace, find_pace
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
+
+    from mattecast.media.feed import Feed
 
 SMALLEST_SIDE, LARGEST_SIDE = 16, 16384
 # The longest that a picture is shown (seconds): a time further ahead is a broken one.
@@ -48,16 +51,15 @@ class Clip:
     ) -> None:
         self.path, self._track = Path(path), track
         self.damage = Damage()
-        self._container = open_media(self.path, hwaccel)
+        self._container = self._open(hwaccel)
         try:
             self._stream = picture_stream(self._container, self.path, track)
-            self._stream.thread_type = "AUTO"
-            self._decoder = Decoder(self.path, self._container, self._stream, self.damage)
+            self._decoder = self._make_decoder()
             self._decoded = self._decoder.frames()
             self._first = self._first_frame()
             self._head = deque([self._first])
             if like is None:
-                pace = find_pace(self.path, self._container, self._stream)
+                pace = find_pace(self.path, self._container, self._stream, self.feed)
                 self._grid, self.facts = pace.grid, self._read_facts(pace)
             else:
                 self._grid, self.facts = like._grid, like.facts
@@ -81,6 +83,21 @@ class Clip:
         self._stream.codec_context.flush_buffers()
         self._container.close()
 
+    @property
+    def feed(self) -> Feed | None:
+        """See Description."""
+        return None
+
+    def stop(self) -> None:
+        """See Source. A file makes nobody wait."""
+
+    def _open(self, hwaccel: HWAccel | None) -> InputContainer:
+        return open_media(self.path, hwaccel)
+
+    def _make_decoder(self) -> Decoder:
+        self._stream.thread_type = "AUTO"
+        return Decoder(self.path, self._container, self._stream, self.damage)
+
     def again(self) -> Clip:
         """The same clip, opened once more."""
         return Clip(self.path, track=self._track, like=self)
@@ -92,7 +109,7 @@ class Clip:
         )
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> Sequence[Path]:
         """The files that are read: the clip itself."""
         return [self.path]
 

@@ -15,6 +15,7 @@ from av.stream import Disposition, Stream
 
 from mattecast.errors import MediaError
 from mattecast.media import dump
+from mattecast.media.pipe import Raw, StandardInput
 
 # libavformat's clock for streams whose header names none (seconds).
 _DEFAULT_CLOCK = Fraction(1, 90000)
@@ -49,6 +50,30 @@ def open_media(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
         raise MediaError(
             f"{path}: cannot be read as video ({reason.lower()}); "
             "it may be damaged, cut off, or of another kind"
+        ) from error
+
+
+def open_pipe(
+    file: StandardInput, name: Path, raw: Raw | None, rate: Fraction | None
+) -> InputContainer:
+    """Open standard input for reading. Raises MediaError where libav fails.
+
+    name: what messages call it. raw: its pictures, where they have no header. rate: frames a second
+    of raw pictures and of picture files; None for 25.
+    """
+    options = {} if rate is None else {"framerate": str(rate)}
+    if raw is not None:
+        options |= {"pixel_format": raw.pixels, "video_size": f"{raw.width}x{raw.height}"}
+    form = None if raw is None else "rawvideo"
+    try:
+        container = av.open(file, "r", form, options, metadata_errors="replace")
+        _forget_maps(container)
+        return container
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise MediaError(
+            f"{name}: cannot be read as video ({reason}); NUT, Matroska, MPEG-TS, y4m and others "
+            "come through a pipe, and raw pictures with --raw"
         ) from error
 
 

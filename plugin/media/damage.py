@@ -14,7 +14,8 @@ class Damage:
     """What had to be skipped or guessed while reading; zero everywhere for a sound file.
 
     undecodable, sound: packets. missing, corrupt, retimed, resized: frames. headless: pictures
-    before the first key frame, which need one that the file lacks. breaks: where the
+    before the first key frame, which need one that the file lacks. broke_off: whether a pipe ended
+    in the middle of a picture. breaks: where the
     file's clock was set anew, in seconds; zero is the clip's first frame on the same clock.
     """
 
@@ -26,6 +27,7 @@ class Damage:
     resized: int = 0
     sound: int = 0
     ended_early: bool = False
+    broke_off: bool = False
     breaks: list[Fraction] = field(default_factory=list)
     zero: Fraction = Fraction(0)
 
@@ -53,6 +55,8 @@ class Damage:
             times = ", ".join(f"{float(each - self.zero):.3f}" for each in self.breaks[:_TOLD])
             more = f" and {len(self.breaks) - _TOLD} more" if len(self.breaks) > _TOLD else ""
             lines.append(f"the clock is set anew at {times} s{more}: joined there, sound too")
+        if self.broke_off:
+            lines.append("the stream broke off in the middle of a picture; what came was used")
         if self.ended_early:
             lines.append("the file ends before its own index says; what is there was used")
         return lines

@@ -124,20 +124,31 @@ class Decoder:
         self, container: InputContainer, stream: av.VideoStream
     ) -> Iterator[av.Packet[av.VideoStream]]:
         """The stream's packets, then an empty one, at which the decoder gives its last frames."""
-        clock = Clock(container, self._damage.breaks)
         try:
-            for packet in clock.packets(stream):
+            for packet in self._demuxed(container, stream):
                 if packet.has_sidedata("encryption_info"):
                     raise MediaError(f"{self._path}: is encrypted; only clear files can be read")
                 # A decoder takes an empty packet for the end.
                 if packet.size:
                     yield packet
         except (av.error.FFmpegError, OSError):
-            self._damage.ended_early = True
-        index = stream.index_entries
-        if len(index) and index[-1].pos + index[-1].size > os.path.getsize(self._path):
-            self._damage.ended_early = True
+            self._end_early()
+        if self._is_cut_off(stream):
+            self._end_early()
         yield _empty_packet(stream)
+
+    def _end_early(self) -> None:
+        self._damage.ended_early = True
+
+    def _demuxed(
+        self, container: InputContainer, stream: av.VideoStream
+    ) -> Iterator[av.Packet[av.VideoStream]]:
+        return Clock(container, self._damage.breaks).packets(stream)
+
+    def _is_cut_off(self, stream: av.VideoStream) -> bool:
+        """Whether the file ends before its own index says."""
+        index = stream.index_entries
+        return bool(len(index)) and index[-1].pos + index[-1].size > os.path.getsize(self._path)
 
     def _tail(self, last: int) -> Iterator[av.VideoFrame]:
         """Decode what comes after pts `last` again, one packet at a time.

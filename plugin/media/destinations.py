@@ -35,7 +35,7 @@ def refuse_mixing(folder: Path, pattern: str, source: Description, *, overwrite:
     if folder.exists():
         if not folder.is_dir():
             raise OutputError(f"{folder}: is a file; name a folder for the pictures")
-        if folder.samefile(source.files[0].parent):
+        if source.files and folder.samefile(source.files[0].parent):
             raise OutputError(f"{folder}: holds the input itself; name another folder")
         names = os.listdir(folder)
         if folder.samefile(os.curdir) or not all(matches(pattern, name) for name in names):
@@ -64,10 +64,13 @@ def hidden_path(output: Path, ending: str = "part") -> Path:
 
 @contextmanager
 def output_errors(output: Path) -> Iterator[None]:
-    """Raise what goes wrong while writing as an OutputError: one line, with what to do."""
+    """Raise what goes wrong while writing as an OutputError: one line, with what to do.
+
+    BrokenPipeError is left: the reader of a pipe has seen enough.
+    """
     try:
         yield
-    except MattecastError:
+    except (MattecastError, BrokenPipeError):
         raise
     except (OSError, ValueError, av.error.FFmpegError) as error:
         number = getattr(error, "errno", None)

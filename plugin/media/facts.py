@@ -205,7 +205,8 @@ def _track_lead(track: av.AudioStream, begin: Fraction, frame: Fraction) -> Frac
 def _colour(path: Path, container: InputContainer, first: av.VideoFrame) -> Colour:
     """The colours of a clip, or of a picture file with the profile that it has."""
     if is_picture_file(container):
-        return Colour.of(first, still=True, profile=profile.of_file(path.read_bytes()))
+        own = profile.of_file(path.read_bytes()) if path.is_file() else None  # not of a pipe
+        return Colour.of(first, still=True, profile=own)
     return Colour.of(first, still=container.metadata.get("major_brand") in _PICTURE_BRANDS)
 
 

@@ -21,6 +21,7 @@ from mattecast.media.tone import peak, standard, table_file
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
+    from mattecast.media.feed import Feed
     from mattecast.media.source import Source
 
 # MPEG IMX (SMPTE ST 356) stores lines of the vertical blanking interval above the picture: the
@@ -96,6 +97,15 @@ class Filtered:
     def again(self) -> Filtered:
         """The same source, opened once more."""
         return Filtered(self._source.again(), self._filters)
+
+    @property
+    def feed(self) -> Feed | None:
+        """See Description."""
+        return self._source.feed
+
+    def stop(self) -> None:
+        """See Source."""
+        self._source.stop()
 
     @property
     def path(self) -> Path:

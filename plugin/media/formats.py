@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mattecast.errors import UsageError
+from mattecast.media.pipe import is_pipe
 
 if TYPE_CHECKING:
     from mattecast.media.facts import Facts
@@ -41,6 +42,8 @@ class Format:
     has a track of its own. archive: whether colours far from the person are kept. picture: whether
     screens show its untagged colours as sRGB. profiles: whether ICC profiles are written. fastest:
     frames a second at most. background: what stands behind the person where it has no alpha.
+    streams: whether it can be written to standard output. untagged: whether it leaves out what its
+    colours mean. bare: whether it is pictures one after the other, without times, sound and tags.
     """
 
     name: str
@@ -66,6 +69,9 @@ class Format:
     profiles: bool = False
     fastest: Fraction | None = None
     background: str = "green"
+    streams: bool = False
+    untagged: bool = False
+    bare: bool = False
 
     @property
     def suffix(self) -> str:
@@ -95,6 +101,11 @@ def _archive(alpha: bool) -> Callable[[int, str], str]:
         return f"yuv{'a' if alpha else ''}{sampling}p{10 if bits <= 10 else 16}le"
 
     return choose
+
+
+def _y4m(bits: int, sampling: str) -> str:
+    chroma = "444" if sampling == "rgb" else sampling
+    return f"yuv{chroma}p" if bits <= 8 else f"yuv{chroma}p10le"
 
 
 # Audio codecs that are copied as they are. A composite in .mp4 is for watching, and Chromium plays
@@ -206,6 +217,20 @@ _PNG = Format(
     picture=True,
     profiles=True,
 )
+# RGB, because NUT does not say the matrix and the range of YUV.
+_NUT = Format(
+    "nut",
+    "raw straight RGBA in NUT, 8 or 16 bit, with times and sound, for other programs",
+    suffixes=(".nut",),
+    container="nut",
+    codec="rawvideo",
+    alpha_pixels=_by_depth("rgba", "rgba64le"),
+    opaque_pixels=_by_depth("rgb24", "rgb48le"),
+    copies=_COMMON_AUDIO | _PCM_AUDIO | {"flac", "opus", "vorbis"},
+    audio_codec=_PCM,
+    streams=True,
+    untagged=True,
+)
 _TABLE = (
     _mov(
         "prores",
@@ -241,6 +266,7 @@ _TABLE = (
         },
         copies=frozenset({"opus", "vorbis"}),
         audio_codec=_OPUS,
+        streams=True,
     ),
     _PNG,
     replace(
@@ -308,6 +334,7 @@ _TABLE = (
         copies=frozenset({"*"}),
         audio_codec=_PCM,
         archive=True,
+        streams=True,
     ),
     replace(
         _mov(
@@ -360,11 +387,39 @@ _TABLE = (
         _by_depth("yuv420p", "yuv420p10le"),
         {"crf": "20", "preset": "fast", "x265-params": "log-level=none"},
     ),
+    _NUT,
+    replace(
+        _NUT,
+        name="rgba",
+        about="the same pictures without any header",
+        suffixes=(".rgba",),
+        container="rawvideo",
+        copies=frozenset(),
+        audio_codec=None,
+        bare=True,
+    ),
+    Format(
+        "y4m",
+        "YUV4MPEG2 over a background, for other programs",
+        suffixes=(".y4m",),
+        container="yuv4mpegpipe",
+        codec="rawvideo",
+        alpha_pixels=None,
+        opaque_pixels=_y4m,
+        range="limited",
+        container_options={"strict": "-1"},  # for more than 8 bits
+        streams=True,
+        untagged=True,
+        bare=True,
+    ),
 )
 FORMATS: Mapping[str, Format] = {row.name: row for row in _TABLE}
 # Two clips at once: the picture without alpha, and the matte.
 FILL_KEY = "fill-key"
 NAMES = (*FORMATS, FILL_KEY)
+
+# The format of standard output.
+PIPED = "nut"
 
 # A suffix belongs to the first format that has it.
 _BY_SUFFIX = {suffix: row.name for row in reversed(_TABLE) for suffix in row.suffixes}
@@ -401,6 +456,8 @@ def resolved(name: str | None, output: Path | None) -> str:
     The matte becomes PNG where the output is named so. Raises UsageError for an output whose suffix
     belongs to another format.
     """
+    if is_pipe(output):
+        return _streamed(name or PIPED)
     if name is None:
         return guess(output)
     suffix = output.suffix.lower() if output else ""
@@ -413,6 +470,17 @@ def resolved(name: str | None, output: Path | None) -> str:
         known = " or ".join(row.suffixes)
         raise UsageError(
             f"{output}: format {name} is {known}, not {suffix}; change the name or --format"
+        )
+    return name
+
+
+def _streamed(name: str) -> str:
+    """The format of standard output. Raises UsageError for one that needs a file."""
+    if name == FILL_KEY or not FORMATS[name].streams:
+        known = ", ".join(row.name for row in _TABLE if row.streams)
+        raise UsageError(
+            f"-o -: format {name} needs a file, whose beginning is written last; standard output "
+            f"takes {known}"
         )
     return name
 

@@ -26,7 +26,11 @@ _PACKED = {
     "bgra": (2, 1, 0, 3),
     "rgb48be": (0, 1, 2),
     "rgba64be": (0, 1, 2, 3),
+    "rgb48le": (0, 1, 2),
+    "rgba64le": (0, 1, 2, 3),
 }
+# The components of those with 16 bits, by how the format's name ends.
+_WIDE = {"be": np.dtype(">u2"), "le": np.dtype("<u2")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +102,11 @@ def components(picture: av.VideoFrame) -> list[Plane]:
     """Writable views of a picture's components, colours first, alpha last, each (h, w).
 
     Formats are the planar ones of up to 16 bits in native order, and the packed RGB ones that are
-    written. 16-bit packed components are big-endian, as in PNG. Raises ValueError for others.
+    written. Raises ValueError for others.
     """
     name = picture.format.name
     if name in _PACKED:
-        kind: np.dtype[Any] = np.dtype(">u2" if name.endswith("be") else "u1")
+        kind: np.dtype[Any] = _WIDE.get(name[-2:], np.dtype("u1"))
         pixel = len(_PACKED[name])
         rows = _rows(picture, 0, kind)[:, : picture.width * pixel]
         packed = rows.reshape(picture.height, picture.width, pixel)
@@ -122,7 +126,8 @@ def pixels(picture: av.VideoFrame) -> NDArray[np.uint32] | None:
 
     Filling pixels is six times quicker than filling four components.
     """
-    if len(_PACKED.get(picture.format.name, ())) != 4 or picture.format.name.endswith("be"):
+    name = picture.format.name
+    if len(_PACKED.get(name, ())) != 4 or name[-2:] in _WIDE:
         return None
     return _rows(picture, 0, np.dtype(np.uint32))[:, : picture.width].view(np.uint32)
 

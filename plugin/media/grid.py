@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import dropwhile, islice, pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import av.error
@@ -23,6 +24,9 @@ from av.container import InputContainer
 
 from mattecast.media.clock import Clock
 from mattecast.media.container import frame_rate, may_jump, open_media, plausible_rates, time_base
+
+if TYPE_CHECKING:
+    from mattecast.media.feed import Feed
 
 # Rates in use, frames a second. Those of NTSC are n/1001 (SMPTE ST 170).
 _NTSC = tuple(Fraction(rate * 1000, 1001) for rate in (15, 24, 30, 48, 60, 120, 240))
@@ -110,29 +114,35 @@ class Pace:
     seekable: bool = True
 
 
-def find_pace(path: Path, container: InputContainer, stream: av.VideoStream) -> Pace:
+def find_pace(
+    path: Path, container: InputContainer, stream: av.VideoStream, feed: Feed | None = None
+) -> Pace:
     """How the times of a clip's pictures run.
 
     container, stream: the opened clip, which is not read. Where it does not say enough, the times
-    of packets at a few places of the file are read.
+    of packets at a few places of the file are read; of a pipe, with its feed, those at its
+    beginning.
     """
     claims = plausible_rates(stream)
     base = time_base(stream)
     if claims and (_counts_frames(base, claims[0]) or _is_regular(container, stream)):
         rate = exact_rate(claims[0])
-        return Pace(Grid(rate, claims[0], (stream.start_time or 0) * base, base), rate)
+        grid = Grid(rate, claims[0], (stream.start_time or 0) * base, base)
+        return Pace(grid, rate, seekable=feed is None)
     codec = stream.codec_context.framerate
     if codec:
         claims.append(Fraction(codec))
-    sampled = [sorted(place) for place in _sample(path, stream.index) if len(place) > 1]
+    sample = [feed.times()] if feed else _sample(path, stream.index)
+    sampled = [sorted(place) for place in sample if len(place) > 1]
     # A place across which the clock is set anew is two places.
     parts = [part for place in sampled for part in _parted(place, base)]
     places = parts if may_jump(container) else sampled
     # A clock that may be set anew between two places has a phase of its own at each.
     groups = [[place] for place in places] if may_jump(container) else [places] if places else []
-    grid = _fitted(groups, base, claims)
-    rate = grid.rate if grid else _average(frame_rate(stream), places, base)
-    return Pace(grid, rate, not may_jump(container) or _is_steady(path, places, base))
+    fitted = _fitted(groups, base, claims)
+    rate = fitted.rate if fitted else _average(frame_rate(stream), places, base)
+    steady = feed is None and (not may_jump(container) or _is_steady(path, places, base))
+    return Pace(fitted, rate, steady)
 
 
 def _is_steady(path: Path, places: Sequence[Sequence[int]], base: Fraction) -> bool:

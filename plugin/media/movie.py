@@ -41,12 +41,16 @@ class MovieWriter:
         self._durations: dict[int | None, int] = {}  # by pts
         self._whole = self._done = False
         self._palette = Palette(plan.size) if plan.format.codec == "gif" else None
-        self._container = _container(self._part, plan)
+        self._container = self._open()
         try:
             self._add_streams(source, threads)
         except BaseException:
             self.abort()
             raise
+
+    def _open(self) -> OutputContainer:
+        form = self._plan.format.container
+        return av.open(str(self._part), "w", format=form, options=_options(self._plan))
 
     def _add_streams(self, source: Description, threads: int) -> None:
         plan = self._plan
@@ -143,14 +147,15 @@ class MovieWriter:
             self._sound.close()
 
 
-def _container(path: Path, plan: Plan) -> OutputContainer:
+def _options(plan: Plan) -> dict[str, str]:
+    """The muxer's options."""
     options = {**plan.format.container_options, "max_interleave_delta": _INTERLEAVE}
     if plan.format.container in ("mov", "mp4"):
         # The default movie clock of 1/1000 s would round the edit of a track that begins later.
         options["movie_timescale"] = str(_movie_timescale(plan.time_base))
         if tags.need_keys(plan.tags):
             options["movflags"] = options.get("movflags", "") + "+use_metadata_tags"
-    return av.open(str(path), "w", format=plan.format.container, options=options)
+    return options
 
 
 def _video_stream(container: OutputContainer, plan: Plan, threads: int) -> av.VideoStream:

@@ -89,6 +89,11 @@ class Photograph:
         if hasattr(self._image, "close"):  # pi-heif's are in memory
             self._image.close()
 
+    feed = None
+
+    def stop(self) -> None:
+        """See Source. A file makes nobody wait."""
+
     def again(self) -> Photograph:
         """See Source.again."""
         return Photograph(self.path, self._kind)

@@ -148,6 +148,11 @@ class Pictures:
         self._rate = rate or DEFAULT_RATE
         self.facts = self._sequence_facts(self._first_facts())
 
+    feed = None
+
+    def stop(self) -> None:
+        """See Source. A file makes nobody wait."""
+
     def again(self) -> Pictures:
         """The same pictures, opened once more."""
         return Pictures(self.path, rate=self._rate)

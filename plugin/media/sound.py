@@ -15,6 +15,7 @@ from mattecast.media.channels import part
 from mattecast.media.clip import LONGEST_FRAME
 from mattecast.media.clock import Clock
 from mattecast.media.container import has_known_codec, open_media
+from mattecast.media.feed import Feed
 from mattecast.media.formats import Format
 from mattecast.media.languages import iso639_2
 from mattecast.media.sound_encoder import SoundEncoder
@@ -40,7 +41,8 @@ Packet: TypeAlias = "av.Packet[av.AudioStream]"
 class Sound:
     """Carries every sound track of a source into one output.
 
-    It opens the file once more, so that neither sound nor picture waits for the other.
+    It opens a file once more, so that neither sound nor picture waits for the other. A pipe's feed
+    keeps the sound that comes beside the pictures.
     """
 
     def __init__(self, source: Description, output: OutputContainer, plan: Plan) -> None:
@@ -50,12 +52,12 @@ class Sound:
         self._origin = zero + plan.origin
         self._start = None if plan.start is None else zero + plan.start
         self._end = None if plan.end is None else zero + plan.end
-        self._input = open_media(source.path)
         self._output = output
-        tracks = self._input.streams.audio
+        self._input = source.feed or open_media(source.path)
+        audio = self._input.tracks if isinstance(self._input, Feed) else self._input.streams.audio
+        tracks = list(audio)
         usable = [stream for stream in tracks if _usable(stream)]
-        end = self._end if source.facts.seekable else None
-        kinds = kinds_in(source.path, self._input, usable, end)
+        kinds = self._kinds(source, usable)
         length = None if self._end is None else self._end - self._origin
         self._tracks = {
             stream.index: _Track(stream, output, plan.format, kinds[stream.index], length)
@@ -64,11 +66,30 @@ class Sound:
         self._lost = ["a track of unknown kind left out"] * (len(tracks) - len(usable))
         # Where the run-up takes in the beginning, there is nothing to look for.
         if plan.start is not None and plan.start > _RUN_UP and source.facts.seekable:
-            # Where that fails, reading from the start gives the same packets later.
-            with suppress(av.error.FFmpegError, OSError, OverflowError):
-                self._input.seek(int((zero + plan.start - _RUN_UP) * av.time_base))
-        self._packets = self._read()
+            self._seek(zero + plan.start - _RUN_UP)
+        self._packets = self._read(self._demuxed())
         self._waiting: Packet | None = None
+
+    def _seek(self, time: Fraction) -> None:
+        """Go to a time of a file; a pipe cannot, and says so in its facts."""
+        assert not isinstance(self._input, Feed)
+        # Where that fails, reading from the start gives the same packets later.
+        with suppress(av.error.FFmpegError, OSError, OverflowError):
+            self._input.seek(int(time * av.time_base))
+
+    def _kinds(self, source: Description, usable: list[av.AudioStream]) -> dict[int, set[Kind]]:
+        """The kinds of sound of some tracks, by their index; of a pipe, those announced."""
+        if isinstance(self._input, Feed):
+            return {stream.index: {Kind.of(stream.codec_context)} for stream in usable}
+        end = self._end if source.facts.seekable else None
+        return kinds_in(source.path, self._input, usable, end)
+
+    def _demuxed(self) -> Iterator[Packet | None]:
+        """The packets of all tracks; None where a pipe has brought no further one so far."""
+        if isinstance(self._input, Feed):
+            return self._input.sound(self._tracks)
+        streams = tuple(track.source for track in self._tracks.values())
+        return Clock(self._input).packets(*streams) if streams else iter(())
 
     def pump(self, until: Fraction) -> None:
         """Mux sound up to `until` seconds of the output, and a little more."""
@@ -87,7 +108,8 @@ class Sound:
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
-        self._input.close()
+        if not isinstance(self._input, Feed):
+            self._input.close()
 
     @property
     def kept(self) -> list[str]:
@@ -99,11 +121,7 @@ class Sound:
             self._waiting = next(self._packets, None)
         return self._waiting
 
-    def _read(self) -> Iterator[Packet]:
-        streams = tuple(track.source for track in self._tracks.values())
-        if not streams:
-            return
-        packets = Clock(self._input).packets(*streams)
+    def _read(self, packets: Iterator[Packet | None]) -> Iterator[Packet | None]:
         times: dict[int, Fraction] = {}
         while True:
             try:
@@ -112,7 +130,8 @@ class Sound:
                 self._damage.ended_early = True
                 return
             if packet is None:
-                return
+                yield None
+                continue
             if packet.dts is None or packet.size == 0 or packet.pts is None:
                 continue
             last = times.get(packet.stream_index, _time(packet))

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Protocol, Self
 import av
 from av.codec.hwaccel import HWAccel
 
-from mattecast.errors import MediaError
+from mattecast.errors import MediaError, UsageError
 from mattecast.media.clip import Clip
 from mattecast.media.damage import Damage
 from mattecast.media.facts import Facts
 from mattecast.media.filtered import Filtered, Filters
 from mattecast.media.photograph import open_file
 from mattecast.media.pictures import Pictures, is_pattern
+from mattecast.media.pipe import Raw, is_pipe
+from mattecast.media.piped import PipedClip
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
+
+    from mattecast.media.feed import Feed
 
 
 class Description(Protocol):
@@ -51,6 +55,11 @@ class Description(Protocol):
         """The chapters as PyAV gives them (id, start, end, time_base, metadata)."""
         ...
 
+    @property
+    def feed(self) -> Feed | None:
+        """What hands out the packets of a pipe; None where the source can be opened again."""
+        ...
+
 
 class Source(Description, Protocol):
     """An opened source. `frames()` may be called once; use the source as a context manager."""
@@ -73,6 +82,10 @@ class Source(Description, Protocol):
         """The same source, opened once more."""
         ...
 
+    def stop(self) -> None:
+        """End a pipe, also for a thread that waits for what comes through it."""
+        ...
+
     def close(self) -> None:
         """Release the files; safe to call twice."""
         ...
@@ -90,16 +103,24 @@ def open_source(
     hwaccel: HWAccel | None = None,
     deinterlace: str | None = None,
     sdr: Callable[[Facts], bool] = lambda facts: False,
+    raw: Raw | None = None,
 ) -> Source:
-    """Open a video file, a folder of pictures or a picture pattern.
+    """Open a video file, a folder of pictures, a picture pattern, or standard input, which is '-'.
 
     rate: frames a second of pictures, which carry no time of their own (25 by default). track: the
     number of a video's track, from 1; None for its default one. hwaccel: decodes videos, unless
     they need filters of the CPU. deinterlace: 'off', 'frame' or 'field'; None for 'frame' where the
-    video is marked interlaced. sdr: whether a source of these facts is made a standard one. Raises
-    MediaError where nothing there can be read.
+    video is marked interlaced. sdr: whether a source of these facts is made a standard one. raw:
+    what the pictures of standard input are, where they have no header. Raises MediaError where
+    nothing there can be read.
     """
     path = Path(path)
+    if is_pipe(path):
+        piped = PipedClip(track=track, raw=raw, rate=rate)
+        filters = Filters.needed(piped.facts, deinterlace, sdr=sdr(piped.facts))
+        return Filtered(piped, filters) if filters else piped
+    if raw is not None:
+        raise UsageError(f"{path}: --raw is of standard input, which is -")
     if is_pattern(path) or os.path.isdir(path):
         if track not in (None, 1):
             raise MediaError(f"{path}: has no video track {track}: numbered pictures are one")
@@ -110,9 +131,7 @@ def open_source(
     if not isinstance(clip, Clip):
         return clip
     filters = Filters.needed(clip.facts, deinterlace, sdr=sdr(clip.facts))
-    if not filters:
-        return clip
-    if hwaccel is not None:
+    if filters and hwaccel is not None:
         clip.close()
         clip = Clip(path, track=track)
-    return Filtered(clip, filters)
+    return Filtered(clip, filters) if filters else clip

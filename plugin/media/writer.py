@@ -10,8 +10,10 @@ import av
 from mattecast.media.destinations import output_errors, refuse_losing, refuse_mixing
 from mattecast.media.movie import MovieWriter
 from mattecast.media.pictures import is_pattern
+from mattecast.media.pipe import is_pipe
 from mattecast.media.source import Description
 from mattecast.media.stills import SequenceWriter, StillWriter
+from mattecast.media.stream import StreamWriter
 from mattecast.plan import Plan, sequence_name
 
 
@@ -50,6 +52,8 @@ def open_writer(
     Raises OutputError when the output cannot be created.
     """
     with output_errors(output):
+        if is_pipe(output):
+            return StreamWriter(source, plan, threads=threads)
         if plan.still and output.suffix.lower() in plan.format.suffixes and not is_pattern(output):
             refuse_losing(output, source, overwrite=overwrite)
             if plan.format.is_sequence:

@@ -257,7 +257,7 @@ def test_stdout_closed_early(talk: Path, tmp_path: Path) -> None:
     with os.fdopen(writer, "w") as closed:
         process = start("probe", talk, stdout=closed)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 1 and err == ""
+    assert process.returncode == 141 and err == ""
 
 
 def test_stdout_full(talk: Path) -> None:

@@ -43,6 +43,7 @@ class _Live:
     damage: Damage = field(default_factory=Damage)
     chapters: list[Chapter] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    feed: None = None
 
 
 class Recorder:

@@ -13,6 +13,7 @@ from mattecast.live.capture import without_secrets
 from mattecast.live.outputs.outlet import Gone, Target
 from mattecast.live.outputs.sender import CODINGS, Muxer, Sender
 from mattecast.live.picture import Picture, composite, even, over_colour
+from mattecast.media.pipe import StandardOutput
 
 # Between two processes pictures keep the time they were captured at.
 PIPED = replace(CODINGS["raw"], arrival=False)
@@ -45,14 +46,6 @@ def target(output: str, format: str | None) -> Target:
     )
 
 
-class _Stdout:
-    """Standard output as a file that PyAV writes to."""
-
-    def write(self, data: bytes) -> int:
-        sys.stdout.buffer.write(data)
-        return len(data)
-
-
 class Pipe:
     """Writes NUT with raw BGRA and true times to standard output."""
 
@@ -60,17 +53,18 @@ class Pipe:
 
     def __init__(self) -> None:
         self._muxer: Muxer | None = None
+        self._stdout: StandardOutput | None = None
 
     def open(self, picture: Picture) -> None:
         """See Target.open."""
-        self._muxer = Muxer(_Stdout(), PIPED, picture.size)
+        self._stdout = StandardOutput()
+        self._muxer = Muxer(self._stdout, PIPED, picture.size)
 
     def write(self, picture: Picture) -> None:
         """See Target.write."""
         assert self._muxer is not None
         try:
             self._muxer.write(picture)
-            sys.stdout.buffer.flush()
         except BrokenPipeError as error:
             raise Gone("its reader has closed it") from error
 
@@ -79,6 +73,8 @@ class Pipe:
         if self._muxer is not None:
             self._muxer.close()
             self._muxer = None
+        if self._stdout is not None:
+            self._stdout.close()
 
 
 class Y4m:
