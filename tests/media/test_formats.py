@@ -394,7 +394,7 @@ def test_a_video_background_keeps_its_own_pace(source: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("size", [(17, 19), (31, 479), (854, 33)])
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuv422p", "yuv444p"])
 def test_every_format_takes_odd_sizes(
-    format: str, size: tuple[int, int], pixels: str, tmp_path: Path
+    format: str, size: tuple[int, int], pixels: str, tmp_path: Path, left_half: None
 ) -> None:
     recipe = Recipe(codec="ffv1", pixels=pixels, size=size, options=(), pts=(0, 1))
     clip = make(tmp_path / "clip.mkv", recipe)
@@ -402,7 +402,9 @@ def test_every_format_takes_odd_sizes(
     settings = Settings(format=format, detail="fast")
     matte(clip, tmp_path / f"out{suffix}", settings)
     out = next((tmp_path / "out").iterdir()) if not suffix else tmp_path / f"out{suffix}"
-    with av.open(str(out)) as written:
+    raw = {"pixel_format": "rgba", "video_size": f"{size[0]}x{size[1]}"}
+    bare = format == "rgba"
+    with av.open(str(out), "r", "rawvideo" if bare else None, raw if bare else {}) as written:
         frame = next(written.decode(video=0))
     even = 2 if format == "h264" else 1
     assert (frame.width, frame.height) == tuple(-(-side // even) * even for side in size)
