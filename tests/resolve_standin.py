@@ -135,6 +135,12 @@ class Item(Strict):
         left = self.first * self.timeline.rate
         return float(left) if wants(subframe, bool) else floor(left)
 
+    def GetRightOffset(self, subframe: bool = False) -> float:
+        frames = int(self.clip.properties["Frames"]) if self.clip else 0
+        ratio = self.clip.rate / self.timeline.rate if self.clip else Fraction(1)
+        whole = frames / ratio * 100 / Fraction(abs(self.speed))
+        return float(whole - self.first * self.timeline.rate - self.length)
+
     def GetSourceStartFrame(self) -> int:
         if not self.clip:
             return 0

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path, PureWindowsPath
 
@@ -300,12 +301,30 @@ def asked(app: Application, folder: Path) -> Request:
     return Request.of({**found, "rate": rate})
 
 
-def test_a_speed_that_an_old_version_does_not_tell(room, clips, tmp_path):
-    edition = Edition(major=19)
+def test_a_rounded_offset_is_a_whole_frame(room, clips, tmp_path):
+    edition = Edition()
+    timeline = Timeline(edition, rate="29.97")
+    app = lay(timeline, Clip(edition, coded(clips / "30.mov", rate="30")), first=Fraction(6, 30))
+    request = asked(app, tmp_path)
+    rounded = replace(request.pieces[0], left=Fraction("5.994"))
+    (shot,), lines = shots_of(replace(request, pieces=(rounded,)))
+    assert shot.first == shot.start == Fraction(6, 30) and not lines
+
+
+@pytest.mark.parametrize("major", [18, 19])
+def test_a_speed_that_an_old_version_does_not_tell(room, clips, tmp_path, major):
+    edition = Edition(major=major)
     clip = Clip(edition, coded(clips / "talk.mov"))
     app = lay(Timeline(edition), clip, speed=200.0, length=10)
     shots, lines = shots_of(asked(app, tmp_path))
     assert not shots and "its speed was changed" in lines[0]
+
+
+def test_frames_that_an_old_version_does_not_tell(room, clips, tmp_path):
+    edition = Edition(major=18)
+    app = lay(Timeline(edition), Clip(edition, coded(clips / "24.mov", rate="24")))
+    shots, lines = shots_of(asked(app, tmp_path))
+    assert not shots and "before 19.0.2" in lines[0]
 
 
 def test_a_refused_clip_keeps_no_other_from_its_matte(run, clips):

@@ -226,6 +226,7 @@ local function facts(item, track)
     finish = item:GetEnd(),
     length = item:GetDuration(),
     left = try(item, "GetLeftOffset", true) or try(item, "GetLeftOffset"),
+    right = try(item, "GetRightOffset", true) or try(item, "GetRightOffset"),
     source_start = try(item, "GetSourceStartFrame"),
     source_end = try(item, "GetSourceEndFrame"),
     speed = type(speed) == "table" and speed.Percentage or nil,

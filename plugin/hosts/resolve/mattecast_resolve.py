@@ -165,13 +165,14 @@ def media(item: Any) -> dict[str, Any]:
 def facts(item: Any, track: int) -> dict[str, Any]:
     """All that the program must know of an item of the timeline."""
     speed = attempt(item, "GetSpeed")
-    left = attempt(item, "GetLeftOffset", True)
+    left, right = attempt(item, "GetLeftOffset", True), attempt(item, "GetRightOffset", True)
     return {
         "name": item.GetName(),
         "track": track,
         "start": item.GetStart(),
         "length": item.GetDuration(),
         "left": attempt(item, "GetLeftOffset") if left is None else left,
+        "right": attempt(item, "GetRightOffset") if right is None else right,
         "source_start": attempt(item, "GetSourceStartFrame"),
         "source_end": attempt(item, "GetSourceEndFrame"),
         "speed": speed.get("Percentage") if isinstance(speed, dict) else None,

@@ -25,8 +25,9 @@ _NUMBER = re.compile(r"\d+([.,]\d+)?")
 class Piece:
     """An item of the timeline.
 
-    number: in the request, from 1. start, length: frames of the timeline. left: frames of the
-    timeline before the in point. source_start, source_end: frames of the clip, where Resolve tells
+    number: in the request, from 1. start, length: frames of the timeline. left, right: frames of
+    the timeline before the in point and after the out point; right where Resolve tells it.
+    source_start, source_end: frames of the clip, where Resolve tells
     them. speed: percent, where Resolve tells it. kind: 'video', 'generator', ..., where Resolve
     tells it. path: of the file; empty where the item has none. rate: of the clip's attributes.
     frames: that the clip has; 0 where Resolve does not say.
@@ -38,6 +39,7 @@ class Piece:
     start: int
     length: int
     left: Fraction
+    right: Fraction | None
     source_start: Fraction | None
     source_end: Fraction | None
     speed: float | None
@@ -105,6 +107,7 @@ def _piece(number: int, item: Mapping[str, Any]) -> Piece:
         start=_whole(item["start"], "start"),
         length=_whole(item["length"], "length"),
         left=_fraction(item["left"]),
+        right=_optional(item.get("right")),
         source_start=_optional(item.get("source_start")),
         source_end=_optional(item.get("source_end")),
         speed=None if speed is None else float(speed),

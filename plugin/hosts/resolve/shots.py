@@ -18,6 +18,8 @@ from mattecast.media.source import open_source
 
 # Resolve's own numbers of an untouched item differ by so many frames (measured by others).
 _LOOSE = 2
+# Less than this is no part of a frame, but rounding: frames at 23.976 are 0.999 of those at 24.
+_ROUNDED = Fraction(1, 2000)
 # The name of an output of `matte --reuse`.
 _MATTE = re.compile(r"\.[0-9a-f]{10}\.matte\.\w+$")
 
@@ -131,20 +133,18 @@ def _first(piece: Piece, rate: Fraction) -> Fraction:
     """
     assert piece.rate is not None
     ratio = piece.rate / rate
-    if piece.speed is not None and abs(piece.speed - 100) > 1e-6:
-        raise UsageError(f"{piece.name}: its speed is {piece.speed:g} %; matte it at 100 %")
-    if piece.source_start is not None and piece.source_end is not None:
-        shown = piece.source_end - piece.source_start
-        if abs(shown - piece.length * ratio) > _LOOSE + ratio:
-            raise UsageError(
-                f"{piece.name}: shows {_shown(shown)} frames of the clip in {piece.length} of the "
-                "timeline: its speed was changed; matte it at 100 %"
-            )
+    _check_speed(piece, ratio)
     if piece.left < 0 or (piece.left.denominator != 1 and ratio == 1):
         raise UsageError(f"{piece.name}: begins between two frames, or before its clip")
-    begins = piece.left * ratio  # in frames of the clip
+    begins = _snapped(piece.left * ratio)  # in frames of the clip
     told = piece.source_start
-    if told is None or abs(told - begins) <= 1 + ratio:
+    if told is None and ratio != 1:
+        raise UsageError(
+            f"{piece.name}: its rate is not the timeline's, and Resolve before 19.0.2 does not "
+            "tell its frames"
+        )
+    near = 1 if ratio == 1 else _LOOSE + ratio
+    if told is None or abs(told - begins) <= near:
         return begins / piece.rate
     if abs(told - piece.left) <= 1:  # a version that counts frames of the clip
         return piece.left / piece.rate
@@ -152,6 +152,35 @@ def _first(piece: Piece, rate: Fraction) -> Fraction:
         f"{piece.name}: Resolve says that it begins with frame {_shown(told)} and with frame "
         f"{_shown(begins)}: it is a subclip, or its speed was changed"
     )
+
+
+def _check_speed(piece: Piece, ratio: Fraction) -> None:
+    """Refuse other speeds than 100 %. ratio: frames of the clip in one of the timeline.
+
+    Before 21.1 Resolve tells no speed: then the frames of the clip are counted, those that the item
+    shows or, before 19.0.2, all that it could show.
+    """
+    if piece.speed is not None:
+        if abs(piece.speed - 100) > 1e-6:
+            raise UsageError(f"{piece.name}: its speed is {piece.speed:g} %; matte it at 100 %")
+        return
+    if piece.source_start is not None and piece.source_end is not None:
+        shown, lasts = piece.source_end - piece.source_start, Fraction(piece.length)
+    elif piece.right is not None and piece.frames:
+        shown, lasts = Fraction(piece.frames), piece.left + piece.length + piece.right
+    else:
+        return
+    if abs(shown - lasts * ratio) > _LOOSE + ratio:
+        raise UsageError(
+            f"{piece.name}: has {_shown(shown)} frames in {_shown(lasts)} of the timeline: "
+            "its speed was changed; matte it at 100 %"
+        )
+
+
+def _snapped(frames: Fraction) -> Fraction:
+    """A number of frames, whole where rounding alone keeps it from being so: 5.994 frames at 29.97
+    are frame 6 at 30."""
+    return Fraction(round(frames)) if abs(frames - round(frames)) < _ROUNDED else frames
 
 
 def _shown(number: Fraction) -> str:
