@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ def run(
     _make(folder)
     summaries: list[Summary] = []
     good = _matte(options, mattes, jobs, summaries, report)
+    if not mattes.made:
+        with suppress(OSError):  # not empty: somebody else's
+            folder.rmdir()
     files.write(
         options.output,
         mattes.written(options.output, in_place=options.replace),
