@@ -141,24 +141,27 @@ class Mattes:
             whole.finish(job)
             done(summary)
             for each in job.piece.parts:
-                self._place(each, summary)
+                self._place(each, job.piece, summary)
         return good
 
-    def _place(self, each: Part, summary: Summary) -> None:
+    def _place(self, each: Part, piece: Piece, summary: Summary) -> None:
         """Note the matte of one use."""
         use, facts = self.uses[each.index], self.facts[each.index]
         first = self._first(each, facts, summary)
-        length = summary.frames / summary.rate
+        frames = summary.frames
+        if facts.variable_rate:  # its frames say nothing of how long it is
+            frames = round((piece.last / piece.rate - summary.start) * summary.rate)
+        length = frames / summary.rate
         if each.begin < summary.start or each.end > summary.start + length:
             self.timeline.found.left.append(
-                f"{use}: its matte has {summary.frames} frames, which is too few: left as it is"
+                f"{use}: its matte has {frames} frames, which is too few: left as it is"
             )
             return
         self.made[each.index] = Matte(
             path=summary.outputs[0],
             begin=first + each.begin - summary.start,
             first=first,
-            frames=summary.frames,
+            frames=frames,
             rate=summary.rate,
             size=summary.size,
             premultiplied=summary.alpha == "premultiplied",

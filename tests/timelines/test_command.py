@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from clips import Recipe, make
 from commands import call, entries
 from projects import Cut, Cutting, fcpxml, numbered, xmeml
 
@@ -67,6 +68,21 @@ def test_progress_counts_all_frames(project, tmp_path, left_half):
     assert {line["total"] for line in lines} == {9 + 8} and lines[-1]["done"] == 17
     counts = [line["done"] for line in lines]
     assert counts == sorted(counts)
+
+
+def test_sources_whose_rate_varies_are_matted(tmp_path, left_half):
+    path = make(
+        tmp_path / "phone.mp4",
+        Recipe(time_base=Fraction(1, 1000), pts=tuple(n * 40 + n % 3 * 13 for n in range(40))),
+    )
+    project = tmp_path / "cut.fcpxml"
+    project.write_text(fcpxml(Cutting(path, RATE, (Cut(0, 5, 20),), 90000, 0, 40)))
+    result = call("timeline", project, "-o", tmp_path / "new.fcpxml", *FAST, "--json", "--quiet")
+    assert result.code == 0, result.err
+    done = json.loads(result.out)
+    assert done["clips"] == 1 and done["left"] == []
+    (matte,) = done["mattes"]
+    assert Fraction(matte["start"]) == Fraction(5, 25)
 
 
 @pytest.mark.parametrize(("only", "count"), [("walk", 1), ("W*", 1), ("V1", 2), ("v?", 2)])
