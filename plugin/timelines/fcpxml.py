@@ -31,7 +31,8 @@ class _Left(Exception):
 
 @dataclass(slots=True)
 class _Story:
-    """A storyline while it is read. start: of the sequence, for timecode."""
+    """A storyline while it is read. grid: how long a frame lasts (seconds). anchored: what is
+    connected to it, with lanes."""
 
     number: int
     grid: Fraction
@@ -57,6 +58,8 @@ class FcpXml:
         self.path, self.found = path, Found()
         self._folder = file.parent
         self._by_id = {node.get("id"): node for node in root.walk() if node.get("id")}
+        media = (node for node in root.walk() if node.tag in ("asset", "media-rep"))
+        self.found.relative = any(is_relative(node.get("src")) for node in media)
         self._stories: list[_Story] = []
         for project in (node for node in root.walk() if node.tag == "project"):
             sequence = project.child("sequence")
@@ -82,10 +85,14 @@ class FcpXml:
 
     def _read_connected(self, story: _Story, anchor: Node, node: Node, shift: Fraction) -> None:
         """A connected clip or storyline. shift: from the anchor's clock to that of the timeline."""
-        lane, offset = int(node.get("lane")), seconds(node.get("offset")) or _ZERO
+        lane, offset = self._lane(node), seconds(node.get("offset")) or _ZERO
         story.anchored.append((node, lane))
         if node.tag != "spine":
             self._read(story, anchor, node, lane, (offset + shift, offset, offset), [])
+            for child in node.children:
+                if child.get("lane") and child.tag in _CLIPS:
+                    name, at = child.get("name", child.tag), story.at(offset + shift)
+                    self.found.leave(name, at, _track(lane), "is connected to a connected clip")
             return
         transitions = _transitions(node)
         for item, inner in _sequential(node, _ZERO):
@@ -119,7 +126,7 @@ class FcpXml:
             media = self._file(asset)
             _check_looks(chain)
         except _Left as why:
-            self.found.leave("clip", name, at, track, str(why))
+            self.found.leave(name, at, track, str(why))
             return
         starts = (begin if len(chain) == 1 else self._start(item), begin)
         place = Place(
@@ -221,8 +228,15 @@ class FcpXml:
         conform = item.child("conform-rate")
         if conform is not None and conform.get("scaleEnabled", "1") == "1":
             rate = conform.get("srcFrameRate")
-            if rate and abs(float(rate) - float(1 / story.grid)) > 0.005:
+            if rate and f"{float(1 / story.grid):.2f}".removesuffix(".00") != rate:
                 raise _Left(f"is played at the rate of the timeline, not at its own of {rate}")
+
+    def _lane(self, node: Node) -> int:
+        try:
+            return int(node.get("lane"))
+        except ValueError as error:
+            lane = node.get("lane")
+            raise MediaError(f"{self.path}: lane '{lane}' of <{node.tag}> is no number") from error
 
     def _start(self, item: Node) -> Fraction:
         """When a clip begins on its own clock."""
@@ -250,7 +264,6 @@ class FcpXml:
             original = representation.get("kind", "original-media") == "original-media"
             if representation.tag == "media-rep" and (original or not link):
                 link = representation.get("src")
-        self.found.relative |= is_relative(link)
         path = file_of(link, self._folder)
         if path is None:
             raise _Left("has no media file")

@@ -66,7 +66,7 @@ class Mattes:
     _opened: dict[tuple[Path, Fraction | None], Facts | str] = field(default_factory=dict)
 
     def plan(self) -> None:
-        """Find out what has to be matted. Raises MediaError where there is nothing."""
+        """Find out which pieces have to be matted, and note why others are left."""
         parts = []
         for index, use in enumerate(self.timeline.found.uses):
             if not self._is_wanted(use):

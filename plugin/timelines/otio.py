@@ -73,6 +73,8 @@ class Otio:
                 yield from self._timelines(child)
 
     def _read_timeline(self, timeline: Any) -> None:
+        links = (getattr(clip.media_reference, "target_url", "") for clip in timeline.find_clips())
+        self.found.relative |= any(is_relative(link or "") for link in links)
         number = 0
         for track in timeline.tracks:
             is_track = isinstance(track, self._otio.schema.Track)
@@ -110,7 +112,7 @@ class Otio:
         why = self._why_left(clip, reference)
         media = self._file(reference) if why is None else None
         if why or media is None:
-            self.found.leave("clip", clip.name, at, name, why or "has no media file")
+            self.found.leave(clip.name, at, name, why or "has no media file")
             return
         shown, available = clip.trimmed_range(), clip.media_reference.available_range
         begin = _fraction(shown.start_time)
@@ -161,9 +163,7 @@ class Otio:
             self.found.relative |= not link or is_relative(link)
             name = f"{reference.name_prefix}{number}{reference.name_suffix}"
             return folder / name if folder is not None and reference.frame_step == 1 else None
-        link = getattr(reference, "target_url", "") or ""
-        self.found.relative |= is_relative(link)
-        return file_of(link, self.path.parent)
+        return file_of(getattr(reference, "target_url", "") or "", self.path.parent)
 
     def _overlap(self, children: list[Any], index: int, side: str) -> Fraction:
         """How much more of a clip the transition at an index shows."""

@@ -76,9 +76,9 @@ class Found:
     empty: Counter[str] = field(default_factory=Counter)
     relative: bool = False
 
-    def leave(self, what: str, name: str, at: str, track: str, why: str) -> None:
-        """Note a clip that is left as it is. what: 'clip', or another word for it."""
-        self.left.append(f"{what} '{name}' at {at} on {track} {why}: left as it is")
+    def leave(self, name: str, at: str, track: str, why: str) -> None:
+        """Note a clip that is left as it is, and why."""
+        self.left.append(f"clip '{name}' at {at} on {track} {why}: left as it is")
 
 
 class Timeline(Protocol):

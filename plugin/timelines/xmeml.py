@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 from mattecast.errors import MediaError
 from mattecast.timelines.document import Document, Node, element
@@ -51,6 +52,8 @@ class Xmeml:
             for node in root.walk()
             if node.tag == "file" and node.child("pathurl")
         }
+        paths = (node.text for node in root.walk() if node.tag == "pathurl")
+        self.found.relative = any(map(is_relative, paths))
         sequences = list(_sequences(root))
         for sequence in sequences:
             self._read_sequence(sequence)
@@ -62,7 +65,8 @@ class Xmeml:
     def _read_sequence(self, sequence: Node) -> None:
         rate = _rate(sequence) or Fraction(25)
         first = sequence.child("timecode")
-        start = int(first.value("frame") or 0) if first else 0
+        stated = first.value("frame") if first else ""
+        start = int(stated) if stated.isdecimal() else 0
         drop = first is not None and first.value("displayformat") == "DF"
         video = sequence.child("media", "video")
         tracks = [node for node in video.children if node.tag == "track"] if video else []
@@ -86,7 +90,7 @@ class Xmeml:
             at = timecode(start + begin, rate, drop=drop)
             media = self._file(item)
             if why or media is None:
-                self.found.leave("clip", title, at, name, why or "has no media file")
+                self.found.leave(title, at, name, why or "has no media file")
                 continue
             own = _own_rate(item, rate, end - begin)
             media_begin = _media_begin(item, own)
@@ -125,7 +129,6 @@ class Xmeml:
         named = item.child("file")
         node = self._files.get(named.get("id")) if named is not None else None
         link = node.value("pathurl") if node is not None else ""
-        self.found.relative |= is_relative(link)
         return file_of(link, self.path.parent)
 
     # Writing.
@@ -353,6 +356,4 @@ def _timecode_text(matte: Matte) -> str:
 
 
 def _leaf(tag: str, value: object) -> str:
-    from xml.sax.saxutils import escape
-
     return element(tag, {}, escape(str(value)))

@@ -283,6 +283,7 @@ def test_versions_that_are_read(version, project, source, left_half):
         ("</spine>", "", "is not whole XML"),
         ("<project ", "<other ", "is not whole XML"),
         ("project", "clip", "holds no project"),
+        ("</asset-clip>", '<title lane="x"/></asset-clip>', "lane 'x' of <title> is no number"),
         ('encoding="UTF-8"', 'encoding="UTF-16"', "save it as UTF-8"),
         ("fcpxml", "otherxml", "holds <otherxml>, not <fcpxml>"),
     ],
@@ -313,6 +314,12 @@ def test_rules_find_what_an_editor_refuses(project):
 
 def _node(text: str):
     return parsed(text.encode(), "cut.fcpxml")
+
+
+def test_clips_on_connected_clips_are_left(project):
+    inside = clip(5, "lower", clip(8, "third", lane="1", offset="255/25s"), lane="1")
+    path = project(clip(0, inside=inside.replace("{at}", "250/25s")))
+    assert "clip 'third' at 01:00:00:00 on V2 is connected to a connected clip" in listed(path)
 
 
 def test_lanes_make_room_in_order():
