@@ -36,7 +36,7 @@ class Plugin:
     that it returns. installed: what the plug-in is called in the host's folder. step: what the user
     does in the host then, a line. check: what else it needs on this machine. place: puts what was
     built into the host's folder. serve: answers the plug-in, where its host may let it start no
-    program.
+    program. fits: whether a version of the host, the '*', takes it.
     """
 
     name: str
@@ -48,11 +48,12 @@ class Plugin:
     check: Callable[[], Iterator[Finding]]
     place: Callable[[Path, Path], None] = copied
     serve: Serve | None = None
+    fits: Callable[[str], bool] = lambda version: True
 
     def places(self) -> list[Path]:
         """Where it goes on this machine: the folder of every version of the host that is here."""
         patterns = self.folders.get(sys.platform, ())
-        return [place for pattern in patterns for place in _expanded(pattern)]
+        return [place for pattern in patterns for place in _expanded(pattern, self.fits)]
 
     def install(self, folder: Path | None = None) -> Iterator[str]:
         """Put it where the host looks for it, or into one folder; a line for each place.
@@ -98,7 +99,7 @@ class Plugin:
         return warning(self.title, f"{target} is of another version of mattecast; {remedy}")
 
 
-def _expanded(pattern: str) -> Iterator[Path]:
+def _expanded(pattern: str, fits: Callable[[str], bool]) -> Iterator[Path]:
     """The folders that a pattern stands for here. What lies behind a '*' need not be there yet."""
     for name, value in _DEFAULTS.items():
         pattern = pattern.replace(f"${name}", os.environ.get(name) or value)
@@ -108,7 +109,7 @@ def _expanded(pattern: str) -> Iterator[Path]:
         return
     at = path.parts.index("*")
     above = Path(*path.parts[:at])
-    versions = sorted(each for each in above.glob("*") if each.is_dir())
+    versions = sorted(each for each in above.glob("*") if each.is_dir() and fits(each.name))
     yield from (each.joinpath(*path.parts[at + 1 :]) for each in versions)
 
 

@@ -58,7 +58,8 @@ class ConstantRate:
     """The stage that places frames at a constant rate.
 
     Each frame fills the output frames from the one nearest its own time until the next frame's. A
-    frame that fills none is dropped.
+    frame that fills none is dropped. The first frame of a range fills it from its start: what is
+    shown there in the clip is a frame before the range.
     """
 
     name = "times"
@@ -66,12 +67,15 @@ class ConstantRate:
     def __init__(self, facts: Facts, plan: Plan) -> None:
         self._facts, self._plan = facts, plan
         self._held: tuple[av.VideoFrame, int] | None = None
+        self._fills_start = plan.start is not None
 
     def push(self, frame: av.VideoFrame) -> list[Timed]:
         """See flow.Stage."""
         assert frame.pts is not None
         time = frame.pts * self._facts.time_base
         place = round((time - self._plan.origin) * self._plan.rate)
+        if self._fills_start:
+            place, self._fills_start = 0, False
         held, self._held = self._held, (frame, place)
         return [(*held, place - held[1])] if held and place > held[1] else []
 
