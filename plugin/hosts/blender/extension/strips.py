@@ -43,7 +43,8 @@ def length(strip: Any) -> int:
     Blender's own property counts pictures up to 5.2, which a clip of another rate has more or less
     of.
     """
-    return round(get(strip, "right") + get(strip, "after") - get(strip, "start"))
+    frames: float = get(strip, "right") + get(strip, "after") - get(strip, "start")
+    return round(frames)
 
 
 def is_retimed(strip: Any) -> bool:
