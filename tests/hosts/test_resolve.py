@@ -6,6 +6,7 @@ Resolve cannot run here. The Lua script runs in a real LuaJIT.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -27,6 +28,7 @@ from mattecast.errors import OutputError
 from mattecast.hosts.resolve.plugin import PLUGIN, background, command
 from mattecast.hosts.resolve.request import Request
 from mattecast.hosts.resolve.room import Room, lua, plain_name, unpacked
+from mattecast.hosts.resolve.service import serve
 from mattecast.hosts.resolve.shots import shots_of
 
 BITS = 6
@@ -620,6 +622,19 @@ def test_requests_that_nobody_waits_for_any_more(room):
     (room / "request.lua").write_text('{ mattecast = "%7B%7D." }')
     os.utime(room / "request.lua", (1, 1))
     assert Room(room).take() is None and not (room / "request.lua").exists()
+
+
+def test_a_mistake_of_ours_is_answered_too(room, monkeypatch):
+    def wrong(asked):
+        raise RuntimeError("oh")
+
+    monkeypatch.setattr(Request, "of", wrong)
+    (room / "request.lua").write_text('{ mattecast = "%7B%22ticket%22%3A%227%22%7D." }')
+    said = []
+    serve(Room(room), said.append, once=True)
+    answer = json.loads((room / "answer.json").read_text())
+    assert answer["ticket"] == "7" and answer["state"] == "failed"
+    assert "RuntimeError: oh" in answer["message"] and said == [answer["message"]]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -69,6 +69,9 @@ def _answer(room: Room, asked: dict[str, Any], say: Callable[[str], None]) -> No
         state, message, more = "cancelled", "cancelled; the timeline is as it was", {}
     except MattecastError as error:
         state, message, more = "failed", str(error), {}
+    except Exception as error:  # a mistake of ours with one request keeps no other from its answer
+        wrong = f"{type(error).__name__}: {error}"
+        state, message, more = "failed", f"this should not happen: {wrong}; please report it", {}
     except BaseException:
         room.answer(ticket, "failed", "the program was stopped; the timeline is as it was")
         raise
@@ -84,8 +87,8 @@ def _done(
     room.answer(ticket, "working", "looking at the clips")
     request, wishes = Request.of(asked), room.wishes()
     shots, lines = shots_of(request)
+    made = []
     runs = parts(shots, wishes.handles)
-    made: list[tuple[Shot, Matte]] = []
     for number, part in enumerate(runs, 1):
         name = part.shots[0].piece.name
         say(title := f"{number} of {len(runs)}: {name}")
@@ -94,17 +97,23 @@ def _done(
             made += [(shot, matte) for shot in part.shots]
         except Failed as error:
             lines.append(f"{name}: {error}")
+    more = _answered(request, made, wishes)
+    laid, kept = len(more["places"]), len(made) - len(more["places"])
+    count = f"{laid} {'matte' if laid == 1 else 'mattes'}" if laid else "nothing"
+    message = f"laid {count}" + (f"; {kept} lay there already" if kept else "")
+    return message, {**more, "lines": lines + more["lines"]}
+
+
+def _answered(request: Request, made: list[tuple[Shot, Matte]], wishes: Wishes) -> dict[str, Any]:
+    """Where the script lays mattes that lie nowhere yet, and what is odd in them."""
     wanted = [each for each in made if not lies_there(request, each[0].piece, each[1].path)]
-    lines += [f"{shot.piece.name}: {note}" for shot, matte in wanted for note in matte.notes]
     tracks = free_tracks(request, [shot for shot, _ in wanted])
     places = [
         _place(shot, matte, tracks[shot.piece.track], request.rate, wishes)
         for shot, matte in wanted
     ]
-    kept = len(made) - len(wanted)
-    count = f"{len(places)} {'matte' if len(places) == 1 else 'mattes'}" if places else "nothing"
-    message = f"laid {count}" + (f"; {kept} lay there already" if kept else "")
-    return message, {"lines": lines, "places": places}
+    lines = [f"{shot.piece.name}: {note}" for shot, matte in wanted for note in matte.notes]
+    return {"lines": lines, "places": places}
 
 
 def _place(shot: Shot, matte: Matte, track: int, rate: Fraction, wishes: Wishes) -> dict[str, Any]:

@@ -49,12 +49,19 @@ class Part:
     shots: tuple[Shot, ...]
 
 
-def shot(piece: Piece, rate: Fraction) -> Shot:
-    """The part of its file that an item shows. rate: the timeline's, frames a second.
+def shot(piece: Piece, rate: Fraction, known: dict[str, Facts]) -> Shot:
+    """The part of its file that an item shows.
 
+    rate: the timeline's, frames a second. known: what files hold that were read for other items.
     Raises a MattecastError with one line for an item whose matte cannot lie above it rightly.
     """
-    facts = _facts(piece)
+    _check_kind(piece)
+    if piece.path not in known:
+        with open_source(piece.path) as source:
+            known[piece.path] = source.facts
+    facts = known[piece.path]
+    if facts.still:
+        raise UsageError(f"{piece.name}: is a still picture")
     _check_rate(piece, facts)
     first = _first(piece, rate)
     length = piece.length / rate
@@ -85,8 +92,8 @@ def parts(shots: Iterable[Shot], handles: int | None) -> list[Part]:
     return sorted(found, key=lambda part: min(each.piece.number for each in part.shots))
 
 
-def _facts(piece: Piece) -> Facts:
-    """What the file of an item holds; items without a file are refused."""
+def _check_kind(piece: Piece) -> None:
+    """Refuse items that are no clip of a file, or of one that is not there."""
     if piece.kind not in ("", "video"):
         raise UsageError(f"{piece.name}: is no video clip but a {piece.kind}")
     if not piece.path:
@@ -100,11 +107,6 @@ def _facts(piece: Piece) -> Facts:
         raise UsageError(f"{piece.name}: is numbered pictures; mattecast matte takes their pattern")
     if not Path(piece.path).is_file():
         raise UsageError(f"{piece.name}: is offline: there is no {piece.path}")
-    with open_source(piece.path) as source:
-        facts = source.facts
-    if facts.still:
-        raise UsageError(f"{piece.name}: is a still picture")
-    return facts
 
 
 def _check_rate(piece: Piece, facts: Facts) -> None:
@@ -230,10 +232,12 @@ def lies_there(request: Request, piece: Piece, path: Path) -> bool:
 
 def shots_of(request: Request) -> tuple[list[Shot], list[str]]:
     """What to matte, and a line for each clip that is refused."""
-    found, lines = [], []
+    found: list[Shot] = []
+    lines: list[str] = []
+    known: dict[str, Facts] = {}
     for piece in request.pieces:
         try:
-            found.append(shot(piece, request.rate))
+            found.append(shot(piece, request.rate, known))
         except MattecastError as error:
             lines.append(str(error))
     return found, lines
