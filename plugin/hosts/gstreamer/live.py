@@ -22,6 +22,7 @@ from mattecast.live.matter import Matting
 from mattecast.live.picture import Picture, as_yuv
 from mattecast.live.pipeline import Controls
 from mattecast.live.threads import Latest, now
+from mattecast.media.colour import BT709, LIMITED, Colour
 from mattecast.media.facts import Facts
 from mattecast.settings import Settings
 
@@ -31,6 +32,9 @@ _FROM_BGRA = {
     "rgba": [0, 2, 1, 1, 2, 0, 3, 3],
     "argb": [0, 3, 1, 2, 2, 1, 3, 0],
 }
+
+# What codes of live pictures mean where they leave as YUV, see picture.as_yuv.
+YUV = Colour(LIMITED, BT709, BT709, BT709)
 
 
 class Feed:
@@ -126,8 +130,11 @@ class Live:
         order = _FROM_BGRA.get(self._pixels)
         if order is None:
             return rows(as_yuv(picture, self._pixels, self._converter))
-        bgra = picture.bgra
-        if self._pixels != "bgra":
-            bgra = np.empty_like(picture.bgra)
-            cv2.mixChannels([picture.bgra], [bgra], order)
-        return [bgra.reshape(bgra.shape[0], -1)]
+        if self._pixels == "bgra" and not self._feed.facts.has_alpha:
+            return [picture.bgra.reshape(picture.bgra.shape[0], -1)]
+        given = np.empty_like(picture.bgra)
+        cv2.mixChannels([picture.bgra], [given], order)
+        if picture.opaque:
+            # Over a background all is opaque, whatever alpha the source has.
+            given[..., order[-1]] = 255
+        return [given.reshape(given.shape[0], -1)]

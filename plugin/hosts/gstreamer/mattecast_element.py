@@ -1,5 +1,7 @@
 """Loads the element `mattecast` into GStreamer, from the mattecast that installed this file."""
 
+from __future__ import annotations  # so that a Python too old for mattecast can still say so
+
 import importlib.util
 import sys
 from importlib.machinery import ModuleSpec

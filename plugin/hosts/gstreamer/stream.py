@@ -15,7 +15,7 @@ from mattecast.engines import Engine
 from mattecast.errors import MediaError
 from mattecast.hosts.gstreamer import pictures
 from mattecast.hosts.gstreamer.formats import CLOCK, GIVEN
-from mattecast.hosts.gstreamer.live import Live
+from mattecast.hosts.gstreamer.live import YUV, Live
 from mattecast.hosts.gstreamer.properties import settings
 from mattecast.hosts.gstreamer.recorded import Recorded, delay, held_by_smoothing
 from mattecast.hosts.gstreamer.rows import Rows, output
@@ -100,9 +100,9 @@ class Stream:
             if not peer.can_intersect(wanted):
                 continue
             chosen = wanted.intersect(peer).fixate()
-            field = chosen.get_structure(0)
-            if not field.has_field("colorimetry"):
-                chosen.set_value("colorimetry", pictures.colorimetry(self._plan.colour))
+            if not chosen.get_structure(0).has_field("colorimetry"):
+                colour = YUV if self.live and self._plan.yuv else self._plan.colour
+                chosen.set_value("colorimetry", pictures.colorimetry(colour))
             self._out = GstVideo.VideoInfo.new_from_caps(chosen)
             if chosen != self._source.get_current_caps():
                 self._source.push_event(Gst.Event.new_caps(chosen))
@@ -271,9 +271,10 @@ class Stream:
 
     def end(self) -> None:
         """Deliver all that is under way. Raises what a thread raised."""
-        run, self._run = self._run, None
+        run = self._run
         if run is not None:
             run.finish()
+            self._run = None
             _raise(run)
         while self._under_way:
             item = self._under_way.popleft()
