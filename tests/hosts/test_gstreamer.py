@@ -120,11 +120,13 @@ def test_a_clip_has_the_mattes_of_matte(gst: GStreamer, talk: Path, tmp_path: Pa
         stream = clip.streams.video[0]
         size = stream.width, stream.height
     play = f"filesrc location={talk} ! decodebin ! mattecast network-size=128 ! video/x-raw,format="
-    gst.play(f"{play}RGBA ! filesink location={tmp_path}/rgba")
+    gst.play(
+        f"{play}RGBA ! filesink location={tmp_path}/rgba "
+        f"{play}A444_10LE ! filesink location={tmp_path}/deep"
+    )
     given = alphas(tmp_path / "rgba", size)
     assert len(given) == len(expected)
     assert np.abs(given / 255 - expected).max() < 1.01 / 255
-    gst.play(f"{play}A444_10LE ! filesink location={tmp_path}/deep")
     deep = np.fromfile(tmp_path / "deep", "<u2").reshape(-1, 4, size[1], size[0])[:, 3]
     assert np.abs(deep / 1023 - expected).max() < 1.01 / 1023
 
