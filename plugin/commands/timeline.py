@@ -46,9 +46,10 @@ def run(
         return 0, list(_listed(mattes, jobs)), {}
     _make(folder)
     summaries: list[Summary] = []
-    good = _matte(options, mattes, jobs, summaries, report)
-    if not mattes.made:
-        with suppress(OSError):  # not empty: somebody else's
+    try:
+        good = _matte(options, mattes, jobs, summaries, report)
+    finally:
+        with suppress(OSError):  # of a folder that is not empty
             folder.rmdir()
     files.write(
         options.output,

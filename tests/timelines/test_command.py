@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from commands import call, entries
 from projects import Cut, Cutting, fcpxml, numbered, xmeml
 
 from mattecast.media.facts import Facts
+from mattecast.settings import Settings
+from mattecast.timelines.files import read
 from mattecast.timelines.links import file_of, is_relative
+from mattecast.timelines.mattes import Mattes
 from mattecast.timelines.pieces import part, pieces
 from mattecast.timelines.timeline import Use
 
@@ -68,6 +72,18 @@ def test_progress_counts_all_frames(project, tmp_path, left_half):
     assert {line["total"] for line in lines} == {9 + 8} and lines[-1]["done"] == 17
     counts = [line["done"] for line in lines]
     assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("kind", [fcpxml, xmeml])
+def test_two_hours_of_500_clips_are_planned_in_two_seconds(kind, source, tmp_path):
+    cuts = tuple(Cut(n * 345, n % 30, 10) for n in range(500))
+    project = tmp_path / "cut.xml"
+    project.write_text(kind(Cutting(source, RATE, cuts, 90000, 250, 45)))
+    began = time.process_time()
+    mattes = Mattes(read(project), Settings(), handles=12)
+    mattes.plan()
+    assert len(mattes.uses) == 500 and len(mattes.pieces) == 1
+    assert time.process_time() - began < 2
 
 
 def test_sources_whose_rate_varies_are_matted(tmp_path, left_half):
