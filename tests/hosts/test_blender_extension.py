@@ -112,7 +112,7 @@ def test_settings_that_contradict(look, reason):
 def test_what_the_program_says():
     line = '{"source": "a", "done": 5, "total": 20, "fps": 2, "seconds_left": 75, "limiting": "x"}'
     told = command.progress(line)
-    assert told and told.share == 0.25 and str(told) == "5 of 20 frames, 1:15"
+    assert told and told.share == 0.25 and str(told) == "5 of 20 frames, 1:15 left"
     assert command.progress("mattecast: no") is None and command.progress("{broken") is None
     assert command.failure(1, ["note", "mattecast: clip: gone"]) == "clip: gone"
     assert "older" in command.failure(2, ["mattecast: unrecognized arguments: --reuse"])

@@ -112,6 +112,16 @@ def test_variable_rates_keep_their_times_and_are_reported(suffix: str, tmp_path:
     assert not matte(source, tmp_path / "even.mov", Settings(cfr=Fraction(30))).notes
 
 
+def test_a_range_at_a_constant_rate_has_a_picture_at_its_start(tmp_path: Path) -> None:
+    """The range starts while the picture before it is shown."""
+    recipe = rounded(Fraction(30), [], pts=JITTER)
+    source = make(tmp_path / "source.mkv", recipe)
+    settings = Settings(cfr=Fraction(60), range="100/1000..300/1000")
+    matte(source, tmp_path / "out.mov", settings)
+    written = times(tmp_path / "out.mov")
+    assert written == exact(Fraction(60), range(len(written))) and len(written) >= 12
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".flv"])
 def test_a_thousand_frames_a_second_are_a_clock(suffix: str, tmp_path: Path) -> None:
     source = make(tmp_path / f"source{suffix}", rounded(UNKNOWN, [], pts=JITTER))

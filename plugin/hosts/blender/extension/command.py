@@ -166,7 +166,9 @@ class Progress:
     def __str__(self) -> str:
         counted = f"{self.done} of {self.total} frames" if self.total else f"{self.done} frames"
         left = self.seconds_left
-        return counted if left is None else f"{counted}, {round(left) // 60}:{round(left) % 60:02d}"
+        if left is None:
+            return counted
+        return f"{counted}, {round(left) // 60}:{round(left) % 60:02d} left"
 
 
 def progress(line: str) -> Progress | None:

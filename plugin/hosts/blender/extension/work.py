@@ -17,7 +17,7 @@ from .command import Progress, RequestError, Summary
 # Seconds a run gets to clean up after a cancel, before it is killed.
 GRACE = 5.0
 # The same for a cancel by the user, who sees that it goes on; loading a network takes that long.
-LONG_GRACE = 15.0
+LONG_GRACE = 30.0
 # Lines of results that are kept for the panel.
 KEPT = 8
 
@@ -145,8 +145,9 @@ class Queue:
         return f"{place}{self._job.label}, {how}"
 
     def labels(self) -> set[str]:
-        """The labels of all jobs that wait or run."""
-        return {job.label for job in (*self.waiting, *([self._job] if self._job else []))}
+        """The labels of all jobs that wait, or run and are not cancelled."""
+        running = [self._job] if self._job and not self._cancelled else []
+        return {job.label for job in (*self.waiting, *running)}
 
     def add(self, job: Job) -> None:
         """Put a job at the end."""
