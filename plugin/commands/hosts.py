@@ -43,7 +43,7 @@ def add_hosts(
     )
     install.set_defaults(lines=_install)
     serve = action("serve", "Answer a plug-in whose host lets it start no program.")
-    serve.add_argument("--room", type=Path, metavar="DIR", help="folder that it asks in")
+    serve.add_argument("--folder", type=Path, metavar="DIR", help="folder that it asks in")
     serve.add_argument("--once", action="store_true", help="answer once, then end")
     serve.set_defaults(run=_serve)
     check = action("check", "Whether a plug-in is installed and has what it needs.")
@@ -86,5 +86,5 @@ def _serve(options: argparse.Namespace) -> int:
         raise UsageError(f"{plugin.name}: its plug-in starts mattecast itself; nothing to serve")
     if not options.once:
         print(f"mattecast: waiting for {plugin.title}; Ctrl-C ends it", flush=True)
-    plugin.serve(options.room, lambda line: print(f"mattecast: {line}", flush=True), options.once)
+    plugin.serve(options.folder, lambda line: print(f"mattecast: {line}", flush=True), options.once)
     return 0

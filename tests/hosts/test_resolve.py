@@ -25,9 +25,9 @@ from commands import call, start
 from resolve_standin import Application, Clip, Edition, Handle, Lua, Pool, Timeline
 
 from mattecast.errors import OutputError
+from mattecast.hosts.resolve.exchange import Exchange, lua, plain_name, unpacked
 from mattecast.hosts.resolve.plugin import PLUGIN, background, command
 from mattecast.hosts.resolve.request import Request
-from mattecast.hosts.resolve.room import Room, lua, plain_name, unpacked
 from mattecast.hosts.resolve.service import serve
 from mattecast.hosts.resolve.shots import shots_of
 
@@ -66,9 +66,9 @@ def numbers(path: Path) -> list[int]:
 
 
 @pytest.fixture
-def room(tmp_path, monkeypatch):
+def exchange(tmp_path, monkeypatch):
     """The folder of the exchange, with a name that shells and Lua must get through."""
-    return furnished(tmp_path / "a room 'ü' & $HOME", monkeypatch)
+    return furnished(tmp_path / "a folder 'ü' & $HOME", monkeypatch)
 
 
 def furnished(folder: Path, monkeypatch) -> Path:
@@ -83,7 +83,7 @@ def furnished(folder: Path, monkeypatch) -> Path:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     """A program that waits for requests all the time, and the folder of the exchange."""
-    folder = tmp_path_factory.mktemp("service") / "a room 'ü' & $HOME"
+    folder = tmp_path_factory.mktemp("service") / "a folder 'ü' & $HOME"
     folder.mkdir()
     with serving(folder):
         yield folder
@@ -135,7 +135,7 @@ BOTH = pytest.mark.parametrize("language", ["lua", "python"])
 
 
 @pytest.fixture
-def starting(language, room, tmp_path):
+def starting(language, exchange, tmp_path):
     """A script that starts the program itself."""
     if language == "lua":
         pytest.importorskip("lupa.luajit21")
@@ -286,7 +286,7 @@ def lay(timeline: Timeline, clip: Clip | None, **more) -> Application:
         ({}, {"first": Fraction(1, 50)}, "between two frames"),
     ],
 )
-def test_what_cannot_be_matted_is_refused(room, clips, tmp_path, attributes, item, line):
+def test_what_cannot_be_matted_is_refused(exchange, clips, tmp_path, attributes, item, line):
     edition = Edition()
     path = coded(clips / "talk.mov")
     app = lay(Timeline(edition), Clip(edition, path, **attributes), **item)
@@ -303,7 +303,7 @@ def asked(app: Application, folder: Path) -> Request:
     return Request.of({**found, "rate": rate})
 
 
-def test_a_rounded_offset_is_a_whole_frame(room, clips, tmp_path):
+def test_a_rounded_offset_is_a_whole_frame(exchange, clips, tmp_path):
     edition = Edition()
     timeline = Timeline(edition, rate="29.97")
     app = lay(timeline, Clip(edition, coded(clips / "30.mov", rate="30")), first=Fraction(6, 30))
@@ -314,7 +314,7 @@ def test_a_rounded_offset_is_a_whole_frame(room, clips, tmp_path):
 
 
 @pytest.mark.parametrize("major", [18, 19])
-def test_a_speed_that_an_old_version_does_not_tell(room, clips, tmp_path, major):
+def test_a_speed_that_an_old_version_does_not_tell(exchange, clips, tmp_path, major):
     edition = Edition(major=major)
     clip = Clip(edition, coded(clips / "talk.mov"))
     app = lay(Timeline(edition), clip, speed=200.0, length=10)
@@ -322,7 +322,7 @@ def test_a_speed_that_an_old_version_does_not_tell(room, clips, tmp_path, major)
     assert not shots and "its speed was changed" in lines[0]
 
 
-def test_frames_that_an_old_version_does_not_tell(room, clips, tmp_path):
+def test_frames_that_an_old_version_does_not_tell(exchange, clips, tmp_path):
     edition = Edition(major=18)
     app = lay(Timeline(edition), Clip(edition, coded(clips / "24.mov", rate="24")))
     shots, lines = shots_of(asked(app, tmp_path))
@@ -354,7 +354,7 @@ FAILURES = pytest.mark.parametrize(
 
 
 @FAILURES
-def test_the_script_in_python_takes_back_what_it_has_laid(room, clips, tmp_path, fails, line):
+def test_the_script_in_python_takes_back_what_it_has_laid(exchange, clips, tmp_path, fails, line):
     edition, path = Edition(), coded(clips / "talk.mov")
     timeline = Timeline(edition)
     app = lay(timeline, Clip(edition, path))
@@ -434,22 +434,22 @@ def test_marks_that_leave_nothing(run, clips):
 
 
 def test_a_failed_run_is_told_in_its_own_line(run_lua, served, clips):
-    run, room = run_lua, served
+    run, exchange = run_lua, served
     edition = Edition(studio=False)
     app = lay(Timeline(edition), Clip(edition, coded(clips / "talk.mov")))
     before = app.state()
-    (room / "settings.toml").write_text('matte = ["--no-such-option"]')
+    (exchange / "settings.toml").write_text('matte = ["--no-such-option"]')
     assert any("--no-such-option" in each for each in run(app))
-    (room / "settings.toml").write_text('matte = ["--format", "png"]')
+    (exchange / "settings.toml").write_text('matte = ["--format", "png"]')
     assert any("a format of pictures" in each for each in run(app))
-    (room / "settings.toml").write_text("handles = -1")
+    (exchange / "settings.toml").write_text("handles = -1")
     assert "handles = -1" in run(app)[-1]
-    (room / "settings.toml").write_text('folder = "talk.mov"')
+    (exchange / "settings.toml").write_text('folder = "talk.mov"')
     assert any("talk.mov: cannot be made" in each for each in run(app))
     assert app.state() == before
 
 
-def test_a_program_that_is_gone(room, clips, tmp_path, monkeypatch):
+def test_a_program_that_is_gone(exchange, clips, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "gone" / "python"))
     run = Runs("python", tmp_path / "scripts")
     monkeypatch.undo()
@@ -459,9 +459,9 @@ def test_a_program_that_is_gone(room, clips, tmp_path, monkeypatch):
 
 
 @contextmanager
-def serving(room):
+def serving(exchange):
     """`mattecast hosts serve resolve`, as the user of the free edition starts it."""
-    with start("hosts", "serve", "resolve", "--room", room) as program:
+    with start("hosts", "serve", "resolve", "--folder", exchange) as program:
         try:
             yield program
         finally:
@@ -492,7 +492,7 @@ def test_pieces_of_a_clip_that_touch_share_a_matte(run, clips):
     assert any("is a matte already" in line for line in run(Application(timeline)))
 
 
-def test_the_free_edition_says_how_to_start_the_program(room, clips, tmp_path):
+def test_the_free_edition_says_how_to_start_the_program(exchange, clips, tmp_path):
     pytest.importorskip("lupa.luajit21")
     run_lua = Runs("lua", tmp_path / "scripts")
     script = run_lua.folder / "Matte the selected clips.lua"
@@ -503,7 +503,7 @@ def test_the_free_edition_says_how_to_start_the_program(room, clips, tmp_path):
     assert "run `mattecast hosts serve resolve`" in said[0] and "is not running" in said[-1]
 
 
-def test_cancel(room, clips, tmp_path):
+def test_cancel(exchange, clips, tmp_path):
     edition = Edition()
     path = coded(clips / "cancel.mov", frames=60)
     app = lay(Timeline(edition), Clip(edition, path), length=60)
@@ -511,22 +511,22 @@ def test_cancel(room, clips, tmp_path):
     pieces = [script.facts(*script.at_playhead(Handle(app.project.timeline)))]
     asked = {"form": 1, "ticket": "7", "clips": pieces, "tracks": [], "rate": "25"}
     script.write("request.lua", asked)
-    with serving(room):
+    with serving(exchange):
         wait_for(lambda: (script.read() or {}).get("state") == "working")
         script.write("cancel.lua", {"ticket": "7"})
         wait_for(lambda: script.read()["state"] != "working")
     assert script.read()["state"] == "cancelled"
     assert not list((clips / "mattecast").glob("cancel*"))
-    assert Room(room).take() is None
+    assert Exchange(exchange).take() is None
 
 
-def test_a_stopped_program_says_so(room, clips, tmp_path):
+def test_a_stopped_program_says_so(exchange, clips, tmp_path):
     edition = Edition()
     app = lay(Timeline(edition), Clip(edition, coded(clips / "stopped.mov", frames=60)), length=60)
     script = load(scripts(tmp_path / "scripts"))
     script.START, said = [sys.executable, "-c", ""], []
     script.resolve, script.POLL, script.LINE = Handle(app), 0.02, 0
-    with start("hosts", "serve", "resolve", "--room", room) as program:
+    with start("hosts", "serve", "resolve", "--folder", exchange) as program:
         script.say = lambda line: (said.append(line), ": " in line and program.terminate())
         script.main(["selected"])
         program.communicate(timeout=30)
@@ -588,11 +588,11 @@ def test_another_timeline_may_be_open_meanwhile(served, clips, tmp_path):
 
 def test_command_lines_of_all_systems(tmp_path):
     """The rules of cmd.exe and of sh; the latter is asked for real."""
-    words = command("C:/Users/Jo & Co/room", "C:\\Program Files\\Python\\python.exe", "win32")
+    words = command("C:/Users/Jo & Co/exchange", "C:\\Program Files\\Python\\python.exe", "win32")
     assert background(words, "win32").startswith(
         'start "mattecast" /b "C:\\Program Files\\Python\\pythonw.exe" "-m" "mattecast" "hosts"'
     )
-    assert background(words, "win32").endswith('"--room" "C:/Users/Jo & Co/room"')
+    assert background(words, "win32").endswith('"--folder" "C:/Users/Jo & Co/exchange"')
     odd = tmp_path / 'it\'s "odd" $HOME `x` ü;&'
     odd.mkdir()
     script = "import pathlib, sys; pathlib.Path(sys.argv[1], 'there').write_text('')"
@@ -616,30 +616,30 @@ def test_what_the_two_sides_write_is_read(tmp_path):
     assert unpacked(b'mattecast = "%5B1%5D."') is None
 
 
-def test_requests_that_nobody_waits_for_any_more(room):
-    (room / "request.lua").write_text('{ mattecast = "%7B%7D." }')
-    assert Room(room).take() == {} and Room(room).take() is None
-    (room / "request.lua").write_text('{ mattecast = "%7B%7D." }')
-    os.utime(room / "request.lua", (1, 1))
-    assert Room(room).take() is None and not (room / "request.lua").exists()
+def test_requests_that_nobody_waits_for_any_more(exchange):
+    (exchange / "request.lua").write_text('{ mattecast = "%7B%7D." }')
+    assert Exchange(exchange).take() == {} and Exchange(exchange).take() is None
+    (exchange / "request.lua").write_text('{ mattecast = "%7B%7D." }')
+    os.utime(exchange / "request.lua", (1, 1))
+    assert Exchange(exchange).take() is None and not (exchange / "request.lua").exists()
 
 
-def test_a_mistake_of_ours_is_answered_too(room, monkeypatch):
+def test_a_mistake_of_ours_is_answered_too(exchange, monkeypatch):
     def wrong(asked):
         raise RuntimeError("oh")
 
     monkeypatch.setattr(Request, "of", wrong)
-    (room / "request.lua").write_text('{ mattecast = "%7B%22ticket%22%3A%227%22%7D." }')
+    (exchange / "request.lua").write_text('{ mattecast = "%7B%22ticket%22%3A%227%22%7D." }')
     said = []
-    serve(Room(room), said.append, once=True)
-    answer = json.loads((room / "answer.json").read_text())
+    serve(Exchange(exchange), said.append, once=True)
+    answer = json.loads((exchange / "answer.json").read_text())
     assert answer["ticket"] == "7" and answer["state"] == "failed"
     assert "RuntimeError: oh" in answer["message"] and said == [answer["message"]]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    call("hosts", "serve", "resolve", "--once", "--room", tmp_path / "file").refuses(1, "file")
+    call("hosts", "serve", "resolve", "--once", "--folder", tmp_path / "file").refuses(1, "file")
 
 
 def test_names_that_lua_on_windows_can_open():
@@ -650,7 +650,7 @@ def test_names_that_lua_on_windows_can_open():
             plain_name(PureWindowsPath(name), "win32")
 
 
-def test_installed_where_resolve_looks(tmp_path, monkeypatch, room):
+def test_installed_where_resolve_looks(tmp_path, monkeypatch, exchange):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert "not installed" in call("hosts", "check", "resolve").out
     assert call("hosts", "install", "resolve").code == 0
@@ -662,9 +662,9 @@ def test_installed_where_resolve_looks(tmp_path, monkeypatch, room):
         assert "another version" in call("hosts", "check", "resolve").out
         call("hosts", "install", "resolve")
         assert not (folder / "old.lua").exists()
-    (room / "settings.toml").write_text("handles = 'many'")
+    (exchange / "settings.toml").write_text("handles = 'many'")
     assert "handles = 'many'" in call("hosts", "check", "resolve").out
-    assert PLUGIN.serve and os.environ["MATTECAST_RESOLVE"] == str(room)
+    assert PLUGIN.serve and os.environ["MATTECAST_RESOLVE"] == str(exchange)
 
 
 def test_only_plugins_that_ask_are_served():

@@ -7,7 +7,7 @@
 -- reads answer.lua with dofile. What is matted, and where it goes, the program decides.
 
 local WHAT = "@WHAT@" -- selected, colour, track, or cancel
-local ROOM = "@ROOM@" -- the folder of the files
+local FOLDER = "@FOLDER@" -- the folder of the files
 local START = "@START@" -- the command line that starts the program in the background
 
 local BIN = "mattecast" -- the bin of the media pool that takes the mattes
@@ -103,9 +103,9 @@ local function packed(value)
   return text .. "."
 end
 
--- Writes { mattecast = "..." } into a file of the room.
+-- Writes { mattecast = "..." } into a file of the folder.
 local function write(name, value)
-  local path, text = ROOM .. "/" .. name, packed(value)
+  local path, text = FOLDER .. "/" .. name, packed(value)
   local io = global("io")
   if io and io.open then
     local file, reason = io.open(path, "w")
@@ -122,7 +122,7 @@ end
 
 -- The newest answer; nil where there is none.
 local function read()
-  local done, answer = pcall(dofile, ROOM .. "/answer.lua")
+  local done, answer = pcall(dofile, FOLDER .. "/answer.lua")
   if done and type(answer) == "table" then
     return answer
   end
@@ -138,7 +138,7 @@ local function start()
   return true
 end
 
--- A name for a request that no answer in the room has.
+-- A name for a request that no answer in the folder has.
 local function ticket()
   local os, last = global("os") or {}, read() or {}
   local number = tonumber(tostring(last.ticket):match("%d+$")) or 0

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-ROOM = "@ROOM@"  # the folder of the files
+FOLDER = "@FOLDER@"  # the folder of the files
 START = ["@START@"]  # what answers one request
 
 BIN = "mattecast"  # the bin of the media pool that takes the mattes
@@ -67,10 +67,10 @@ def need(result: Any, line: str) -> Any:
 
 
 def write(name: str, value: Any) -> None:
-    """Write a file of the room, as the script in Lua does."""
+    """Write a file of the folder, as the script in Lua does."""
     text = json.dumps(value)  # in ASCII
     packed = "".join(c if c.isalnum() else f"%{ord(c):02X}" for c in text)
-    path = os.path.join(ROOM, name)
+    path = os.path.join(FOLDER, name)
     try:
         with open(path, "w", encoding="ascii") as file:
             file.write('{ mattecast = "' + packed + '." }\n')
@@ -81,7 +81,7 @@ def write(name: str, value: Any) -> None:
 def read() -> dict[str, Any] | None:
     """The newest answer; None where there is none."""
     try:
-        with open(os.path.join(ROOM, "answer.json"), encoding="ascii") as file:
+        with open(os.path.join(FOLDER, "answer.json"), encoding="ascii") as file:
             found = json.load(file)
     except (OSError, ValueError):
         return None

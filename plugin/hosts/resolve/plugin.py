@@ -11,7 +11,7 @@ from pathlib import Path, PureWindowsPath
 
 from mattecast.errors import MattecastError
 from mattecast.hosts.plugin import Plugin
-from mattecast.hosts.resolve.room import Room, default_room, lua, plain_name
+from mattecast.hosts.resolve.exchange import Exchange, default_folder, lua, plain_name
 from mattecast.inspect.finding import Finding, error, note, ok
 
 # The entries of the menu, and what each asks for.
@@ -31,12 +31,12 @@ _PROGRAMS = {
 }
 
 
-def command(room: str, python: str = sys.executable, system: str = sys.platform) -> list[str]:
+def command(folder: str, python: str = sys.executable, system: str = sys.platform) -> list[str]:
     """What answers one request. python: the interpreter that has mattecast."""
     if system == "win32":
         # pythonw.exe beside it opens no window of a console.
         python = str(PureWindowsPath(python).with_name("pythonw.exe"))
-    words = ["-m", "mattecast", "hosts", "serve", "resolve", "--once", "--room", room]
+    words = ["-m", "mattecast", "hosts", "serve", "resolve", "--once", "--folder", folder]
     return [python, *words]
 
 
@@ -53,16 +53,18 @@ def background(words: list[str], system: str = sys.platform) -> str:
 def _build(folder: Path) -> Path:
     target = folder / "mattecast"
     target.mkdir(parents=True, exist_ok=True)
-    room = plain_name(default_room())
-    words = command(room, plain_name(Path(sys.executable)))
+    exchange = plain_name(default_folder())
+    words = command(exchange, plain_name(Path(sys.executable)))
     text = _LUA.read_text(encoding="utf-8")
     for name, what in ENTRIES.items():
         made = text
-        for place, value in (("WHAT", what), ("ROOM", room), ("START", background(words))):
+        for place, value in (("WHAT", what), ("FOLDER", exchange), ("START", background(words))):
             made = made.replace(f'"@{place}@"', lua(value))
         (target / f"{name}.lua").write_text(made, encoding="utf-8")
     made = _PYTHON.read_text(encoding="utf-8")
-    made = made.replace('"@ROOM@"', json.dumps(room)).replace('["@START@"]', json.dumps(words))
+    made = made.replace('"@FOLDER@"', json.dumps(exchange)).replace(
+        '["@START@"]', json.dumps(words)
+    )
     (target / f"{STUDIO}.py").write_text(made, encoding="utf-8")
     return target
 
@@ -74,11 +76,11 @@ def _place(built: Path, target: Path) -> None:
 
 
 def _check() -> Iterator[Finding]:
-    room = Room()
+    exchange = Exchange()
     try:
-        room.prepare()
-        room.wishes()
-        yield ok("settings", str(room.folder / "settings.toml"))
+        exchange.prepare()
+        exchange.preferences()
+        yield ok("settings", str(exchange.folder / "settings.toml"))
     except MattecastError as failure:
         yield error("settings", str(failure))
     program = Path(_PROGRAMS.get(sys.platform, ""))
@@ -91,7 +93,7 @@ def _check() -> Iterator[Finding]:
 def _serve(folder: Path | None, say: Callable[[str], None], once: bool) -> None:
     from mattecast.hosts.resolve.service import serve  # reads clips, which the list does not
 
-    serve(Room(folder), say, once=once)
+    serve(Exchange(folder), say, once=once)
 
 
 PLUGIN = Plugin(

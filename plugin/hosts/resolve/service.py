@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from mattecast.errors import MattecastError
+from mattecast.hosts.resolve.exchange import Exchange, Preferences
 from mattecast.hosts.resolve.request import Request
-from mattecast.hosts.resolve.room import Room, Wishes
 from mattecast.hosts.resolve.shots import Part, Shot, free_tracks, lies_there, parts, shots_of
 
 # Seconds: between two looks for a request; between two at a run; until the answer is written again
@@ -43,28 +43,28 @@ class Matte:
     notes: tuple[str, ...]
 
 
-def serve(room: Room, say: Callable[[str], None], *, once: bool = False) -> None:
+def serve(exchange: Exchange, say: Callable[[str], None], *, once: bool = False) -> None:
     """Answer requests until a signal stops the program; or one request alone.
 
     say: prints a line. Raises OutputError where the folder cannot be written.
     """
-    room.prepare()
+    exchange.prepare()
     began = time.monotonic()
     while not once or time.monotonic() - began < _ONE:
-        asked = room.take()
+        asked = exchange.take()
         if asked is None:
             time.sleep(_WATCH if not once else _POLL)
             continue
-        _answer(room, asked, say)
+        _answer(exchange, asked, say)
         if once:
             return
 
 
-def _answer(room: Room, asked: dict[str, Any], say: Callable[[str], None]) -> None:
+def _answer(exchange: Exchange, asked: dict[str, Any], say: Callable[[str], None]) -> None:
     """Answer one request, whatever happens."""
     ticket = str(asked.get("ticket"))
     try:
-        state, message, more = "done", *_done(room, ticket, asked, say)
+        state, message, more = "done", *_done(exchange, ticket, asked, say)
     except Cancelled:
         state, message, more = "cancelled", "cancelled; the timeline is as it was", {}
     except MattecastError as error:
@@ -73,50 +73,54 @@ def _answer(room: Room, asked: dict[str, Any], say: Callable[[str], None]) -> No
         wrong = f"{type(error).__name__}: {error}"
         state, message, more = "failed", f"this should not happen: {wrong}; please report it", {}
     except BaseException:
-        room.answer(ticket, "failed", "the program was stopped; the timeline is as it was")
+        exchange.answer(ticket, "failed", "the program was stopped; the timeline is as it was")
         raise
-    room.answer(ticket, state, message, **more)
+    exchange.answer(ticket, state, message, **more)
     for line in (*more.get("lines", ()), message):
         say(line)
 
 
 def _done(
-    room: Room, ticket: str, asked: dict[str, Any], say: Callable[[str], None]
+    exchange: Exchange, ticket: str, asked: dict[str, Any], say: Callable[[str], None]
 ) -> tuple[str, dict[str, Any]]:
     """The message for a request, its lines and the places of its mattes."""
-    room.answer(ticket, "working", "looking at the clips")
-    request, wishes = Request.of(asked), room.wishes()
+    exchange.answer(ticket, "working", "looking at the clips")
+    request, preferences = Request.of(asked), exchange.preferences()
     shots, lines = shots_of(request)
     made = []
-    runs = parts(shots, wishes.handles)
+    runs = parts(shots, preferences.handles)
     for number, part in enumerate(runs, 1):
         name = part.shots[0].piece.name
         say(title := f"{number} of {len(runs)}: {name}")
         try:
-            matte = _matted(room, ticket, part, wishes, title)
+            matte = _matted(exchange, ticket, part, preferences, title)
             made += [(shot, matte) for shot in part.shots]
         except Failed as error:
             lines.append(f"{name}: {error}")
-    more = _answered(request, made, wishes)
+    more = _answered(request, made, preferences)
     laid, kept = len(more["places"]), len(made) - len(more["places"])
     count = f"{laid} {'matte' if laid == 1 else 'mattes'}" if laid else "nothing"
     message = f"laid {count}" + (f"; {kept} lay there already" if kept else "")
     return message, {**more, "lines": lines + more["lines"]}
 
 
-def _answered(request: Request, made: list[tuple[Shot, Matte]], wishes: Wishes) -> dict[str, Any]:
+def _answered(
+    request: Request, made: list[tuple[Shot, Matte]], preferences: Preferences
+) -> dict[str, Any]:
     """Where the script lays mattes that lie nowhere yet, and what is odd in them."""
     wanted = [each for each in made if not lies_there(request, each[0].piece, each[1].path)]
     tracks = free_tracks(request, [shot for shot, _ in wanted])
     places = [
-        _place(shot, matte, tracks[shot.piece.track], request.rate, wishes)
+        _place(shot, matte, tracks[shot.piece.track], request.rate, preferences)
         for shot, matte in wanted
     ]
     lines = [f"{shot.piece.name}: {note}" for shot, matte in wanted for note in matte.notes]
     return {"lines": lines, "places": places}
 
 
-def _place(shot: Shot, matte: Matte, track: int, rate: Fraction, wishes: Wishes) -> dict[str, Any]:
+def _place(
+    shot: Shot, matte: Matte, track: int, rate: Fraction, preferences: Preferences
+) -> dict[str, Any]:
     """Where the script lays a matte. first, last: frames of the matte; last is not part of it."""
     piece = shot.piece
     first = (shot.first - matte.first) * matte.rate
@@ -129,8 +133,8 @@ def _place(shot: Shot, matte: Matte, track: int, rate: Fraction, wishes: Wishes)
         "record": piece.start,
         "length": piece.length,
         "track": track,
-        "alpha": "Premultiplied" if "--premultiplied" in wishes.matte else "Straight",
-        "colour": wishes.colour,
+        "alpha": "Premultiplied" if "--premultiplied" in preferences.matte else "Straight",
+        "colour": preferences.colour,
     }
 
 
@@ -138,7 +142,7 @@ def _number(value: Fraction) -> int | float:
     return value.numerator if value.denominator == 1 else float(value)
 
 
-def _command(part: Part, wishes: Wishes) -> list[str]:
+def _command(part: Part, preferences: Preferences) -> list[str]:
     """The command line that mattes a part of a clip."""
     source = part.shots[0].source
     # pythonw.exe, which was started so that no window opens, has nothing that a program can read.
@@ -146,23 +150,25 @@ def _command(part: Part, wishes: Wishes) -> list[str]:
     python = python.with_name("python.exe") if python.name == "pythonw.exe" else python
     made = [str(python), "-m", "mattecast", "matte", str(source), "--reuse", "--json"]
     made += ["--progress", "json", "--for", "resolve", "--no-audio"]
-    made += ["--out-dir", str(source.parent / wishes.folder)]
-    if wishes.handles is not None:
-        made += ["--range", f"{part.start}..{part.end}", "--handles", str(wishes.handles)]
-    return made + list(wishes.matte)
+    made += ["--out-dir", str(source.parent / preferences.folder)]
+    if preferences.handles is not None:
+        made += ["--range", f"{part.start}..{part.end}", "--handles", str(preferences.handles)]
+    return made + list(preferences.matte)
 
 
-def _matted(room: Room, ticket: str, part: Part, wishes: Wishes, title: str) -> Matte:
+def _matted(
+    exchange: Exchange, ticket: str, part: Part, preferences: Preferences, title: str
+) -> Matte:
     """Run `mattecast matte`. Raises Failed with its line, Cancelled when the script asks so."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        _run(_command(part, wishes), Path(folder)) as run,
+        _run(_command(part, preferences), Path(folder)) as run,
         open(Path(folder) / "err", "rb") as printed,
     ):
-        watch = _Watch(room, ticket, title)
+        watch = _Watch(exchange, ticket, title)
         while run.poll() is None:
             watch.look(printed)
-            if room.cancelled(ticket):
+            if exchange.cancelled(ticket):
                 raise Cancelled
             time.sleep(_POLL)
         watch.look(printed)
@@ -190,9 +196,9 @@ def _run(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 class _Watch:
     """Reads what a run prints and tells the script."""
 
-    def __init__(self, room: Room, ticket: str, title: str) -> None:
-        self._room, self._ticket, self._title = room, ticket, title
-        self._message, self._told, self._rest = title, 0.0, b""
+    def __init__(self, exchange: Exchange, ticket: str, title: str) -> None:
+        self._exchange, self._ticket, self._title = exchange, ticket, title
+        self._message, self._answered, self._rest = title, 0.0, b""
         self.last = ""  # the newest line that is no progress: of an error
 
     def look(self, printed: IO[bytes]) -> None:
@@ -200,9 +206,9 @@ class _Watch:
         *lines, self._rest = (self._rest + printed.read()).split(b"\n")
         for line in lines:
             self._read(line.decode("utf-8", "replace").strip())
-        if time.monotonic() - self._told >= _SIGN:
-            self._told = time.monotonic()
-            self._room.answer(self._ticket, "working", self._message)
+        if time.monotonic() - self._answered >= _SIGN:
+            self._answered = time.monotonic()
+            self._exchange.answer(self._ticket, "working", self._message)
 
     def _read(self, line: str) -> None:
         try:

@@ -52,7 +52,7 @@ matte = []
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Preferences:
     """What settings.toml says.
 
     handles: frames; None for whole clips. folder: beside the clip unless absolute. colour: a clip
@@ -65,7 +65,7 @@ class Wishes:
     matte: tuple[str, ...] = ()
 
 
-def default_room() -> Path:
+def default_folder() -> Path:
     """The folder for this user, or MATTECAST_RESOLVE.
 
     Lua on Windows opens names of plain letters alone, so the short form of a name stands in there.
@@ -98,11 +98,11 @@ def _short(name: str) -> str:
     return name
 
 
-class Room:
+class Exchange:
     """The folder, as the program uses it."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or default_room()
+        self.folder = folder or default_folder()
         self._beat = 0
 
     def prepare(self) -> None:
@@ -115,13 +115,13 @@ class Room:
         except OSError as failure:
             raise OutputError(f"{self.folder}: cannot be written ({failure.strerror})") from failure
 
-    def wishes(self) -> Wishes:
+    def preferences(self) -> Preferences:
         """What settings.toml says. Raises UsageError with the line that is wrong."""
         path = self.folder / "settings.toml"
         try:
-            return _wishes(tomllib.loads(path.read_text(encoding="utf-8")))
+            return _preferences(tomllib.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            return Wishes()
+            return Preferences()
         except (OSError, ValueError) as failure:
             raise UsageError(f"{path}: {failure}") from failure
 
@@ -206,7 +206,7 @@ def lua(value: Any) -> str:
     raise TypeError(f"{value!r} has no form in Lua")
 
 
-def _wishes(table: dict[str, Any]) -> Wishes:
+def _preferences(table: dict[str, Any]) -> Preferences:
     given = {"handles": 12, "folder": "mattecast", "colour": "Lime", "matte": [], **table}
     handles, more = given["handles"], given["matte"]
     if unknown := set(given) - {"handles", "folder", "colour", "matte"}:
@@ -218,4 +218,6 @@ def _wishes(table: dict[str, Any]) -> Wishes:
     if not isinstance(given["folder"], str) or not isinstance(given["colour"], str):
         raise ValueError("folder and colour are texts")
     whole = handles == "all"
-    return Wishes(None if whole else handles, Path(given["folder"]), given["colour"], tuple(more))
+    return Preferences(
+        None if whole else handles, Path(given["folder"]), given["colour"], tuple(more)
+    )
