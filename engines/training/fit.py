@@ -319,6 +319,10 @@ def montage(held: list[Tensors], outs: list[Tensor], path: Path) -> None:
     cv2.imwrite(str(path), np.vstack(padded))
 
 
+# Batches of eight short clips that a check of a run draws.
+HELD_BATCHES = 12
+
+
 def held_batches(settings: Settings, library: Library) -> list[Tensors]:
     """The same held-out set in every run: a few draws, or every picture where pictures are shown as
     they are."""
@@ -331,7 +335,7 @@ def held_batches(settings: Settings, library: Library) -> list[Tensors]:
     sizes: tuple[Size, ...] = ((192, 256), (256, 192), (288, 512), (256, 256))
     return [
         batch(library, settings.recipe, seed=[999, i], stage=stage, size=sizes[i % len(sizes)])
-        for i in range(12)
+        for i in range(HELD_BATCHES)
     ]
 
 
