@@ -66,7 +66,7 @@ class Clip:
             self.damage.zero = self.facts.zero + self.facts.start
             self._regular = not self.facts.variable_rate and not self.facts.repeats
         except BaseException:
-            self._container.close()
+            _close(self._container)
             raise
 
     def __enter__(self) -> Self:
@@ -78,10 +78,7 @@ class Clip:
     def close(self) -> None:
         """Release the file; safe to call twice."""
         self._decoded.close()
-        # A decoder's thread that has something to log waits for Python's lock, and the end of the
-        # decoder waits for its threads with this lock held. Flushing waits without it.
-        self._stream.codec_context.flush_buffers()
-        self._container.close()
+        _close(self._container)
 
     @property
     def feed(self) -> Feed | None:
@@ -236,6 +233,18 @@ class Clip:
                 "check that a player shows it"
             )
         return first
+
+
+def _close(container: InputContainer) -> None:
+    """Close a file whose decoders may be at work; safe to call twice.
+
+    A decoder's thread that has something to log waits for Python's lock, and the end of the decoder
+    waits for its threads with this lock held. Flushing waits without it.
+    """
+    for stream in container.streams.video:
+        if stream.codec_context is not None and stream.codec_context.is_open:
+            stream.codec_context.flush_buffers()
+    container.close()
 
 
 def _with_times_in_order(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
