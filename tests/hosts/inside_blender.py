@@ -5,7 +5,9 @@ Arguments: the zip, the program, a folder, and the name of a function below. The
 """
 
 import json
+import os
 import sys
+import traceback
 import warnings
 from pathlib import Path
 
@@ -73,7 +75,7 @@ def movie(made, name, channel=2, synced=True):
     # The operator of 5.3 crashes without a window.
     if not synced or bpy.app.version >= (5, 3):
         return top(made).new_movie(name=name, filepath=path, channel=channel, frame_start=1)
-    more = {"move_strips": False} if bpy.app.version >= (4, 3) else {}
+    more = {"move_strips": False} if bpy.app.version >= (5, 0) else {}
     with sequencer():
         bpy.ops.sequencer.movie_strip_add(
             filepath=path,
@@ -400,4 +402,11 @@ def images():
     return told
 
 
-main()
+try:
+    main()
+except Exception:
+    traceback.print_exc()
+# Blender 4.5 may wait for ever for a thread of its own when Python ends.
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(0)
