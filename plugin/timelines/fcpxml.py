@@ -128,6 +128,9 @@ class FcpXml:
         except _Left as why:
             self.found.leave(name, at, track, str(why))
             return
+        except RecursionError:
+            self.found.leave(name, at, track, "holds itself")
+            return
         starts = (begin if len(chain) == 1 else self._start(item), begin)
         place = Place(
             anchor, lane, offset, edge, length, chain, starts, asset, story.number, story.grid

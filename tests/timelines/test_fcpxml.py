@@ -326,3 +326,17 @@ def test_lanes_make_room_in_order():
     assert rearranged({1, 2, -1}, {0}) == ({0: 0, 1: 2, 2: 3, -1: -1}, {0: 1})
     assert rearranged({2, 5}, {0, 2}) == ({0: 0, 2: 2, 5: 5}, {0: 1, 2: 3})
     assert rearranged({-1, -2}, {-1}) == ({0: 0, -1: -2, -2: -3}, {-1: -1})
+
+
+def test_a_compound_clip_that_holds_itself_is_left(project):
+    own = '<ref-clip ref="m1" name="inner" offset="0s" duration="10/25s"/>'
+    media = (
+        '<media id="m1" name="circle"><sequence format="r1" duration="10/25s" tcStart="0s">'
+        f"<spine>{own}</spine></sequence></media>"
+    )
+    path = project(
+        '<ref-clip ref="m1" name="circle" offset="{at}" duration="10/25s"/>', resources=media
+    )
+    assert listed(path).splitlines()[1:] == [
+        "clip 'circle' at 01:00:00:00 on V1 holds itself: left as it is"
+    ]
