@@ -13,7 +13,7 @@ import pytest
 from commands import call
 
 from mattecast.hosts.blender.extension import command, program, sources, strip_time, work
-from mattecast.hosts.blender.extension.command import Look, Piece, RequestError
+from mattecast.hosts.blender.extension.command import Options, Piece, RequestError
 from mattecast.hosts.blender.extension.strip_time import Content
 from mattecast.hosts.blender.plugin import SOURCES
 
@@ -75,38 +75,38 @@ def test_the_speed_of_a_strip_shows_in_its_length():
     ],
 )
 def test_alpha_is_right_for_each_version(format, version, host, premultiplied):
-    look = Look(format=format)
-    made = command.command(Path("mattecast"), Piece(Path("/clip.mov")), look, version)
+    options = Options(format=format)
+    made = command.command(Path("mattecast"), Piece(Path("/clip.mov")), options, version)
     assert made[made.index("--for") + 1] == host
-    assert command.premultiplied(look, version) is premultiplied
+    assert command.premultiplied(options, version) is premultiplied
 
 
 def test_the_command_line_is_one_that_mattecast_takes(tmp_path):
     """Every option of the panel in one command: it fails for want of the clip, not of an option."""
     piece = Piece(tmp_path / "gone ö.mov", rate=NTSC, part="1001/30000..1001/3000", track=1)
-    look = Look(
+    options = Options(
         background="COLOUR", choke=-1.5, feather=2, smoothing="causal", strength=0.5, more="--sdr"
     )
-    made = command.command(Path("mattecast"), piece, look, (5, 0, 0))
+    made = command.command(Path("mattecast"), piece, options, (5, 0, 0))
     result = call(*made[1:])
     assert result.code == 1 and "gone ö.mov: no such file" in result.err
     pictures = Piece(tmp_path / "gone_%04d.png", rate=Fraction(24), part="0/1..1/1", pictures=True)
-    made = command.command(Path("mattecast"), pictures, Look(smoothing="off"), (4, 2, 0))
+    made = command.command(Path("mattecast"), pictures, Options(smoothing="off"), (4, 2, 0))
     result = call(*made[1:])
     assert result.code == 1 and "gone_%04d.png" in result.err
 
 
 @pytest.mark.parametrize(
-    ("look", "reason"),
+    ("options", "reason"),
     [
-        (Look(format="H264"), "H.264 has no alpha"),
-        (Look(background="FILE"), "choose the picture"),
-        (Look(more="--model 'x"), "no closing quotation"),
+        (Options(format="H264"), "H.264 has no alpha"),
+        (Options(background="FILE"), "choose the picture"),
+        (Options(more="--model 'x"), "no closing quotation"),
     ],
 )
-def test_settings_that_contradict(look, reason):
+def test_settings_that_contradict(options, reason):
     with pytest.raises(RequestError, match=reason):
-        command.command(Path("mattecast"), Piece(Path("/clip.mov")), look, (5, 0, 0))
+        command.command(Path("mattecast"), Piece(Path("/clip.mov")), options, (5, 0, 0))
 
 
 def test_what_the_program_says():

@@ -64,10 +64,10 @@ def _check() -> Iterator[Finding]:
     if blender is None:
         yield note("Blender", "the program is not on the PATH; it may be installed all the same")
         return
-    told = subprocess.run(
+    printed = subprocess.run(
         [blender, "--version"], capture_output=True, text=True, timeout=60, check=False
     ).stdout
-    found = re.search(r"Blender (\d+)\.(\d+)", told)
+    found = re.search(r"Blender (\d+)\.(\d+)", printed)
     version = (int(found[1]), int(found[2])) if found else None
     if version and version < OLDEST:
         yield warning("Blender", f"{blender} is {found and found[0]}: extensions need 4.2 or newer")

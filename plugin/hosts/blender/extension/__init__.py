@@ -7,13 +7,13 @@ need not have mattecast. What needs no Blender stands in modules that do not imp
 
 def register() -> None:
     """Blender has enabled the extension."""
-    from . import interface  # the modules beside this one are used without bpy too
+    from . import registration  # the modules beside this one are used without bpy too
 
-    interface.register()
+    registration.register()
 
 
 def unregister() -> None:
     """Blender has disabled the extension, or ends."""
-    from . import interface
+    from . import registration
 
-    interface.unregister()
+    registration.unregister()

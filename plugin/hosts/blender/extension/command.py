@@ -45,7 +45,7 @@ class RequestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Options:
     """The settings of the panel.
 
     colour: '#rrggbb'. choke, feather: pixels. strength: of smoothing, 0 to 1. more: further options
@@ -86,63 +86,69 @@ class Piece:
     pictures: bool = False
 
 
-def command(program: Path, piece: Piece, look: Look, blender: tuple[int, ...]) -> list[str]:
+def command(program: Path, piece: Piece, options: Options, blender: tuple[int, ...]) -> list[str]:
     """The command line. blender: the version of Blender. Raises RequestError."""
     # What begins with a dash would be an option; a full path never does.
-    made = [str(program), "matte", str(piece.source), "--out-dir", str(folder(piece.source, look))]
+    made = [
+        str(program),
+        "matte",
+        str(piece.source),
+        "--out-dir",
+        str(folder(piece.source, options)),
+    ]
     made += ["--reuse", "--json", "--progress", "json", "--no-audio"]
-    made += _output(piece, look, blender)
+    made += _output(piece, options, blender)
     if piece.rate is not None:
         made += ["--rate" if piece.pictures else "--cfr", _text(piece.rate)]
     if piece.part:
         made += ["--range", piece.part]
     if piece.track:
         made += ["--track", str(piece.track + 1)]
-    made += ["--background", _background(look)] if not look.has_alpha else []
-    made += [f"--choke={look.choke:g}"] if look.choke else []
-    made += ["--feather", f"{look.feather:g}"] if look.feather else []
-    made += ["--smooth", _smoothing(look), "--detail", look.detail or "medium"]
+    made += ["--background", _background(options)] if not options.has_alpha else []
+    made += [f"--choke={options.choke:g}"] if options.choke else []
+    made += ["--feather", f"{options.feather:g}"] if options.feather else []
+    made += ["--smooth", _smoothing(options), "--detail", options.detail or "medium"]
     try:
-        return made + shlex.split(look.more)
+        return made + shlex.split(options.more)
     except ValueError as error:
         raise RequestError(f"More Options: {str(error).lower()}") from error
 
 
-def folder(source: Path, look: Look) -> Path:
+def folder(source: Path, options: Options) -> Path:
     """Where the matte goes."""
-    return Path(look.folder) if look.folder else source.parent / FOLDER
+    return Path(options.folder) if options.folder else source.parent / FOLDER
 
 
-def premultiplied(look: Look, blender: tuple[int, ...]) -> bool:
+def premultiplied(options: Options, blender: tuple[int, ...]) -> bool:
     """Whether the colours of the movie are multiplied by alpha."""
-    return look.format == "PRORES" and look.has_alpha and blender[:2] >= PREMULTIPLIED_SINCE
+    return options.format == "PRORES" and options.has_alpha and blender[:2] >= PREMULTIPLIED_SINCE
 
 
-def _output(piece: Piece, look: Look, blender: tuple[int, ...]) -> list[str]:
+def _output(piece: Piece, options: Options, blender: tuple[int, ...]) -> list[str]:
     """Format and host."""
-    if look.format == "H264" and look.has_alpha:
+    if options.format == "H264" and options.has_alpha:
         raise RequestError("H.264 has no alpha: choose a background, or the format Automatic")
     if piece.pictures:
         return ["--for", "blender", "--format", "png"]
-    if look.format == "H264":
+    if options.format == "H264":
         return ["--for", "blender", "--format", "h264"]
-    if look.format == "PRORES":
-        host = "blender-5" if premultiplied(look, blender) else "blender-4.2"
+    if options.format == "PRORES":
+        host = "blender-5" if premultiplied(options, blender) else "blender-4.2"
         return ["--for", host, "--format", "prores"]
     return ["--for", "blender"]
 
 
-def _background(look: Look) -> str:
-    if look.background == "FILE":
-        if not look.file:
+def _background(options: Options) -> str:
+    if options.background == "FILE":
+        if not options.file:
             raise RequestError("choose the picture or movie of the background")
-        return look.file
-    return look.colour if look.background == "COLOUR" else look.background.lower()
+        return options.file
+    return options.colour if options.background == "COLOUR" else options.background.lower()
 
 
-def _smoothing(look: Look) -> str:
-    name = look.smoothing or "two-way"
-    return name if name == "off" else f"{name}:{look.strength:g}"
+def _smoothing(options: Options) -> str:
+    name = options.smoothing or "two-way"
+    return name if name == "off" else f"{name}:{options.strength:g}"
 
 
 def _text(rate: Fraction) -> str:
@@ -176,9 +182,12 @@ def progress(line: str) -> Progress | None:
     if not line.startswith("{"):
         return None
     try:
-        told = json.loads(line)
+        fields = json.loads(line)
         return Progress(
-            int(told["done"]), told["total"], told.get("seconds_left"), str(told.get("limiting"))
+            int(fields["done"]),
+            fields["total"],
+            fields.get("seconds_left"),
+            str(fields.get("limiting")),
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -199,16 +208,16 @@ class Summary:
 def summary(text: str) -> Summary:
     """What `--json` prints. Raises RequestError where that is something else."""
     try:
-        (told,) = json.loads(text)
-        width, height = told["size"]
-        notes: Sequence[Any] = [*told["losses"], *told["notes"], *told["damage"]]
-        nobody = ("nobody was found in it",) if told["nobody"] else ()
+        (fields,) = json.loads(text)
+        width, height = fields["size"]
+        notes: Sequence[Any] = [*fields["losses"], *fields["notes"], *fields["damage"]]
+        nobody = ("nobody was found in it",) if fields["nobody"] else ()
         return Summary(
-            output=Path(told["outputs"][0]),
-            frames=int(told["frames"]),
-            start=Fraction(told["start"]),
+            output=Path(fields["outputs"][0]),
+            frames=int(fields["frames"]),
+            start=Fraction(fields["start"]),
             size=(int(width), int(height)),
-            reused=bool(told["reused"]),
+            reused=bool(fields["reused"]),
             notes=(*nobody, *map(str, notes)),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -217,8 +226,8 @@ def summary(text: str) -> Summary:
 
 def failure(code: int, messages: Sequence[str]) -> str:
     """Why a run failed, from its exit code and its messages: one line."""
-    told = [line for line in messages if line.startswith("mattecast: ")]
-    reason = told[-1].removeprefix("mattecast: ") if told else ""
+    errors = [line for line in messages if line.startswith("mattecast: ")]
+    reason = errors[-1].removeprefix("mattecast: ") if errors else ""
     if "unrecognized arguments" in reason:
         return f"{reason} (an older mattecast? Preferences, Add-ons, mattecast, Check)"
     last = messages[-1] if messages else "no message"

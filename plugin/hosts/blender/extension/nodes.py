@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from . import command, sequencer, sources, strip_time
-from .command import Look, Piece, RequestError, Summary
+from .command import Options, Piece, RequestError, Summary
 
 # The property of a node that keeps what it showed before its matte.
 KEY = "mattecast_original"
@@ -28,7 +28,7 @@ class Origin:
     tree: tuple[str, str]
     node: str
     file: Path
-    look: Look
+    options: Options
 
 
 def trees() -> Iterator[tuple[tuple[str, str], Any]]:
@@ -54,7 +54,7 @@ def name_of(tree: Any) -> tuple[str, str]:
     raise RequestError("belongs to a node tree that is not handled")
 
 
-def request(tree: Any, node: Any, look: Look) -> tuple[Piece, Origin]:
+def request(tree: Any, node: Any, options: Options) -> tuple[Piece, Origin]:
     """What is matted of a node. Raises RequestError where it cannot be matted."""
     shown = _shown(node)
     if shown is None:
@@ -63,7 +63,7 @@ def request(tree: Any, node: Any, look: Look) -> tuple[Piece, Origin]:
         raise RequestError("belongs to a linked file, which cannot be changed here")
     file = file_of(shown)
     piece = piece_of(file, numbered=shown.source == "SEQUENCE")
-    return piece, Origin(name_of(tree), node.name, file, look)
+    return piece, Origin(name_of(tree), node.name, file, options)
 
 
 def _shown(node: Any) -> Any:
@@ -124,7 +124,7 @@ def place(origin: Origin, made: Summary) -> str:
     else:
         times = node.image_user if hasattr(node, "image_user") else node
         kept = {name: getattr(times, name) for name in _TIMES}
-        node.image = image(made, origin.look, shown, origin.file)
+        node.image = image(made, origin.options, shown, origin.file)
         for name, value in kept.items():
             setattr(times, name, value)
     node[KEY] = original
@@ -139,7 +139,7 @@ def _clip(made: Summary, shown: Any) -> Any:
     return clip
 
 
-def image(made: Summary, look: Look, shown: Any, file: Path | None) -> Any:
+def image(made: Summary, options: Options, shown: Any, file: Path | None) -> Any:
     """A matte as an image of Blender.
 
     shown: the image it is made of, None where there is none. file: of that image, whose number
@@ -149,15 +149,15 @@ def image(made: Summary, look: Look, shown: Any, file: Path | None) -> Any:
     loaded.filepath = sequencer.written(_first(made, file))
     if made.output.is_dir():
         loaded.source = "SEQUENCE"
-    loaded.alpha_mode = "PREMUL" if command.premultiplied(look, bpy.app.version) else "STRAIGHT"
+    loaded.alpha_mode = "PREMUL" if command.premultiplied(options, bpy.app.version) else "STRAIGHT"
     if shown is not None:
         loaded.name = f"{shown.name} matte"
     return loaded
 
 
-def add_image(look: Look, file: Path, made: Summary) -> str:
+def add_image(options: Options, file: Path, made: Summary) -> str:
     """Load a matte as an image that is kept without users too; return a line for people."""
-    loaded = image(made, look, None, file)
+    loaded = image(made, options, None, file)
     loaded.use_fake_user = True
     return f"{loaded.name}: image loaded, {made.frames} frames"
 
@@ -198,7 +198,7 @@ def toggle_original(chosen: list[Any]) -> int:
     return swapped
 
 
-def add_plane(scene: str, look: Look, made: Summary) -> str:
+def add_plane(scene: str, options: Options, made: Summary) -> str:
     """Add a plane with a matte as its material; return a line for people."""
     if scene not in bpy.data.scenes:
         raise RequestError(f"the scene {scene} is gone; the matte is {made.output}")
@@ -216,7 +216,7 @@ def add_plane(scene: str, look: Look, made: Summary) -> str:
             relative=False,
         )
     (plane,) = set(bpy.data.objects) - before
-    premultiplied = command.premultiplied(look, bpy.app.version)
+    premultiplied = command.premultiplied(options, bpy.app.version)
     for slot in plane.material_slots:
         for node in slot.material.node_tree.nodes:
             if node.bl_idname == "ShaderNodeTexImage":

@@ -112,8 +112,8 @@ def check(program: Path) -> tuple[str, list[str]]:
             env=environment(),
             creationflags=hidden(),
         )
-        told = json.loads(done.stdout)
-        version, findings = str(told["version"]), list(told["findings"])
+        report = json.loads(done.stdout)
+        version, findings = str(report["version"]), list(report["findings"])
     except (OSError, subprocess.SubprocessError) as error:
         raise ProgramError(f"{program} does not run: {error}") from error
     except (ValueError, KeyError, TypeError) as error:

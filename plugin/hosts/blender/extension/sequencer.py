@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 
 from . import command, sources, strip_time, strips
-from .command import Look, Piece, RequestError, Summary
+from .command import Options, Piece, RequestError, Summary
 from .strip_time import Content
 
 # The property of a matte's strip: JSON with what it was made of.
@@ -52,7 +52,7 @@ class Origin:
     rate: Fraction
     matted: range
     part: bool
-    look: Look
+    options: Options
     replace: bool
 
 
@@ -63,13 +63,13 @@ def facts(strip: Any) -> dict[str, Any]:
     """
     text = strip.get(KEY)
     try:
-        told = json.loads(text) if text else {}
-        schema = int(told.get("schema", 0)) if told else SCHEMA
+        record = json.loads(text) if text else {}
+        schema = int(record.get("schema", 0)) if record else SCHEMA
     except (ValueError, TypeError, AttributeError):
         return {}
     if schema > SCHEMA:
         raise RequestError("made by a newer version of the extension mattecast: renew it")
-    return dict(told)
+    return dict(record)
 
 
 def is_matte(strip: Any) -> bool:
@@ -89,7 +89,7 @@ def mattes_of(scene: Any, name: str) -> Iterator[Any]:
 
 
 def request(
-    scene: Any, strip: Any, look: Look, *, whole: bool, handles: int, replace: bool
+    scene: Any, strip: Any, options: Options, *, whole: bool, handles: int, replace: bool
 ) -> tuple[Piece, Origin]:
     """What is matted of a strip. Raises RequestError where it cannot be matted."""
     _refuse(scene, strip)
@@ -111,7 +111,7 @@ def request(
         part = "" if whole else strip_time.seconds(used, rate)
         piece = Piece(file, rate=rate, part=part, track=strip.stream_index)
     matted = range(content.pictures) if whole else used
-    return piece, Origin(scene.name, strip.name, file, rate, matted, not whole, look, replace)
+    return piece, Origin(scene.name, strip.name, file, rate, matted, not whole, options, replace)
 
 
 def _refuse(scene: Any, strip: Any) -> None:
@@ -238,21 +238,21 @@ def _point_at(
     if not strips.is_retimed(strip):
         strips.put(matte, "left", left)
         strips.put(matte, "right", right)
-    matte.alpha_mode = "PREMUL" if _premultiplied(origin.look) else "STRAIGHT"
-    if origin.look.has_alpha:
+    matte.alpha_mode = "PREMUL" if _premultiplied(origin.options) else "STRAIGHT"
+    if origin.options.has_alpha:
         matte.blend_type = "ALPHA_OVER"
     _scale(strip, matte, made)
     matte.channel = channel or strips.free_channel(scene, matte, strip.channel)
     matte.name = f"{strip.name} matte"
     matte.mute = False
-    told = {"schema": SCHEMA, "original": strip.name, "file": str(origin.file)}
-    matte[KEY] = json.dumps(told)
+    record = {"schema": SCHEMA, "original": strip.name, "file": str(origin.file)}
+    matte[KEY] = json.dumps(record)
     how = "was there already" if made.reused else f"{made.frames} frames"
     return f"{strip.name}: matte on channel {matte.channel}, {how}"
 
 
-def _premultiplied(look: Look) -> bool:
-    return command.premultiplied(look, bpy.app.version)
+def _premultiplied(options: Options) -> bool:
+    return command.premultiplied(options, bpy.app.version)
 
 
 def _set_movie(matte: Any, origin: Origin, made: Summary) -> None:
@@ -260,7 +260,7 @@ def _set_movie(matte: Any, origin: Origin, made: Summary) -> None:
         matte.animation_offset_start = matte.animation_offset_end = 0
     matte.stream_index = 0
     matte.filepath = written(made.output)
-    if matte.colorspace_settings.name in _HDR and origin.look.format != "PRORES":
+    if matte.colorspace_settings.name in _HDR and origin.options.format != "PRORES":
         matte.colorspace_settings.name = "sRGB"
     if not matte.fps:
         raise RequestError("Blender cannot read the matte")

@@ -11,7 +11,7 @@ from bpy.props import (
 )
 
 from . import command
-from .command import Look
+from .command import Options
 
 # Rises when the meaning of a setting changes.
 SCHEMA = 1
@@ -57,13 +57,13 @@ class MattecastSettings(bpy.types.PropertyGroup):
     )
 
 
-def look(settings: MattecastSettings) -> Look:
+def options_of(settings: MattecastSettings) -> Options:
     """The settings as a command line needs them.
 
     A choice that only a newer version of the extension has reads as '': the default is taken.
     """
     codes = bytes(round(255 * part) for part in settings.colour)
-    return Look(
+    return Options(
         format=settings.format or "AUTO",
         background=settings.background or "NONE",
         colour=f"#{codes.hex()}",
@@ -91,9 +91,9 @@ class MattecastPreferences(bpy.types.AddonPreferences):
 
     def draw(self, _context):
         """The preferences of the extension."""
-        from . import interface
+        from . import panels
 
-        interface.draw_preferences(self)
+        panels.draw_preferences(self)
 
 
 def named_program() -> str:

@@ -99,8 +99,8 @@ class Run:
         assert self._process.stderr
         with self._process.stderr as pipe:
             for line in pipe:
-                if told := command.progress(line):
-                    self.progress = told
+                if progress := command.progress(line):
+                    self.progress = progress
                 elif line.strip():
                     self.messages.append(line.strip())
 
