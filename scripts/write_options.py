@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from mattecast.commands.cli import _parser
+from mattecast.commands.cli import command_parser
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = {"matte": "files.md", "live": "live.md"}
@@ -20,7 +20,7 @@ def main() -> None:
         text = path.read_text(encoding="utf-8")
         before, start, rest = text.partition(f"<!-- options of mattecast {command} -->\n")
         after = rest.partition(END)[2]
-        table = "\n".join(rows(commands(_parser())[command]))
+        table = "\n".join(rows(commands(command_parser())[command]))
         path.write_text(f"{before}{start}{table}\n{END}{after}", encoding="utf-8")
 
 

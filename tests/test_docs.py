@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mattecast.commands.cli import _parser
+from mattecast.commands.cli import command_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -55,7 +55,7 @@ def inline_commands(text: str) -> Iterator[str]:
 def complaint(line: str, capsys: pytest.CaptureFixture[str]) -> str:
     """What the real parser says against a command line; nothing when it takes the line."""
     try:
-        _parser().parse_args(shlex.split(line))
+        command_parser().parse_args(shlex.split(line))
     except SystemExit as stop:
         return capsys.readouterr().err or f"exit {stop.code}"
     return ""
@@ -114,7 +114,7 @@ def test_commands_are_understood(page: Path, capsys: pytest.CaptureFixture[str])
 def test_options_exist(page: Path) -> None:
     """Each `--option` in a sentence or table is one of mattecast's or of scripts/."""
     named = re.findall(r"`(--[a-z][a-z-]*)", page.read_text(encoding="utf-8"))
-    strange = set(named) - options(_parser()) - SCRIPTS
+    strange = set(named) - options(command_parser()) - SCRIPTS
     assert not strange, f"mattecast has no {', '.join(sorted(strange))}"
 
 
@@ -135,14 +135,14 @@ def test_every_option_is_listed(command: str) -> None:
             r"(?<![\w-])--?[a-z][a-z-]*", " ".join(re.findall(r"^\| (`[^`]+`)", section, re.M))
         )
     )
-    expected = options(subcommands(_parser())[command])
+    expected = options(subcommands(command_parser())[command])
     assert listed == expected, "run scripts/write_options.py"
 
 
 def test_every_other_option_is_named() -> None:
     """The small commands have no list; a page names each of their options."""
     pages = " ".join(page.read_text(encoding="utf-8") for page in PAGES)
-    for command, parser in subcommands(_parser()).items():
+    for command, parser in subcommands(command_parser()).items():
         for name in options(parser) - {"-h", "--help"}:
             assert re.search(rf"{re.escape(name)}(?![\w-])", pages), f"{command} {name}"
 

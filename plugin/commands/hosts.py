@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mattecast.errors import OutputError, UsageError
-from mattecast.hosts.plugin import Plugin
-from mattecast.hosts.plugins import PLUGINS
+from mattecast.hosts.plugins import NAMES, find
 from mattecast.inspect.finding import Report
+
+if TYPE_CHECKING:
+    from mattecast.hosts.plugin import Plugin
 
 EXAMPLES = """examples:
   mattecast hosts list
@@ -30,7 +33,7 @@ def add_hosts(
         added.add_argument("--debug", action="store_true", help="show the traceback of an error")
         added.set_defaults(run=lines)
         if name != "list":
-            added.add_argument("host", choices=tuple(PLUGINS), metavar="HOST", help=_names())
+            added.add_argument("host", choices=NAMES, metavar="HOST", help=", ".join(NAMES))
         return added
 
     action("list", "Plug-ins, where each goes, and whether it is there.").set_defaults(lines=_list)
@@ -50,16 +53,12 @@ def add_hosts(
     check.set_defaults(run=lambda options: report(Report.of(_plugin(options).findings())))
 
 
-def _names() -> str:
-    return ", ".join(PLUGINS)
-
-
 def _plugin(options: argparse.Namespace) -> Plugin:
-    return PLUGINS[options.host]
+    return find(options.host)
 
 
 def _list(options: argparse.Namespace) -> Iterator[str]:
-    for plugin in PLUGINS.values():
+    for plugin in map(find, NAMES):
         yield f"{plugin.name}: {plugin.title}"
         for place in plugin.places():
             there = (place / plugin.installed).exists()

@@ -1,11 +1,19 @@
-"""The table of plug-ins for host programs, as `mattecast hosts` lists them."""
+"""The plug-ins for host programs, as `mattecast hosts` lists them."""
 
 from __future__ import annotations
 
-from mattecast.hosts.blender.plugin import PLUGIN as BLENDER
-from mattecast.hosts.gstreamer.plugin import PLUGIN as GSTREAMER
-from mattecast.hosts.obs.plugin import PLUGIN as OBS
-from mattecast.hosts.plugin import Plugin
-from mattecast.hosts.resolve.plugin import PLUGIN as RESOLVE
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-PLUGINS: dict[str, Plugin] = {plugin.name: plugin for plugin in (OBS, BLENDER, RESOLVE, GSTREAMER)}
+if TYPE_CHECKING:
+    from mattecast.hosts.plugin import Plugin
+
+# Each has a package of its own beside this file, whose module `plugin` holds its row, PLUGIN. The
+# help of the command needs the names alone, and rows load large libraries.
+NAMES = ("blender", "resolve", "obs", "gstreamer")
+
+
+def find(name: str) -> Plugin:
+    """The plug-in of one of the names."""
+    found: Plugin = import_module(f"mattecast.hosts.{name}.plugin").PLUGIN
+    return found

@@ -9,8 +9,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-
 from mattecast.errors import UsageError
 
 # What stands for standard input or standard output where a file's name is expected.
@@ -147,6 +145,8 @@ class Raw:
     @classmethod
     def parse(cls, text: str) -> Raw:
         """'rgba:1920x1080'. Raises UsageError for all else."""
+        import av  # names of files are looked at without any large library
+
         pixels, _, size = text.partition(":")
         width, _, height = size.partition("x")
         if not (width.isdecimal() and height.isdecimal()):

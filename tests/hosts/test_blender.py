@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from mattecast.hosts.plugins import PLUGINS
+from mattecast.hosts.plugins import find
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +76,7 @@ def blender(request: pytest.FixtureRequest, folder: Path, tmp_path_factory):
     if request.param is None:
         pytest.skip("MATTECAST_BPY names no Python with bpy; see the top of test_hosts.py")
     resources = tmp_path_factory.mktemp("resources")
-    built = PLUGINS["blender"].build(tmp_path_factory.mktemp("built"))
+    built = find("blender").build(tmp_path_factory.mktemp("built"))
 
     def run(name: str):
         command = [request.param, INSIDE, built, folder / "mattecast", folder, name]

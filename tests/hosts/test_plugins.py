@@ -5,7 +5,7 @@ import sys
 import pytest
 from commands import call, entries
 
-from mattecast.hosts.plugins import PLUGINS
+from mattecast.hosts.plugins import NAMES, find
 
 
 @pytest.fixture(autouse=True)
@@ -19,19 +19,19 @@ def home(tmp_path, monkeypatch):
 
 def test_every_plugin_is_listed():
     listed = call("hosts", "list").out
-    for plugin in PLUGINS.values():
+    for plugin in map(find, NAMES):
         assert f"{plugin.name}: {plugin.title}" in listed
 
 
-@pytest.mark.parametrize("name", PLUGINS)
+@pytest.mark.parametrize("name", NAMES)
 def test_builds_into_a_folder(name, tmp_path):
     result = call("hosts", "build", name, "--into", tmp_path / "new")
     assert result.code == 0 and len(entries(tmp_path / "new")) == 1
 
 
-@pytest.mark.parametrize("name", PLUGINS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_system_has_a_place(name):
-    assert {"linux", "darwin", "win32"} <= PLUGINS[name].folders.keys()
+    assert {"linux", "darwin", "win32"} <= find(name).folders.keys()
 
 
 def test_the_script_of_obs_is_installed_checked_and_renewed(tmp_path):
@@ -51,7 +51,7 @@ def test_every_version_of_a_host_gets_the_plugin(tmp_path):
     from dataclasses import replace
 
     pattern = str(tmp_path / "host" / "*" / "plugins")
-    plugin = replace(PLUGINS["obs"], folders={sys.platform: (pattern,)})
+    plugin = replace(find("obs"), folders={sys.platform: (pattern,)})
     assert plugin.places() == []
     for version in ("4.2", "5.0"):
         (tmp_path / "host" / version).mkdir(parents=True)
