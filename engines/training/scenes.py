@@ -83,7 +83,7 @@ def moments(rng: Generator, subject: Subject, frames: int) -> list[int]:
     count = subject.frames
     if count == 1:
         return [0] * frames
-    pace = int(rng.choice([1, 1, 2, 3]))
+    pace = int(rng.choice([1, 1, 2, 3, 5]))
     places = (int(rng.integers(count)) + pace * np.arange(frames)) % (2 * count - 2)
     return [int(min(place, 2 * count - 2 - place)) for place in places]
 
@@ -234,7 +234,7 @@ def paths(
         return rest, rest
     held = rng.random() < 0.4
     camera = rest if held else augment.motion(rng, frames, size, float(rng.choice([0.3, 1.0])))
-    own = augment.motion(rng, frames, size, float(rng.choice([0.3, 1.0, 2.0])))
+    own = augment.motion(rng, frames, size, float(rng.choice([0.3, 1.0, 2.0, 4.0])))
     return [c @ o for c, o in zip(camera, own, strict=True)], camera
 
 

@@ -39,8 +39,8 @@ except ImportError as error:
 
 SIDE = 640  # px of the long side
 AWAY = 60  # dm: of the lights
-FRAMES = 5  # of a clip
-PACES = (0.01, 0.12)  # of the way from one pose to another, in a frame
+FRAMES = 8  # of a clip
+PACES = (0.02, 0.25)  # of the way from one pose to another, in a frame
 PEELS = 8  # layers of what is translucent: locks of hair before each other
 
 
