@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -202,9 +203,11 @@ class Otio:
         shown = clip.trimmed_range()
         old = clip.media_reference
         references = clip.media_references()
-        references[clip.active_media_reference_key] = reference_to(matte, link(matte.path), old)
-        clip.set_media_references(references, clip.active_media_reference_key)
         rate = shown.start_time.rate
+        references[clip.active_media_reference_key] = reference_to(
+            matte, link(matte.path), old, _rate_beside(rate, matte.rate)
+        )
+        clip.set_media_references(references, clip.active_media_reference_key)
         clip.source_range = self._otio.opentime.TimeRange(
             self._otio.opentime.RationalTime(float(matte.begin * exact_rate(rate)), rate),
             shown.duration,
@@ -233,25 +236,39 @@ class Otio:
         track.append(self._otio.schema.Gap(duration=duration))
 
 
-def reference_to(matte: Matte, link: str, old: Any = None) -> Any:
-    """What names a matte's file in a clip. old: what named the source, whose way of writing paths
-    is kept."""
+def reference_to(matte: Matte, link: str, old: Any = None, rate: float | None = None) -> Any:
+    """What names a matte's file in a clip.
+
+    old: what named the source, whose way of writing paths is kept. rate: in which the matte's
+    frames are counted; None for its own.
+    """
     otio = opentimelineio()
     before = getattr(old, "target_url", "") or getattr(old, "target_url_base", "") or "file:"
     if link.startswith("file:") and not before.startswith("file:"):
-        link = str(matte.path)
-    rate = float(matte.rate)
+        link = os.path.abspath(matte.path)
+    rate = float(matte.rate) if rate is None else rate
+    exact = exact_rate(rate)
     time = otio.opentime.RationalTime
     reference = otio.schema.ExternalReference(
         target_url=link,
         available_range=otio.opentime.TimeRange(
-            time(float(matte.first * matte.rate), rate), time(matte.frames, rate)
+            time(float(matte.first * exact), rate), time(float(matte.duration * exact), rate)
         ),
     )
     reference.name = matte.path.name
     kind = "premultiplied" if matte.premultiplied else "straight"
     reference.metadata["mattecast"] = {"alpha": kind}
     return reference
+
+
+def _rate_beside(shown: float, rate: Fraction) -> float:
+    """The rate to count a matte's frames in, beside a clip that counts its own in `shown`.
+
+    23.976 is not 24000/1001: beside other numbers, times of day would be frames apart. So a rate
+    that is written short stays as it is.
+    """
+    exact = exact_rate(shown)
+    return shown if exact == rate or float(exact) != shown else float(rate)
 
 
 def exact_rate(rate: float) -> Fraction:

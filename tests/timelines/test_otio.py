@@ -197,6 +197,52 @@ def test_numbered_pictures_are_matted(opentimelineio, timeline, tmp_path, left_h
     }
 
 
+@pytest.mark.parametrize("plain", [True, False])
+def test_absolute_paths_stay_absolute(
+    plain, opentimelineio, timeline, source, tmp_path, left_half, monkeypatch
+):
+    cut = timeline(Cut(0, 3, 5))
+    if not plain:
+        _media(target_url=source.as_uri())(video(cut)["children"][0])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "far").mkdir()
+    saved(cut, tmp_path)
+    assert call("timeline", "cut.otio", "-o", "far/new.otio", *FAST).code == 0
+    above = json.loads(Path("far/new.otio").read_text())["tracks"]["children"][1]["children"]
+    link = above[0]["media_references"]["DEFAULT_MEDIA"]["target_url"]
+    folder = tmp_path / "far" / "new mattes"
+    assert link.startswith(str(folder) if plain else folder.as_uri())
+
+
+@pytest.mark.parametrize(("written", "base"), [(23.976, 24), (29.97, 30), (59.94, 60)])
+def test_rates_that_are_written_short_stay_exact_late_in_the_day(
+    written, base, opentimelineio, tmp_path, left_half
+):
+    rate = Fraction(base * 1000, 1001)
+    source = numbered(tmp_path / "talk.mov", rate, 30, "22:00:00:00")
+    cutting = Cutting(source, rate, (Cut(0, 5, 6), Cut(9, 20, 4)), 0, 22 * 3600 * base, 30)
+    text = otio(cutting).replace(f'"rate": {float(rate)}', f'"rate": {written}')
+    assert str(float(rate)) not in text
+    path = tmp_path / "cut.otio"
+    path.write_text(text)
+    for track, *options in ((1,), (0, "--replace", "--overwrite")):
+        after = matted(path, "--handles", "2", *options)
+        above = after["tracks"]["children"][track]["children"]
+        clips = [each for each in above if each["OTIO_SCHEMA"].startswith("Clip")]
+        assert [shown(clip) for clip in clips] == [list(range(5, 11)), list(range(20, 24))]
+        for clip in clips:
+            media = clip["media_references"]["DEFAULT_MEDIA"]["available_range"]
+            rates = {media["start_time"]["rate"], clip["source_range"]["start_time"]["rate"]}
+            assert rates == {media["duration"]["rate"]} == {written}
+            first = opentimelineio.opentime.RationalTime(**_moment(clip["source_range"]))
+            first -= opentimelineio.opentime.RationalTime(**_moment(media))
+            assert (first.value, first.rate) == (2, written)
+
+
+def _moment(span: dict) -> dict:
+    return {name: span["start_time"][name] for name in ("value", "rate")}
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
