@@ -57,9 +57,9 @@ class Summary:
     output says so. losses, notes: a line each. step: what to do in the program that the output is
     for, a line; None where none was named.
     Of the run: seconds; stages: seconds at work (wall time) by the stage's name; audio, damage: a
-    line each; nobody: whether no frame has anybody in it; broke_off: whether standard input ended
-    in the middle of a picture. reused: whether there was no run, because
-    an earlier one had made the output.
+    line each; nobody: whether no frame has anybody in it; broke_off: whether standard input broke
+    off before its end. reused: whether there was no run, because an earlier one had made the
+    output.
     """
 
     source: Path

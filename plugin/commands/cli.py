@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mattecast.commands.parser import CLOSED, FAILED, OK, USAGE, Runs, line, parser
 from mattecast.commands.signals import Stopped, report_stop, stoppable
 from mattecast.errors import MattecastError, OutputError, UsageError
+from mattecast.media.pipe import is_pipe
 from mattecast.version import __version__
 
 if TYPE_CHECKING:
@@ -25,15 +26,16 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     stops: list[int] = []
+    options = argparse.Namespace()
     try:
         with stoppable(stops):
-            options = command_parser().parse_args(arguments)
+            command_parser().parse_args(arguments, options)
             options.stops = stops
             _share_arenas()
             _limit_blas()
             return _run(options)
     except Stopped as stop:
-        return report_stop(stop)
+        return report_stop(stop, streamed=is_pipe(getattr(options, "output", None)))
 
 
 def _share_arenas() -> None:

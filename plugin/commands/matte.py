@@ -63,8 +63,8 @@ def run(
 
 def _broken_off(summary: Summary) -> MediaError:
     return MediaError(
-        f"{summary.source}: broke off in the middle of a picture; the {summary.frames} frames "
-        f"before it are in {summary.outputs[0]}"
+        f"{summary.source}: broke off before its end; the {summary.frames} frames that came are in "
+        f"{summary.outputs[0]}"
     )
 
 

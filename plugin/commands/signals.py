@@ -20,10 +20,13 @@ class Stopped(BaseException):
         self.number = number
 
 
-def report_stop(stop: Stopped) -> int:
-    """Print one line about the signal that stopped the run; return the exit code for it."""
-    name = signal.Signals(stop.number).name
-    print(f"mattecast: stopped by {name}; nothing half-written was left", file=sys.stderr)
+def report_stop(stop: Stopped, *, streamed: bool = False) -> int:
+    """Print one line about the signal that stopped the run; return the exit code for it.
+
+    streamed: whether the output went to standard output, whose reader has what was written.
+    """
+    left = "" if streamed else "; nothing half-written was left"
+    print(f"mattecast: stopped by {signal.Signals(stop.number).name}{left}", file=sys.stderr)
     return 128 + stop.number
 
 

@@ -15,8 +15,8 @@ class Damage:
 
     undecodable, sound: packets. missing, corrupt, retimed, resized: frames. headless: pictures
     before the first key frame, which need one that the file lacks. broke_off: whether a pipe ended
-    in the middle of a picture. breaks: where the
-    file's clock was set anew, in seconds; zero is the clip's first frame on the same clock.
+    before its end. breaks: where the file's clock was set anew, in seconds; zero is the clip's
+    first frame on the same clock.
     """
 
     undecodable: int = 0
@@ -56,7 +56,7 @@ class Damage:
             more = f" and {len(self.breaks) - _TOLD} more" if len(self.breaks) > _TOLD else ""
             lines.append(f"the clock is set anew at {times} s{more}: joined there, sound too")
         if self.broke_off:
-            lines.append("the stream broke off in the middle of a picture; what came was used")
+            lines.append("the stream broke off before its end; what came was used")
         if self.ended_early:
             lines.append("the file ends before its own index says; what is there was used")
         return lines

@@ -30,7 +30,8 @@ _PATIENCE = 1000
 class Feed:
     """Hands out the packets of an opened pipe. One thread takes pictures, another takes sound.
 
-    tracks: those of the sound.
+    tracks: those of the sound. end: the byte after the last packet that came, where the container
+    says where its packets lie.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Feed:
         self._error: av.error.FFmpegError | OSError | None = None
         self._sound: deque[Packet] | None = deque()
         self._sound_bytes, self._sound_is_wanted = 0, False
+        self.end = 0
 
     def times(self) -> set[int]:
         """The pts of the first pictures, which stay to be given."""
@@ -98,10 +100,13 @@ class Feed:
 
     def _read(self) -> Packet | None:
         try:
-            return next(self._packets, None)
+            packet = next(self._packets, None)
         except (av.error.FFmpegError, OSError) as error:
             self._error = error  # raised when all packets before it are given
             return None
+        if packet is not None and packet.size:
+            self.end = (packet.pos or 0) + packet.size
+        return packet
 
     def _keep(self, packet: Packet) -> None:
         if self._sound is None:

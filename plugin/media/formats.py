@@ -478,11 +478,18 @@ def _streamed(name: str) -> str:
     """The format of standard output. Raises UsageError for one that needs a file."""
     if name == FILL_KEY or not FORMATS[name].streams:
         known = ", ".join(row.name for row in _TABLE if row.streams)
-        raise UsageError(
-            f"-o -: format {name} needs a file, whose beginning is written last; standard output "
-            f"takes {known}"
-        )
+        raise UsageError(f"-o -: format {name} {_needs(name)}; standard output takes {known}")
     return name
+
+
+def _needs(name: str) -> str:
+    """Why a format cannot be a stream."""
+    if name == FILL_KEY:
+        return "makes two files"
+    if FORMATS[name].is_sequence:
+        return "makes a file for each picture"
+    movie = FORMATS[name].container in ("mov", "mp4")
+    return "needs a file, whose beginning is written last" if movie else "needs a file"
 
 
 def sampling(facts: Facts) -> str:

@@ -149,7 +149,7 @@ class Raw:
 
         pixels, _, size = text.partition(":")
         width, _, height = size.partition("x")
-        if not (width.isdecimal() and height.isdecimal()):
+        if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
             raise UsageError(f"raw '{text}': expected PIXELS:WIDTHxHEIGHT, such as rgba:1920x1080")
         try:
             av.VideoFormat(pixels)

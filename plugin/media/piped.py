@@ -117,6 +117,7 @@ class _PipeDecoder(Decoder):
         super().__init__(clip.path, container, stream, clip.damage)
         self._clip, self._feed = clip, feed
         self._last: Packet | None = None
+        self._largest = 0  # bytes of the largest packet
         self._failed = 0  # packets before the last one
 
     def _demuxed(
@@ -125,13 +126,14 @@ class _PipeDecoder(Decoder):
         for packet in self._feed.pictures():
             if packet.size:
                 self._last, self._failed = packet, self._damage.undecodable
+                self._largest = max(self._largest, packet.size)
             yield packet
 
     def _end_early(self) -> None:
         self._damage.broke_off = True
 
     def _is_cut_off(self, stream: av.VideoStream) -> bool:
-        """Whether the stream ends in the middle of a picture, as far as its container shows it."""
+        """Whether the stream ends before its end, as far as its container shows it."""
         last, name, count = self._last, self._container.format.name, self._clip.bytes_read
         if last is None:
             return False
@@ -139,7 +141,14 @@ class _PipeDecoder(Decoder):
             return count % _TS_PACKET != 0
         # The demuxer of y4m drops a picture of which a part is missing.
         dropped = name == "yuv4mpegpipe" and count > (last.pos or 0) + last.size
-        return last.is_corrupt or dropped or self._damage.undecodable > self._failed
+        missing = name == "nut" and self._feed.end >= count and not self._is_whole(stream, last)
+        return last.is_corrupt or dropped or missing or self._damage.undecodable > self._failed
+
+    def _is_whole(self, stream: av.VideoStream, last: Packet) -> bool:
+        """Whether NUT may end with a packet. What stands behind is an index or one more header;
+        only long streams without an index lack both, and mattecast writes such with raw
+        pictures."""
+        return stream.codec_context.name == "rawvideo" and last.size == self._largest
 
     def _ends_early(self, frame: int, packet: int | None) -> bool:
         return False  # no thread holds a frame back

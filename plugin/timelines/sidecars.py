@@ -11,6 +11,7 @@ from pathlib import Path
 from mattecast.errors import OutputError, UsageError
 from mattecast.media.destinations import hidden_path, output_errors
 from mattecast.media.facts import AudioTrack
+from mattecast.media.pipe import is_pipe
 from mattecast.media.source import open_source
 from mattecast.media.timecode import Timecode
 from mattecast.report import Summary
@@ -54,6 +55,8 @@ def check(outputs: Sequence[Path], kinds: Sequence[str], *, movie: bool, overwri
     """
     if kinds and not movie:
         raise UsageError("sidecar: names one movie; numbered pictures and single ones have none")
+    if kinds and any(map(is_pipe, outputs)):
+        raise UsageError("sidecar: names a file; standard output has no name")
     if "otio" in kinds:
         opentimelineio()
     for path in _paths(outputs, kinds):

@@ -350,6 +350,46 @@ def test_a_stream_that_breaks_off(form: str, clip: Path, tmp_path: Path, left_ha
     assert 5 < len(pictures(out)) < FRAMES
 
 
+@pytest.mark.parametrize("kind", ["video", "audio"])
+def test_nut_that_ends_in_a_packet(
+    kind: str, stream: bytes, tmp_path: Path, left_half: None
+) -> None:
+    """A few bytes are missing: H.264 decodes such a picture without an error."""
+    with av.open(BytesIO(stream)) as opened:
+        track = opened.streams.best(kind)
+        ends = [(each.pos or 0) + each.size for each in opened.demux(track) if each.size]
+    part = stream[: ends[len(ends) // 2] - 5]
+    out = tmp_path / "out.mov"
+    piped("-", "-o", out, data=part).refuses(1, "standard input: broke off", str(out))
+    assert len(pictures(out)) > 5
+
+
+def test_nut_without_an_index_may_be_whole(clip: Path, tmp_path: Path, left_half: None) -> None:
+    """Long streams of raw pictures end with a picture, as those of mattecast do."""
+    silent = tmp_path / "silent.nut"
+    silent.write_bytes(remuxed(clip, "nut", "video"))
+    pictured = piped(silent, "-o", "-").out
+    with av.open(BytesIO(pictured)) as opened:
+        end = max((each.pos or 0) + each.size for each in opened.demux(video=0) if each.size)
+    out = tmp_path / "out.mov"
+    assert piped("-", "-o", out, data=pictured[:end]).code == 0
+    part = pictured[: end - 5]
+    piped("-", "-o", out, "--overwrite", data=part).refuses(1, "standard input: broke off")
+
+
+def test_a_signal_claims_nothing_of_a_pipe(stream: bytes) -> None:
+    """What was written has gone to its reader."""
+    with start("-", "-o", "-", stdin=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(stream[: len(stream) * 3 // 4])
+        process.stdin.flush()
+        process.stdout.read(1000)
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+        assert process.stderr.read() == b"mattecast: stopped by SIGTERM\n"
+        assert process.wait(60) == 143
+
+
 def test_a_full_disk(clip: Path, left_half: None) -> None:
     with open("/dev/full", "wb", buffering=0) as full, _standard_streams(b"", full):
         result = call("matte", clip, "-o", "-", *QUICK)
@@ -388,9 +428,14 @@ def test_closed_streams(clip: Path) -> None:
         (("-", "CLIP", "--out-dir", "OUT"), "has no name"),
         (("CLIP", "-o", "-", "--json"), "one thing only"),
         (("CLIP", "-o", "-", "--format", "prores"), "nut, rgba, y4m"),
-        (("CLIP", "-o", "-", "--format", "fill-key"), "needs a file"),
+        (("CLIP", "-o", "-", "--format", "fill-key"), "makes two files"),
+        (("CLIP", "-o", "-", "--format", "prores"), "beginning is written last"),
+        (("CLIP", "-o", "-", "--format", "png"), "a file for each picture"),
+        (("CLIP", "-o", "-", "--format", "gif"), "needs a file; standard output takes"),
+        (("CLIP", "-o", "-", "--sidecar", "edl"), "sidecar: names a file"),
         (("CLIP", "-o", "OUT.mov", "--raw", "rgba:96x64"), "of standard input"),
         (("-", "-o", "OUT.mov", "--raw", "rgba:96"), "raw 'rgba:96': expected"),
+        (("-", "-o", "OUT.mov", "--raw", "rgba:0x48"), "raw 'rgba:0x48': expected"),
         (("-", "-o", "OUT.mov", "--raw", "nothing:96x64"), "'nothing' is not known"),
         (("-", "-o", "OUT.mov", "--guidance", "CORRECTED"), "corrections"),
         (("-", "-o", "OUT.mov", "--guidance", "CHOSEN", "--range", "1.."), "reading twice"),
