@@ -267,6 +267,17 @@ def test_the_check_runs_a_pipeline(
     assert "apt install" in call("hosts", "check", "gstreamer").out
 
 
+def test_a_loader_on_the_blacklist_is_told(
+    gst: GStreamer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GST_REGISTRY", str(tmp_path / "registry"))
+    # GStreamer remembers a loader whose Python did not start.
+    broken = {**os.environ, "PYTHONHOME": str(tmp_path), "PATH": SYSTEM}
+    subprocess.run(["gst-inspect-1.0", "python"], env=broken, capture_output=True, check=False)
+    result = call("hosts", "check", "gstreamer")
+    assert result.code == 1 and "blacklist" in result.out and "registry" in result.out
+
+
 def test_the_python_of_a_loader(tmp_path: Path) -> None:
     for content, version in (
         (b"\0libpython3.11.so.1.0\0", "3.11"),

@@ -66,6 +66,13 @@ def _check() -> Iterator[Finding]:
         return
     yield ok("GStreamer", _run([launch, "--version"], _outside()).stdout.splitlines()[0])
     loader = _loader(inspect)
+    if loader is None and _is_on_blacklist(inspect):
+        yield error(
+            "Python loader",
+            "GStreamer keeps it on a blacklist since it once failed to start, as it does inside a "
+            "virtual environment; delete the files registry.*.bin in ~/.cache/gstreamer-1.0",
+        )
+        return
     if loader is None:
         yield error("Python loader", f"GStreamer has none; {_packages()}")
         return
@@ -78,6 +85,10 @@ def _loader(inspect: str) -> Path | None:
     said = _run([inspect, "python"], _outside()).stdout
     found = re.search(r"^\s*Filename\s+(.+)$", said, re.M)
     return Path(found[1]) if found else None
+
+
+def _is_on_blacklist(inspect: str) -> bool:
+    return "gstpython" in _run([inspect, "-b"], _outside()).stdout
 
 
 def _same_python(loader: Path) -> Iterator[Finding]:
