@@ -28,8 +28,8 @@ modules = [
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if module.name != "mattecast.__main__"
 ]
-# Some modules need torch or onnx, which a user need not have, or run inside a host program; no other
-# import may fail.
+# Some modules need torch or onnx, which a user need not have, or run inside a host program; no
+# other import may fail.
 within = ("onnx", "torch", "bpy", "gi", "obspython")
 optional = {name for name in within if importlib.util.find_spec(name) is None}
 for module in modules:
