@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import mimetypes
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from mattecast.errors import UsageError
 from mattecast.media.container import holds_clip
 from mattecast.media.pictures import SUFFIXES, is_pattern
+from mattecast.output_names import is_output
 
 # What is a clip by its name, so that a damaged one is reported. Other files are looked into.
 _VIDEO_NAMES = (
@@ -25,7 +25,6 @@ _VIDEO_NAMES = (
 _VIDEO_SUFFIXES = frozenset(_VIDEO_NAMES.split())
 # A camera's small copies of its clips and its thumbnails.
 _PROXIES = frozenset({".lrv", ".lrf", ".thm"})
-_OUR_OUTPUT = re.compile(r".*\.matte(\.fill|\.key)?(\.[a-z0-9]+)?", re.IGNORECASE)
 # Python's own table, not the machine's: there a .mts of a camcorder is a 3D model.
 _KINDS = mimetypes.MimeTypes(filenames=())
 _NAMED = 3  # names that a line lists before it counts the rest
@@ -57,7 +56,7 @@ class Inputs:
             entries = sorted(each for each in path.iterdir() if not each.name.startswith("."))
         except OSError:
             entries = []  # not a folder that can be read; opening it as a clip reports why
-        own = [each for each in entries if _OUR_OUTPUT.fullmatch(each.name)]
+        own = [each for each in entries if is_output(each)]
         rest = [each for each in entries if each not in own]
         pictures = [each for each in rest if each.suffix.lower() in SUFFIXES and each.is_file()]
         videos = [each for each in rest if each not in pictures and _is_clip(each)]

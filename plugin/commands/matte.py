@@ -15,8 +15,9 @@ from mattecast.commands.options import settings_of
 from mattecast.commands.pipes import check_stdin, check_stdout
 from mattecast.errors import MediaError, UsageError
 from mattecast.media.formats import FILL_KEY, FORMATS
-from mattecast.media.pictures import is_pattern, is_still, text_before_number
+from mattecast.media.pictures import is_still
 from mattecast.media.pipe import is_pipe
+from mattecast.output_names import stem_of
 from mattecast.report import Progress, Summary
 from mattecast.reuse import keyed, matte_once
 from mattecast.run import matte
@@ -117,15 +118,11 @@ def _check_pipes(sources: list[Path], options: argparse.Namespace) -> None:
 def named_after(source: Path, settings: Settings) -> str:
     """The output's name: talk.mp4 becomes talk.matte.mov, so no input is its own output."""
     name = settings.resolved_format(None)
-    stem = source.stem
+    stem = stem_of(source)
     if is_still(source) and (settings.format in (None, "matte") or FORMATS[name].is_sequence):
         stem = stem.replace("%", "_")  # %d in the name of an output would stand for a number
         name = "matte-png" if settings.format == "matte" else settings.format or "png"
         return f"{stem}.matte{FORMATS[name].suffix}"
-    if is_pattern(source):
-        stem = text_before_number(source.name).rstrip("_.- ") or "pictures"
-    elif os.path.isdir(source):
-        stem = source.resolve().name
     format = FORMATS["prores" if name == FILL_KEY else name]
     return f"{stem}.matte" if format.is_sequence else f"{stem}.matte{format.suffix}"
 

@@ -39,7 +39,7 @@ def run(
     mattes.plan()
     if not mattes.pieces and not options.list:
         print(*_left(timeline), sep="\n", end="\n" * any(_left(timeline)), file=sys.stderr)
-        raise MediaError(f"{options.project}: {_nothing(timeline, options.only)}")
+        raise MediaError(f"{options.project}: {_nothing(mattes)}")
     folder = _folder(options)
     jobs = mattes.jobs(folder, _name, reuse=options.reuse)
     if options.list:
@@ -165,9 +165,11 @@ def _left(timeline: Timeline) -> Iterator[str]:
         yield f"without people to cut out, left as they are: {', '.join(kinds)}"
 
 
-def _nothing(timeline: Timeline, only: str | None) -> str:
+def _nothing(mattes: Mattes) -> str:
     """Why nothing can be matted."""
     why = "no clip shows media that can be matted"
-    if only and timeline.found.uses:
-        why = f"no track or clip that can be matted is named '{only}'"
+    if mattes.only and not any(map(mattes.wants, mattes.timeline.found.uses)):
+        why = f"no track or clip that can be matted is named '{mattes.only}'"
+    elif mattes.matted:
+        why = "all clips that can be matted have their mattes already"
     return f"{why}; nothing is written"

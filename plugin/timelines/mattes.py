@@ -16,8 +16,10 @@ from mattecast.errors import MattecastError, MediaError, UsageError
 from mattecast.media.facts import Facts
 from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.source import open_source
+from mattecast.output_names import is_output
 from mattecast.report import Progress, Summary
 from mattecast.settings import Settings
+from mattecast.timelines.earlier import with_mattes
 from mattecast.timelines.files import base_folder
 from mattecast.timelines.links import absolute, relative
 from mattecast.timelines.pieces import Part, Piece, part, pieces, timecode_start
@@ -52,7 +54,8 @@ class Mattes:
     """The mattes of a timeline.
 
     settings: of each run; without sound, which stays where it is. handles: frames more on both
-    sides. only: a pattern of names of tracks or clips; None for all.
+    sides. only: a pattern of names of tracks or clips; None for all. matted: how many clips are
+    mattes, or have theirs already.
     """
 
     timeline: Timeline
@@ -63,24 +66,42 @@ class Mattes:
     facts: dict[int, Facts] = field(default_factory=dict)
     pieces: list[Piece] = field(default_factory=list)
     made: dict[int, Matte] = field(default_factory=dict)
+    matted: int = 0
     _opened: dict[tuple[Path, Fraction | None], Facts | str] = field(default_factory=dict)
 
     def plan(self) -> None:
         """Find out which pieces have to be matted, and note why others are left."""
         parts = []
-        for index, use in enumerate(self.timeline.found.uses):
-            if not self._is_wanted(use):
+        ready = with_mattes(self.timeline.found.uses, self._facts_of)
+        wanted = [(n, use) for n, use in enumerate(self.timeline.found.uses) if self.wants(use)]
+        self._leave_mattes([use for _, use in wanted if is_output(use.media)])
+        for index, use in wanted:
+            if is_output(use.media):
                 continue
             facts = self._facts_of(use)
             found = facts if isinstance(facts, str) else part(index, use, facts, self.handles)
             if isinstance(facts, str) or isinstance(found, str):
                 self.timeline.found.left.append(f"{use} {found}: left as it is")
                 continue
+            if index in ready:
+                self.matted += 1
+                self.timeline.found.left.append(f"{use} has its matte above it: left as it is")
+                continue
             self.uses[index], self.facts[index] = use, facts
             parts.append(found)
         self.pieces = pieces(parts, self.uses, self.facts)
 
-    def _is_wanted(self, use: Use) -> bool:
+    def _leave_mattes(self, uses: list[Use]) -> None:
+        """Note the clips that are mattes themselves, in one line."""
+        self.matted += len(uses)
+        if uses:
+            tracks = ", ".join(dict.fromkeys(use.track for use in uses))
+            which = "1 clip is a matte" if len(uses) == 1 else f"{len(uses)} clips are mattes"
+            them = "it is" if len(uses) == 1 else "they are"
+            self.timeline.found.left.append(f"{which} already, on {tracks}: left as {them}")
+
+    def wants(self, use: Use) -> bool:
+        """Whether a clip is one of those that were asked for."""
         names = (use.track.lower(), use.name.lower())
         return self.only is None or any(fnmatch(name, self.only.lower()) for name in names)
 

@@ -23,7 +23,8 @@ class Use:
     track: as an editor calls it, 'V2'. at: where it begins on the timeline, as timecode. begin,
     end: the part of the media, on the timeline's clock of the media. first: when the media's first
     frame comes on that clock; None where the timeline does not say. before, after: how much more of
-    the media its transitions show. rate: of numbered pictures. place: the format's own.
+    the media its transitions show. rate: of numbered pictures. project: where the
+    file holds several. place: the format's own.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Use:
     before: Fraction = Fraction(0)
     after: Fraction = Fraction(0)
     rate: Fraction | None = None
+    project: str = ""
     place: Any = field(default=None, compare=False)
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from clips import Recipe, make
 from commands import call, entries
-from projects import Cut, Cutting, fcpxml, numbered, xmeml
+from projects import Cut, Cutting, fcpxml, numbered, otio, xmeml
 
 from mattecast.media.facts import Facts
 from mattecast.settings import Settings
@@ -234,3 +234,35 @@ def _facts(frames: int) -> Facts:
     ):
         object.__setattr__(facts, name, value)
     return facts
+
+
+@pytest.mark.parametrize("kind", [fcpxml, xmeml, otio])
+def test_a_second_run_mattes_only_what_is_new(kind, cutting, tmp_path, left_half):
+    if kind is otio:
+        pytest.importorskip("opentimelineio", reason="OTIO needs OpenTimelineIO")
+    suffix = {fcpxml: "fcpxml", xmeml: "xml", otio: "otio"}[kind]
+    project, once, twice = (tmp_path / f"{name}.{suffix}" for name in ("cut", "once", "twice"))
+    project.write_text(kind(cutting))
+    assert call("timeline", project, "-o", once, *FAST, "--only", "talk").code == 0
+    result = call("timeline", once, "-o", twice, *FAST, "--json")
+    done = json.loads(result.out)
+    assert result.code == 0 and done["clips"] == 1, result.err
+    assert done["left"] == [
+        "1 clip is a matte already, on V2: left as it is",
+        "clip 'talk' at 01:00:00:00 on V1 has its matte above it: left as it is",
+    ]
+    new = tmp_path / f"new.{suffix}"
+    again = call("timeline", twice, "-o", new, *FAST)
+    assert again.code == 1 and not new.exists()
+    assert "all clips that can be matted have their mattes already" in again.err
+
+
+def test_a_matte_of_other_frames_is_not_the_clips_own(cutting, tmp_path, left_half):
+    project, once = tmp_path / "cut.fcpxml", tmp_path / "once.fcpxml"
+    project.write_text(fcpxml(cutting))
+    assert call("timeline", project, "-o", once, *FAST).code == 0
+    slipped = once.read_text().replace('name="talk" start="253/25s"', 'name="talk" start="254/25s"')
+    once.write_text(slipped)
+    out = call("timeline", once, "--list").out
+    assert "clip 'walk' at 01:00:00:05 on V1 has its matte" in out
+    assert "V1  01:00:00:00  talk: 5 frames from 00:00:10:04" in out
