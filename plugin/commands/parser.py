@@ -164,7 +164,6 @@ def _add_timeline(commands: argparse._SubParsersAction[_Parser], runs: Runs) -> 
         "A timeline of an editing program comes back with mattes above its clips.",
         _TIMELINE_EXAMPLES,
     )
-    parser.set_defaults(run=runs.timeline)
     add = parser.add_argument
     add(
         "project",
@@ -196,8 +195,17 @@ def _add_timeline(commands: argparse._SubParsersAction[_Parser], runs: Runs) -> 
         default=True,
         help="take mattes that an earlier run made with the same settings",
     )
-    add("--json", action="store_true", help="print what was done as JSON at the end")
-    add("--quiet", action="store_true", help="no progress lines, no summary lines")
+    add(
+        "--json",
+        action="store_true",
+        help="print what was done as JSON at the end, or what --list lists",
+    )
+    add(
+        "--quiet",
+        action="store_true",
+        help="no progress lines, no summary lines, none about clips that are left as they are; "
+        "--json names these clips",
+    )
     add(
         "--progress",
         choices=("lines", "json"),
@@ -205,6 +213,7 @@ def _add_timeline(commands: argparse._SubParsersAction[_Parser], runs: Runs) -> 
         help="how progress is shown on standard error (default: lines)",
     )
     add_options(parser)
+    parser.set_defaults(run=runs.timeline, audio=False)  # --audio is refused
 
 
 def _add_live(commands: argparse._SubParsersAction[_Parser], runs: Runs) -> None:

@@ -22,6 +22,9 @@ from mattecast.timelines import files
 from mattecast.timelines.mattes import Job, Mattes, check_settings
 from mattecast.timelines.timeline import Timeline, timecode
 
+# Lines that say the same of each matte, and are shown with the first one.
+_ALIKE = ("  engine: ", "  not kept: sound: left out as asked")
+
 
 def run(
     options: argparse.Namespace, *, report: Callable[[Exception, Path], int]
@@ -31,18 +34,22 @@ def run(
     report: prints an error and the input it belongs to. Raises a MattecastError where nothing can
     be done; then nothing is written.
     """
+    if options.list and options.progress == "json" and not options.json:
+        raise UsageError("--progress json: --list has no progress; --json gives the list as JSON")
     settings = _settings(options)
     timeline = files.read(options.project)
     if not options.list:
         _check_output(options, timeline, settings)
     mattes = Mattes(timeline, settings, settings.handles, options.only)
     mattes.plan()
-    if not mattes.pieces and not options.list:
+    if _names_nothing(mattes) or not (mattes.pieces or options.list):
         print(*_left(timeline), sep="\n", end="\n" * any(_left(timeline)), file=sys.stderr)
         raise MediaError(f"{options.project}: {_nothing(mattes)}")
     folder = _folder(options)
     jobs = mattes.jobs(folder, _name, reuse=options.reuse)
     if options.list:
+        if options.json:
+            return 0, [], _list(mattes, jobs)
         return 0, list(_listed(mattes, jobs)), {}
     _make(folder)
     summaries: list[Summary] = []
@@ -113,10 +120,18 @@ def _matte(
 ) -> bool:
     """Make the mattes, with one line of progress over all; returns whether all went well."""
 
+    shown: set[str] = set()
+
     def done(summary: Summary) -> None:
         summaries.append(summary)
         if not options.quiet:
-            print("\n".join(summary_lines(summary)), file=sys.stderr)
+            lines = [
+                line
+                for line in summary_lines(summary)
+                if not (line in shown and line.startswith(_ALIKE))
+            ]
+            shown.update(lines)
+            print("\n".join(lines), file=sys.stderr)
 
     with progress_of(options.project, options) as progress:
         return mattes.run(
@@ -128,8 +143,17 @@ def _matte(
         )
 
 
-def _listed(mattes: Mattes, jobs: list[Job]) -> Iterator[str]:
-    """What would be matted: a line for each clip, and what is left."""
+def _list(mattes: Mattes, jobs: list[Job]) -> dict[str, Any]:
+    """What would be matted, for a program. timecode: of the first frame that a clip shows."""
+    return {
+        "clips": list(_clips(mattes, jobs)),
+        "frames": sum(job.piece.frames for job in jobs if not job.ready),
+        "left": mattes.timeline.found.left,
+    }
+
+
+def _clips(mattes: Mattes, jobs: list[Job]) -> Iterator[dict[str, Any]]:
+    """The clips that would be matted."""
     for job in jobs:
         for part in job.piece.parts:
             use, rate = mattes.uses[part.index], job.piece.rate
@@ -137,24 +161,47 @@ def _listed(mattes: Mattes, jobs: list[Job]) -> Iterator[str]:
             first = (zero.frames if zero else 0) + round(part.begin * rate)
             drop = zero is not None and zero.drop
             frames = round((part.end - part.begin) * rate)
-            yield (
-                f"{use.track}  {use.at}  {use.name}: {frames} frames from "
-                f"{timecode(first, rate, drop=drop)} of {use.media}"
-            )
+            yield {
+                "project": use.project or None,
+                "track": use.track,
+                "at": use.at,
+                "name": use.name,
+                "media": use.media,
+                "timecode": timecode(first, rate, drop=drop),
+                "frames": frames,
+                "output": job.output,
+                "ready": job.ready,
+            }
+
+
+def _listed(mattes: Mattes, jobs: list[Job]) -> Iterator[str]:
+    """What would be matted: a line for each clip, and what is left."""
+    for clip in _clips(mattes, jobs):
+        project = f"{clip['project']}  " if clip["project"] else ""
+        yield (
+            f"{project}{clip['track']}  {clip['at']}  {clip['name']}: "
+            f"{_counted(clip['frames'], 'frame')} from {clip['timecode']} of {clip['media']}"
+        )
     to_do = [job for job in jobs if not job.ready]
     media = len({job.piece.media for job in jobs})
     yield (
-        f"{len(mattes.uses)} clips show {len(jobs)} parts of {media} files; "
-        f"{sum(job.piece.frames for job in to_do)} frames to matte, "
-        f"{len(jobs) - len(to_do)} parts lie ready"
+        f"{_counted(len(mattes.uses), 'clip')}: {_counted(len(jobs), 'part')} of "
+        f"{_counted(media, 'file')}; "
+        f"{_counted(sum(job.piece.frames for job in to_do), 'frame')} to matte, "
+        f"{_counted(len(jobs) - len(to_do), 'part')} ready"
     )
     yield from _left(mattes.timeline)
 
 
 def _ended(options: argparse.Namespace, mattes: Mattes) -> Iterator[str]:
     where = "in place of" if options.replace else "above"
-    yield f"{options.output}: mattes {where} {len(mattes.made)} clips"
+    clips = "its clip" if len(mattes.made) == 1 else "their clips"
+    yield f"{options.output}: {_counted(len(mattes.made), 'matte')} {where} {clips}"
     yield from (f"  {line}" for line in _left(mattes.timeline))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _left(timeline: Timeline) -> Iterator[str]:
@@ -165,10 +212,16 @@ def _left(timeline: Timeline) -> Iterator[str]:
         yield f"without people to cut out, left as they are: {', '.join(kinds)}"
 
 
+def _names_nothing(mattes: Mattes) -> bool:
+    """Whether --only fits none of the clips that can be matted."""
+    uses = mattes.timeline.found.uses
+    return bool(mattes.only and uses and not any(map(mattes.wants, uses)))
+
+
 def _nothing(mattes: Mattes) -> str:
     """Why nothing can be matted."""
     why = "no clip shows media that can be matted"
-    if mattes.only and not any(map(mattes.wants, mattes.timeline.found.uses)):
+    if _names_nothing(mattes):
         why = f"no track or clip that can be matted is named '{mattes.only}'"
     elif mattes.matted:
         why = "all clips that can be matted have their mattes already"

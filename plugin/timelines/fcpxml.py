@@ -61,7 +61,10 @@ class FcpXml:
         media = (node for node in root.walk() if node.tag in ("asset", "media-rep"))
         self.found.relative = any(is_relative(node.get("src")) for node in media)
         self._stories: list[_Story] = []
-        for project in (node for node in root.walk() if node.tag == "project"):
+        projects = [node for node in root.walk() if node.tag == "project"]
+        for number, project in enumerate(projects, 1):
+            if len(projects) > 1:
+                self.found.project = project.get("name") or f"project {number}"
             sequence = project.child("sequence")
             if sequence is not None and (spine := sequence.child("spine")) is not None:
                 self._read_sequence(sequence, spine)
@@ -138,7 +141,11 @@ class FcpXml:
         before, after = _overlaps(transitions, edge, length)
         first = seconds(asset.get("start")) or _ZERO
         self.found.uses.append(
-            Use(name, track, at, media, begin, begin + length, first, before, after, place=place)
+            Use(
+                *(name, track, at, media, begin, begin + length, first, before, after),
+                project=self.found.project,
+                place=place,
+            )
         )
 
     def _media(

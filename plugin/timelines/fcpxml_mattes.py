@@ -220,6 +220,7 @@ def _clip(
 ) -> str:
     """The text of a matte's clip. lane: None inside of a storyline."""
     place: Place = use.place
+    formats = (node.get("tcFormat") for node in reversed(place.chain))
     attributes = {
         "ref": names.asset(place.asset, matte),
         "lane": None if lane is None else str(lane),
@@ -228,7 +229,7 @@ def _clip(
         "start": time_text(matte.begin, matte.rate),
         "duration": time_text(place.duration, 1 / place.frame),
         "format": names.format(place.asset, matte),
-        "tcFormat": place.chain[-1].get("tcFormat") or "NDF",
+        "tcFormat": next(filter(None, formats), "NDF"),
     }
     parts = list(_looks(document, place, matte))
     outer = document.indent(place.anchor)

@@ -61,6 +61,15 @@ def check_output(project: Path, output: Path, *, relative: bool, overwrite: bool
         raise UsageError(
             f"{output}: {project.name} names files by relative paths; write into the same folder"
         )
+    _try(output)
+
+
+def _try(output: Path) -> None:
+    """Raise OutputError where no file can be made beside an output, whatever the rights say."""
+    hidden = hidden_path(output)
+    with output_errors(output):
+        hidden.touch()
+        hidden.unlink()
 
 
 def write(output: Path, data: bytes, project: Path) -> None:

@@ -243,6 +243,8 @@ def check_settings(settings: Settings, format_is_movie: bool) -> None:
     """Raise UsageError for settings that the mattes of a timeline cannot have."""
     if settings.range is not None:
         raise UsageError("range: the timeline says which parts are matted; leave it out")
+    if settings.audio:
+        raise UsageError("audio: the timeline has the sound already; leave it out")
     if settings.cfr is not None or settings.deinterlace == "field":
         raise UsageError("cfr, deinterlace field: mattes of a timeline keep their source's rate")
     if not format_is_movie:

@@ -49,7 +49,9 @@ class Otio:
         timelines = list(self._timelines(self._root))
         if not timelines:
             raise MediaError(f"{path}: holds no timeline")
-        for timeline in timelines:
+        for number, timeline in enumerate(timelines, 1):
+            if len(timelines) > 1:
+                self.found.project = timeline.name or f"timeline {number}"
             self._read_timeline(timeline)
 
     # Reading.
@@ -131,6 +133,7 @@ class Otio:
                 rate=exact_rate(reference.rate)
                 if isinstance(reference, schema.ImageSequenceReference)
                 else None,
+                project=self.found.project,
                 place=_Place(track, index),
             )
         )
@@ -149,6 +152,9 @@ class Otio:
                     return f"is retimed to {100 * effect.time_scalar:g} %"
             elif isinstance(effect, schema.TimeEffect):
                 return "is retimed"
+        step = getattr(reference, "frame_step", 1)
+        if step != 1:
+            return f"skips pictures of its sequence (frame_step {step})"
         if isinstance(reference, schema.MissingReference) or reference is None:
             return "has no media file"
         return None
@@ -163,7 +169,7 @@ class Otio:
             folder = file_of(link or ".", self.path.parent)
             self.found.relative |= not link or is_relative(link)
             name = f"{reference.name_prefix}{number}{reference.name_suffix}"
-            return folder / name if folder is not None and reference.frame_step == 1 else None
+            return folder / name if folder is not None else None
         return file_of(getattr(reference, "target_url", "") or "", self.path.parent)
 
     def _overlap(self, children: list[Any], index: int, side: str) -> Fraction:

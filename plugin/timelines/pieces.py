@@ -66,6 +66,8 @@ def timecode_start(facts: Facts) -> Fraction | None:
 
 def part(index: int, use: Use, facts: Facts, handles: int) -> Part | str:
     """What a use needs of its media; a line of why not where the media does not have it."""
+    if use.end <= use.begin:
+        return "has no frames"
     zero = use.first
     if zero is None:
         # Some programs name no clock: then it is the timecode, or it counts from zero.

@@ -16,6 +16,10 @@ from typing import Any, Protocol
 from mattecast.media.timecode import Timecode
 
 
+def _of(project: str) -> str:
+    return f" of '{project}'" if project else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """One clip of a timeline that shows a part of a media file at its own speed.
@@ -41,7 +45,7 @@ class Use:
     place: Any = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        return f"clip '{self.name}' at {self.at} on {self.track}"
+        return f"clip '{self.name}' at {self.at} on {self.track}{_of(self.project)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +75,20 @@ class Matte:
 @dataclass(slots=True)
 class Found:
     """What a timeline holds: its uses; what stays as it is, a line each; and, by kind, what has no
-    media that could hold a person. relative: whether it names files by relative paths."""
+    media that could hold a person. relative: whether it names files by relative paths. project: the
+    one that is being read, where the file holds several."""
 
     uses: list[Use] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     empty: Counter[str] = field(default_factory=Counter)
     relative: bool = False
+    project: str = ""
 
     def leave(self, name: str, at: str, track: str, why: str) -> None:
         """Note a clip that is left as it is, and why."""
-        self.left.append(f"clip '{name}' at {at} on {track} {why}: left as it is")
+        self.left.append(
+            f"clip '{name}' at {at} on {track}{_of(self.project)} {why}: left as it is"
+        )
 
 
 class Timeline(Protocol):

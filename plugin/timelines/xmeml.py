@@ -55,7 +55,9 @@ class Xmeml:
         paths = (node.text for node in root.walk() if node.tag == "pathurl")
         self.found.relative = any(map(is_relative, paths))
         sequences = list(_sequences(root))
-        for sequence in sequences:
+        for number, sequence in enumerate(sequences, 1):
+            if len(sequences) > 1:
+                self.found.project = sequence.value("name") or f"sequence {number}"
             self._read_sequence(sequence)
         if not sequences:
             raise MediaError(f"{path}: holds no sequence; export the sequence itself")
@@ -104,6 +106,7 @@ class Xmeml:
                     begin=media_begin,
                     end=media_begin + (end - begin) / rate,
                     first=Fraction(0),
+                    project=self.found.project,
                     place=place,
                 )
             )

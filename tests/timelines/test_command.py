@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_json_says_what_was_done_and_a_second_run_makes_nothing(project, tmp_pat
     assert all(each["reused"] for each in json.loads(again.out)["mattes"])
     assert new.read_bytes() == before
     listed = call("timeline", project, "-o", new, *FAST, "--list")
-    assert "0 frames to matte, 2 parts lie ready" in listed.out
+    assert "0 frames to matte, 2 parts ready" in listed.out
     made = call(
         "timeline", project, "-o", new, *FAST, "--json", "--quiet", "--overwrite", "--no-reuse"
     )
@@ -104,7 +105,7 @@ def test_sources_whose_rate_varies_are_matted(tmp_path, left_half):
 @pytest.mark.parametrize(("only", "count"), [("walk", 1), ("W*", 1), ("V1", 2), ("v?", 2)])
 def test_only_some_clips(only, count, project, tmp_path):
     out = call("timeline", project, "--list", "--only", only).out
-    assert f"{count} clips show {count} parts of 1 files" in out
+    assert {1: "1 clip: 1 part of 1 file;", 2: "2 clips: 2 parts of 1 file;"}[count] in out
 
 
 def test_a_folder_of_its_own_for_the_mattes(project, tmp_path, left_half):
@@ -171,9 +172,12 @@ def test_relative_paths_stay_relative(cutting, source, tmp_path, left_half):
         (["-o", "there.fcpxml"], 1, "exists already; --overwrite"),
         (["-o", "no/new.fcpxml"], 1, "no such folder"),
         (["-o", "new.fcpxml", "--range", "1..2"], 2, "the timeline says which parts"),
+        (["-o", "new.fcpxml", "--audio"], 2, "the timeline has the sound already"),
         (["-o", "new.fcpxml", "--cfr", "24"], 2, "keep their source's rate"),
         (["-o", "new.fcpxml", "--format", "png"], 2, "mattes of a timeline are movies"),
         (["-o", "new.fcpxml", "--format", "fill-key"], 2, "mattes of a timeline are movies"),
+        (["--list", "--only", "V7"], 1, "is named 'V7'; nothing is written"),
+        (["--list", "--progress", "json"], 2, "--json gives the list as JSON"),
         (["-o", "new.fcpxml", "--only", "V7"], 1, "is named 'V7'; nothing is written"),
     ],
 )
@@ -266,3 +270,58 @@ def test_a_matte_of_other_frames_is_not_the_clips_own(cutting, tmp_path, left_ha
     out = call("timeline", once, "--list").out
     assert "clip 'walk' at 01:00:00:05 on V1 has its matte" in out
     assert "V1  01:00:00:00  talk: 5 frames from 00:00:10:04" in out
+
+
+def test_the_list_as_json(project, source, tmp_path):
+    result = call("timeline", project, "--list", "--json", "--progress", "json", *FAST)
+    found = json.loads(result.out)
+    assert result.code == 0 and not result.err
+    assert found["frames"] == 9 and found["left"] == []
+    assert [(each["name"], each["track"], each["at"]) for each in found["clips"]] == [
+        ("talk", "V1", "01:00:00:00"),
+        ("walk", "V1", "01:00:00:05"),
+    ]
+    first = found["clips"][0]
+    assert (first["media"], first["timecode"], first["frames"]) == (str(source), "00:00:10:03", 5)
+    assert first["project"] is None and not first["ready"]
+    assert entries(tmp_path) == ["cut.fcpxml"]
+
+
+@pytest.mark.parametrize("kind", ["fcpxml", "xml", "otio"])
+def test_clips_of_several_projects_name_theirs(kind, cutting, tmp_path):
+    path = tmp_path / f"cut.{kind}"
+    if kind == "otio":
+        pytest.importorskip("opentimelineio", reason="OTIO needs OpenTimelineIO")
+        timelines = [json.loads(otio(cutting)) for _ in range(2)]
+        timelines[1]["name"] = "trailer"
+        path.write_text(
+            json.dumps({"OTIO_SCHEMA": "SerializableCollection.1", "children": timelines})
+        )
+    else:
+        tag = {"fcpxml": "project", "xml": "sequence"}[kind]
+        text = {"fcpxml": fcpxml, "xml": xmeml}[kind](cutting)
+        begin, end = text.index(f"<{tag} "), text.index(f"</{tag}>") + len(f"</{tag}>")
+        second = text[begin:end].replace("cut &amp; dried", "trailer")
+        gone = second.replace("<clipitem", "<enabled>FALSE</enabled><clipitem")
+        path.write_text(text[:end] + (gone if kind == "xml" else second) + text[end:])
+    first = "cut" if kind == "otio" else "cut & dried"
+    out = call("timeline", path, "--list").out
+    assert f"{first}  V1  01:00:00:00  talk: 5 frames" in out
+    if kind == "xml":
+        assert "clip 'talk' at 01:00:00:00 on V1 of 'trailer' is switched off" in out
+    else:
+        assert "trailer  V1  01:00:00:00  talk: 5 frames" in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is a folder where nobody can write")
+def test_a_place_where_nothing_can_be_written_is_found_before_matting(project, tmp_path):
+    mattes = tmp_path / "mattes"
+    result = call("timeline", project, "-o", "/proc/new.fcpxml", "--out-dir", mattes, *FAST)
+    result.refuses(1, "/proc/new.fcpxml: could not be written")
+    assert entries(tmp_path) == ["cut.fcpxml"]
+
+
+def test_what_is_alike_for_all_mattes_is_said_once(project, tmp_path, left_half):
+    result = call("timeline", project, "-o", tmp_path / "new.fcpxml", *FAST)
+    assert result.err.count("matte.mov: ") == 2 and result.err.count("  engine: ") == 1
+    assert result.err.endswith("new.fcpxml: 2 mattes above their clips\n")

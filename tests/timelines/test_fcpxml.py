@@ -166,15 +166,16 @@ def test_clips_of_one_picture_are_matted(project, left_half):
         "</mc-clip>",
         f'<sync-clip name="s" offset="{{at}}" start="8/25s" duration="10/25s">{inner}'
         '<sync-source sourceID="storyline"/></sync-clip>',
-        '<clip name="v" offset="{at}" start="12/25s" duration="10/25s"><video ref="r2" '
-        'offset="0s" start="250/25s" duration="40/25s"><audio lane="-1" ref="r2" offset="250/25s" '
-        'duration="40/25s"/></video></clip>',
+        '<clip name="v" tcFormat="DF" offset="{at}" start="12/25s" duration="10/25s">'
+        '<video ref="r2" offset="0s" start="250/25s" duration="40/25s"><audio lane="-1" ref="r2" '
+        'offset="250/25s" duration="40/25s"/></video></clip>',
     )
     root = matted(project(*items, resources=media))
     found = mattes(root)
     assert [shown(root, matte)[0] for _, matte in found] == [4, 6, 8, 12]
     assert [anchor.get("name") for anchor, _ in found] == ["c", "m", "s", "v"]
     assert [matte.get("offset") for _, matte in found] == ["4/25s", "6/25s", "8/25s", "12/25s"]
+    assert [matte.get("tcFormat") for _, matte in found] == ["NDF", "NDF", "NDF", "DF"]
 
 
 LEFT = {
@@ -231,7 +232,7 @@ def test_what_has_no_media_of_its_own_is_left(project, tmp_path):
         resources=still,
     )
     lines = listed(path).splitlines()
-    assert lines[0].startswith("0 clips show 0 parts")
+    assert lines[0].startswith("0 clips: 0 parts of 0 files")
     assert [line.split(": left")[0] for line in lines[1:]] == [
         "clip 'photo' at 01:00:00:00 on V1 is a still picture",
         "clip 'clouds' at 01:00:01:05 on V1 is a generator",

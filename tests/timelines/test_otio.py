@@ -117,7 +117,30 @@ def _media(**more: object):
     return change
 
 
+def _every_second_picture(clip: dict) -> None:
+    clip["media_references"]["DEFAULT_MEDIA"] = {
+        "OTIO_SCHEMA": "ImageSequenceReference.1",
+        "target_url_base": "shots",
+        "name_prefix": "shot.",
+        "name_suffix": ".png",
+        "start_frame": 1001,
+        "frame_step": 2,
+        "frame_zero_padding": 4,
+        "missing_frame_policy": "error",
+        "rate": 25.0,
+    }
+
+
+def _no_frames(clip: dict) -> None:
+    clip["source_range"]["duration"]["value"] = 0.0
+
+
 LEFT = {
+    "no frames": (_no_frames, "has no frames"),
+    "every second picture": (
+        _every_second_picture,
+        "skips pictures of its sequence (frame_step 2)",
+    ),
     "retimed": (_effect("LinearTimeWarp.1", time_scalar=0.5), "is retimed to 50 %"),
     "frozen": (_effect("FreezeFrame.1", time_scalar=0), "is a freeze frame"),
     "off": (lambda clip: clip.update(enabled=False), "is switched off"),
