@@ -6,15 +6,16 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mattecast.engines import library
 from mattecast.matting.guidance import SUFFIX as GUIDANCE
 from mattecast.media.pictures import is_pattern
 from mattecast.report import Progress, Summary
-from mattecast.run import existing, matte
+from mattecast.run import existing, matte, outputs_of
 from mattecast.settings import Settings
+from mattecast.time_range import plain_range
 from mattecast.timelines import sidecars
 from mattecast.version import __version__
 
@@ -32,9 +33,15 @@ def matte_once(
 ) -> Summary:
     """Matte a clip, or describe the output that an earlier run made of it.
 
-    output: as `keyed` names it. Raises a MattecastError with the one line to show.
+    output: as `keyed` names it; one that is damaged is made anew. Raises a MattecastError with the
+    one line to show.
     """
+    damaged = any(path.exists() for path in outputs_of(output, settings))
     made = existing(source, output, settings)
+    if made is None and damaged:
+        anew = matte(source, output, replace(settings, overwrite=True), progress=progress)
+        note = "the output of an earlier run was damaged and was made anew"
+        return replace(anew, notes=(*anew.notes, note))
     if made is None:
         return matte(source, output, settings, progress=progress)
     sidecars.write(made, settings.sidecars, overwrite=settings.overwrite)
@@ -54,6 +61,8 @@ def keyed(name: str, source: Path, settings: Settings) -> str:
 def _key(source: Path, settings: Settings) -> str:
     chosen = {k: v for k, v in asdict(settings).items() if k not in _WITHOUT_EFFECT}
     named = [Path(value) for value in chosen.values() if isinstance(value, str)]
+    if settings.range is not None:
+        chosen["range"] = plain_range(settings.range) or settings.range
     beside = source.parent / (source.stem + GUIDANCE)
     model = library.find(settings.model).path
     files = [*_read(source), *(each for path in (beside, model, *named) for each in _file(path))]

@@ -13,6 +13,7 @@ from typing import Any
 
 from mattecast.compositing.composer import Composer
 from mattecast.compositing.stage import Composing
+from mattecast.errors import MediaError
 from mattecast.flow import StageTimes, all_the_cores, opencv_aside, run, threaded
 from mattecast.job import Job
 from mattecast.matting.guidance import Guidance
@@ -21,11 +22,13 @@ from mattecast.matting.look_ahead import LookAhead, refuse_what_looks_back
 from mattecast.matting.network import load_network
 from mattecast.matting.second_pass import SecondPass
 from mattecast.matting.stages import Stages, stages
+from mattecast.media.container import is_cut_off
 from mattecast.media.formats import FILL_KEY, FORMATS, Format
 from mattecast.media.frame import Matted
 from mattecast.media.gpu import decoder, encoded_on_gpu
 from mattecast.media.host import Kind, colours
 from mattecast.media.hosts import HOSTS
+from mattecast.media.pictures import is_pattern, is_still
 from mattecast.media.pipe import Raw, is_pipe
 from mattecast.media.source import Source, open_source
 from mattecast.media.stream import StreamWriter
@@ -236,20 +239,36 @@ def _summary(
 
 
 def existing(source: str | Path, output: str | Path, settings: Settings) -> Summary | None:
-    """What an earlier run made of a clip with these settings; None where it is not there.
+    """What an earlier run made of a clip with these settings; None where it is not there or cannot
+    be read whole.
 
-    Raises a MattecastError where the source or the output cannot be read.
+    Raises a MattecastError where the source cannot be read.
     """
     output = _named(Path(output), settings)
     name = settings.resolved_format(output)
-    outputs = _paths(output, name)
-    if not all(path.exists() for path in outputs):
+    outputs = outputs_of(output, settings)
+    if not all(map(_is_whole, outputs)):
         return None
     with _opened(source, settings, _formats(name)[0]) as clip, open_source(outputs[0]) as made:
         ours = plan(clip.facts, settings, _formats(name)[0])
         frames = made.facts.frames or round((made.facts.duration or 0) * made.facts.rate)
         described = _described(clip, name, ours, settings, outputs, frames)
         return replace(described, bytes=sum(map(_bytes, outputs)), reused=True)
+
+
+def outputs_of(output: str | Path, settings: Settings) -> tuple[Path, ...]:
+    """The files or folders that a run writes."""
+    output = _named(Path(output), settings)
+    return _paths(output, settings.resolved_format(output))
+
+
+def _is_whole(output: Path) -> bool:
+    """Whether an output is there and can be read, as far as that shows without decoding it all."""
+    try:
+        open_source(output).close()
+        return output.is_dir() or is_pattern(output) or is_still(output) or not is_cut_off(output)
+    except MediaError:
+        return False
 
 
 def _described(

@@ -11,6 +11,7 @@ from mattecast.media.facts import Facts
 from mattecast.media.timecode import Timecode
 
 _EXACT = re.compile(r"\d{1,18}/0*[1-9]\d{0,8}", re.ASCII)
+_PLAIN = re.compile(r"\d{1,18}(/0*[1-9]\d{0,8}|\.\d{1,9})?", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,9})?|\.\d{1,9})", re.ASCII)
 
 
@@ -39,6 +40,15 @@ def time_range(
         None if start is None else max(facts.start, start - more),
         None if end is None else end + more,
     )
+
+
+def plain_range(text: str) -> tuple[Fraction, Fraction] | None:
+    """The seconds of a range whose two ends are plain numbers, which alike ranges share; None for
+    all other text."""
+    first, _, last = (part.strip() for part in text.partition(".."))
+    if _PLAIN.fullmatch(first) and _PLAIN.fullmatch(last):
+        return Fraction(first), Fraction(last)
+    return None
 
 
 def length(facts: Facts, start: Fraction | None, end: Fraction | None) -> Fraction | None:

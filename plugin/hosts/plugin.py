@@ -36,7 +36,9 @@ class Plugin:
     that it returns. installed: what the plug-in is called in the host's folder. step: what the user
     does in the host then, a line. check: what else it needs on this machine. place: puts what was
     built into the host's folder. serve: answers the plug-in, where its host may let it start no
-    program. fits: whether a version of the host, the '*', takes it.
+    program. fits: whether a version of the host, the '*', takes it. absent: what is missing where
+    no folder is found, and what the user does then. step_in: `step` for a folder that the user
+    names; raises UsageError for one in which the host finds nothing.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Plugin:
     place: Callable[[Path, Path], None] = copied
     serve: Serve | None = None
     fits: Callable[[str], bool] = lambda version: True
+    absent: str = "its folder is not known here"
+    step_in: Callable[[Path], str] | None = None
 
     def places(self) -> list[Path]:
         """Where it goes on this machine: the folder of every version of the host that is here."""
@@ -62,13 +66,19 @@ class Plugin:
         """
         places = [folder] if folder else self.places()
         if not places:
-            wanted = " or ".join(self.folders.get(sys.platform, ())) or "any folder of this system"
-            raise UsageError(f"{self.name}: there is no {wanted}; --into FOLDER names the place")
+            raise UsageError(f"{self.name}: {self._missing()}, or name a place with --into FOLDER")
+        step = self.step_in(folder) if folder and self.step_in else self.step
         with tempfile.TemporaryDirectory() as work:
             built = self.build(Path(work))
             for place in places:
                 yield f"{self._put(built, place)}: {self.title}"
-        yield f"then, {self.step}"
+        yield f"then, {step}"
+
+    def _missing(self) -> str:
+        """What is missing, where it was looked for, and what to do."""
+        patterns = self.folders.get(sys.platform, ())
+        looked_in = " and ".join(str(_root(pattern)) for pattern in patterns)
+        return f"{self.absent} (looked in {looked_in})" if patterns else self.absent
 
     def _put(self, built: Path, place: Path) -> Path:
         target = place / self.installed
@@ -101,16 +111,26 @@ class Plugin:
 
 def _expanded(pattern: str, fits: Callable[[str], bool]) -> Iterator[Path]:
     """The folders that a pattern stands for here. What lies behind a '*' need not be there yet."""
+    path, root = _without_variables(pattern), _root(pattern)
+    if "*" not in path.parts:
+        yield root
+        return
+    behind = path.parts[path.parts.index("*") + 1 :]
+    versions = sorted(each for each in root.glob("*") if each.is_dir() and fits(each.name))
+    yield from (each.joinpath(*behind) for each in versions)
+
+
+def _without_variables(pattern: str) -> PurePath:
+    """A pattern with what variables and '~' stand for."""
     for name, value in _DEFAULTS.items():
         pattern = pattern.replace(f"${name}", os.environ.get(name) or value)
-    path = PurePath(os.path.expanduser(os.path.expandvars(pattern)))
-    if "*" not in path.parts:
-        yield Path(path)
-        return
-    at = path.parts.index("*")
-    above = Path(*path.parts[:at])
-    versions = sorted(each for each in above.glob("*") if each.is_dir() and fits(each.name))
-    yield from (each.joinpath(*path.parts[at + 1 :]) for each in versions)
+    return PurePath(os.path.expanduser(os.path.expandvars(pattern)))
+
+
+def _root(pattern: str) -> Path:
+    """What stands before the '*' of a pattern; all of one that has none."""
+    parts = _without_variables(pattern).parts
+    return Path(*parts[: parts.index("*")] if "*" in parts else parts)
 
 
 def _contents(path: Path) -> dict[str, bytes]:

@@ -53,6 +53,31 @@ def open_media(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
         ) from error
 
 
+def ends_before_its_index(path: Path, stream: av.VideoStream) -> bool:
+    """Whether a file is shorter than its own index says."""
+    index = stream.index_entries
+    return bool(len(index)) and index[-1].pos + index[-1].size > os.path.getsize(path)
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a movie lacks its end, without decoding it. Raises MediaError where libav fails."""
+    with open_media(path) as container:
+        stream = container.streams.video[0]
+        if ends_before_its_index(path, stream):
+            return True
+        if container.duration is None or "matroska" not in container.format.name:
+            return False
+        length = Fraction(container.duration, av.time_base)
+        try:
+            container.seek(container.duration)
+            times = [
+                each.pts * each.time_base for each in container.demux() if each.pts is not None
+            ]
+        except (av.error.FFmpegError, OSError):
+            return True
+        return length - max(times, default=Fraction(0)) > 3 / frame_rate(stream)
+
+
 def open_pipe(
     file: StandardInput, name: Path, raw: Raw | None, rate: Fraction | None
 ) -> InputContainer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
@@ -17,6 +16,7 @@ from mattecast.errors import MediaError
 from mattecast.media import exif
 from mattecast.media.clock import Clock
 from mattecast.media.container import (
+    ends_before_its_index,
     frame_rate,
     frame_step,
     is_picture_file,
@@ -147,8 +147,7 @@ class Decoder:
 
     def _is_cut_off(self, stream: av.VideoStream) -> bool:
         """Whether the file ends before its own index says."""
-        index = stream.index_entries
-        return bool(len(index)) and index[-1].pos + index[-1].size > os.path.getsize(self._path)
+        return ends_before_its_index(self._path, stream)
 
     def _tail(self, last: int) -> Iterator[av.VideoFrame]:
         """Decode what comes after pts `last` again, one packet at a time.

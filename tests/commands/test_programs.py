@@ -3,12 +3,15 @@
 import json
 import os
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import pytest
 from clips import Recipe, make
 from commands import call, entries
 
+from mattecast import Settings
+from mattecast.reuse import keyed
 from mattecast.version import __version__
 
 FAST = ("--detail", "fast", "--network-size", "64", "--quiet", "--json")
@@ -50,6 +53,20 @@ def test_an_output_is_made_once(clip, tmp_path):
     assert [again[key] for key in kept] == [first[key] for key in kept]
 
 
+@pytest.mark.parametrize("format", ["prores", "webm"])
+def test_a_damaged_output_is_made_anew(format, clip, tmp_path):
+    request = (clip, "--out-dir", tmp_path / "mattes", "--reuse", "--format", format)
+    output = Path(summary(*request)["outputs"][0])
+    assert summary(*request)["reused"]
+    whole = output.read_bytes()
+    for left in (len(whole) // 2, 100, 0):
+        output.write_bytes(whole[:left])
+        again = summary(*request)
+        assert not again["reused"] and output.stat().st_size > len(whole) // 2
+        assert "the output of an earlier run was damaged" in again["notes"][-1]
+    assert summary(*request)["reused"]
+
+
 def test_another_output_is_made_where_anything_differs(clip, tmp_path, monkeypatch):
     folder = tmp_path / "mattes"
     beach = tmp_path / "beach.png"
@@ -70,10 +87,15 @@ def test_another_output_is_made_where_anything_differs(clip, tmp_path, monkeypat
         assert len(entries(folder)) == 4, number
 
 
-def test_the_key_heeds_files_that_settings_name(clip, tmp_path):
-    from mattecast.reuse import keyed
-    from mattecast.settings import Settings
+def test_the_key_is_of_the_range_and_not_of_its_text(clip):
+    def key(text):
+        return keyed("talk.matte.mov", clip, Settings(range=text))
 
+    assert key("1/6..1/2") == key("5/30..15/30") == key(" 1/6..0.5")
+    assert len({key(each) for each in ("0..1/2", "1/6..1/2", "..1/2", "0..", "00:01..00:02")}) == 5
+
+
+def test_the_key_heeds_files_that_settings_name(clip, tmp_path):
     trimap = tmp_path / "trimap.png"
     names = []
     for codes in (b"a", b"bc", b"bc"):

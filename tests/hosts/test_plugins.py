@@ -59,6 +59,19 @@ def test_every_version_of_a_host_gets_the_plugin(tmp_path):
     assert len(lines) == 3 and "4.2" in lines[0] and "5.0" in lines[1]
 
 
+def test_a_host_that_is_not_here(tmp_path):
+    refused = call("hosts", "install", "blender")
+    refused.refuses(2, "start Blender once", "--into", str(tmp_path))
+    assert "$" not in refused.err and "*" not in refused.err
+
+
+def test_a_folder_in_which_gstreamer_looks(tmp_path):
+    call("hosts", "install", "gstreamer", "--into", tmp_path / "deep").refuses(2, "deep/python")
+    assert not (tmp_path / "deep").exists()
+    installed = call("hosts", "install", "gstreamer", "--into", tmp_path / "deep" / "python")
+    assert f"set GST_PLUGIN_PATH to {tmp_path / 'deep'};" in installed.out
+
+
 def test_bad_requests(tmp_path):
     (tmp_path / "file").write_text("")
     call("hosts", "build", "obs", "--into", tmp_path / "file").refuses(1, "file")

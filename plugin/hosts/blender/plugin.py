@@ -95,4 +95,5 @@ PLUGIN = Plugin(
     check=_check,
     place=_place,
     fits=_new_enough,
+    absent="no settings of Blender 4.2 or newer are here: start Blender once",
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import mattecast.engines
 import mattecast.filters
+from mattecast.errors import UsageError
 from mattecast.hosts.gstreamer.properties import PROPERTIES
 from mattecast.hosts.plugin import Plugin
 from mattecast.inspect.finding import Finding, error, note, ok, warning
@@ -25,6 +26,9 @@ _PACKAGES = {
     "darwin": "brew install gstreamer pygobject3",
     "win32": "GStreamer needs gst-python with its plug-in loader",
 }
+# What a folder is called in which GStreamer looks for Python.
+_FOLDER = "python"
+_STEP = "gst-inspect-1.0 mattecast shows its properties; outside a virtual environment"
 LOADER = Path(__file__).with_name("mattecast_element.py")
 
 
@@ -176,6 +180,16 @@ def _packages() -> str:
     return _PACKAGES.get(sys.platform, _PACKAGES["win32"])
 
 
+def _step_in(folder: Path) -> str:
+    """What makes GStreamer find the element in a folder of the user's."""
+    if folder.absolute().name != _FOLDER:
+        raise UsageError(
+            f"gstreamer: {folder}: GStreamer looks for Python in folders called {_FOLDER}; name "
+            f"{folder / _FOLDER}"
+        )
+    return f"set GST_PLUGIN_PATH to {folder.absolute().parent}; {_STEP}"
+
+
 PLUGIN = Plugin(
     name="gstreamer",
     title="element for GStreamer 1.20 and later",
@@ -183,6 +197,7 @@ PLUGIN = Plugin(
     folders=dict.fromkeys(("linux", "darwin", "win32"), ("~/.gstreamer-1.0/plugins/python",)),
     build=_build,
     installed=LOADER.name,
-    step="gst-inspect-1.0 mattecast shows its properties; outside a virtual environment",
+    step=_STEP,
     check=_check,
+    step_in=_step_in,
 )
