@@ -33,14 +33,14 @@ def matte_once(
 ) -> Summary:
     """Matte a clip, or describe the output that an earlier run made of it.
 
-    output: as `keyed` names it; one that is damaged is made anew. Raises a MattecastError with the
+    output: as `keyed` names it; one that cannot be read whole is made anew. Raises a MattecastError with the
     one line to show.
     """
-    damaged = any(path.exists() for path in outputs_of(output, settings))
+    there = any(path.exists() for path in outputs_of(output, settings))
     made = existing(source, output, settings)
-    if made is None and damaged:
+    if made is None and there:
         anew = matte(source, output, replace(settings, overwrite=True), progress=progress)
-        note = "the output of an earlier run was damaged and was made anew"
+        note = "the output of an earlier run could not be read whole and was made anew"
         return replace(anew, notes=(*anew.notes, note))
     if made is None:
         return matte(source, output, settings, progress=progress)
