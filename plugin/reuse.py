@@ -33,8 +33,8 @@ def matte_once(
 ) -> Summary:
     """Matte a clip, or describe the output that an earlier run made of it.
 
-    output: as `keyed` names it; one that cannot be read whole is made anew. Raises a MattecastError with the
-    one line to show.
+    output: as `keyed` names it; one that cannot be read whole is made anew. Raises a MattecastError
+    with the one line to show.
     """
     there = any(path.exists() for path in outputs_of(output, settings))
     made = existing(source, output, settings)
