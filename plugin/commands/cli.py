@@ -109,14 +109,20 @@ def _train(options: argparse.Namespace) -> int:
     return run(options)
 
 
-def _matte(options: argparse.Namespace) -> int:
-    from mattecast.commands.matte import run
+def _prepare_engines(options: argparse.Namespace) -> None:
+    """Let engines report what they build, unless --quiet; load no more of OpenVINO than runs."""
     from mattecast.commands.models import announce_builds
     from mattecast.engines.openvino_core import skip_converter
 
     if not options.quiet:
         announce_builds()
     skip_converter()
+
+
+def _matte(options: argparse.Namespace) -> int:
+    from mattecast.commands.matte import run
+
+    _prepare_engines(options)
     code, summaries = run(
         options, report=lambda error, source: _report_error(error, options, source)
     )
@@ -126,13 +132,9 @@ def _matte(options: argparse.Namespace) -> int:
 
 
 def _timeline(options: argparse.Namespace) -> int:
-    from mattecast.commands.models import announce_builds
     from mattecast.commands.timeline import run
-    from mattecast.engines.openvino_core import skip_converter
 
-    if not options.quiet:
-        announce_builds()
-    skip_converter()
+    _prepare_engines(options)
     code, lines, done = run(
         options, report=lambda error, source: _report_error(error, options, source)
     )
@@ -145,12 +147,8 @@ def _timeline(options: argparse.Namespace) -> int:
 
 def _live(options: argparse.Namespace) -> int:
     from mattecast.commands.live import live
-    from mattecast.commands.models import announce_builds
-    from mattecast.engines.openvino_core import skip_converter
 
-    if not options.quiet:
-        announce_builds()
-    skip_converter()
+    _prepare_engines(options)
     return live(options)
 
 

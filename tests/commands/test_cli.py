@@ -358,7 +358,9 @@ def test_piped_runs_say_now_and_then_how_far_they_are(
 ) -> None:
     monkeypatch.setattr("mattecast.engines.load", lambda spec, size, **_: Slow(size))
     monkeypatch.setattr("mattecast.commands.matte._FIRST_LINE", 0.05)
-    line = re.compile(r"talk\.mov: (\d+) of 12 frames, \d+\.\d fps, \d:\d\d left, limited by network")
+    line = re.compile(
+        r"talk\.mov: (\d+) of 12 frames, \d+\.\d fps, \d:\d\d left, limited by network"
+    )
     result = call("matte", talk, "-o", tmp_path / "out.mov", "--json")
     done = [int(match[1]) for match in map(line.fullmatch, result.err.splitlines()) if match]
     assert 2 <= len(done) < 12 and done == sorted(set(done))
